@@ -1,0 +1,8 @@
+//! Verbatim: a self-hosted transcription service. The binary `verbatim` is a thin shell around this.
+
+pub mod files;
+pub mod job;
+pub mod media;
+pub mod result;
+pub mod store;
+pub mod structure;

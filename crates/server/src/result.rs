@@ -1,0 +1,51 @@
+//! The contract's `result` object.
+
+use serde::{Deserialize, Serialize};
+use verbatim_whisper::Segment;
+
+use crate::job::FileType;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TranscriptionResult {
+    pub transcript: String,
+    pub language_detection: LanguageDetection,
+    pub topics: Vec<Topic>,
+    pub source_type: FileType,
+    pub filename: String,
+    pub file_size: u64,
+    pub whisper_segments: Vec<NumberedSegment>,
+    pub models_used: ModelsUsed,
+    pub job_id: String,
+    pub processing_completed_at: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LanguageDetection {
+    /// A code; null where the recording holds no speech to judge by and no language was asked for.
+    pub language: Option<String>,
+    /// The probability that the model gives this language, the mean over the windows judged.
+    pub confidence: f32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Topic {
+    pub summary: String,
+    /// Where the first sentence starts, in seconds.
+    pub seconds: f64,
+    pub sentences: Vec<String>,
+}
+
+/// A segment in Whisper's own form: its number over the whole recording comes first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NumberedSegment {
+    pub id: u64,
+    #[serde(flatten)]
+    pub segment: Segment,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ModelsUsed {
+    pub whisper: String,
+    /// Null while no spaCy pipeline has run.
+    pub spacy: Option<String>,
+}

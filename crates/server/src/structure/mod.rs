@@ -1,0 +1,1 @@
+//! Transcript -> what a reader wants: sentences with their times, topics.

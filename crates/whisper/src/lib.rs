@@ -1,0 +1,28 @@
+//! Whisper speech recognition on the CPU: speech in, timed text out.
+//!
+//! The way through: a [`Windows`] iterator cuts a stream of samples into [`Window`]s of speech by
+//! voice activity ([`Vad`]); a [`Transcriber`] encodes windows, tells their language and decodes them
+//! to [`Segment`]s whose times are seconds of the original stream.
+//!
+//! Everything here blocks and computes on the calling thread and rayon's pool; nothing is async.
+//! All audio is 16 kHz mono `f32` in -1 … 1.
+
+mod error;
+mod language;
+mod transcriber;
+mod transcript;
+mod vad;
+mod window;
+
+pub use error::Error;
+pub use language::{Language, LanguageProbabilities};
+pub use transcriber::{DecodeRequest, Encoded, Model, Options, Task, Transcriber};
+pub use transcript::{Segment, WindowTranscript};
+pub use vad::Vad;
+pub use window::{Window, Windows};
+
+/// Samples a second that the model and voice activity detection work on.
+pub const SAMPLE_RATE: usize = 16_000;
+
+/// The longest window the model can hear, in seconds.
+pub const WINDOW_SECONDS: usize = 30;
