@@ -3,6 +3,10 @@
 //! Times are parameters, never read from a clock in here, so that tests need not wait. A worker's
 //! writes carry its [`Lease`] and are refused once that lease is no longer its own.
 
+#[cfg(test)]
+mod contract;
+mod sqlite;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +14,15 @@ use jiff::Timestamp;
 use verbatim_whisper::WindowTranscript;
 
 use crate::job::{Job, JobId, NewJob};
+
+pub use sqlite::SqliteStore;
+
+/// What a job that waits is doing, in words.
+pub const QUEUED: &str = "Queued";
+/// What a job does first once it is claimed.
+pub const STARTED: &str = "Reading media";
+pub const COMPLETED: &str = "Completed";
+pub const FAILED: &str = "Failed";
 
 /// How often a job may be started, crashes of the process included, before it is given up.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -19,6 +32,8 @@ pub enum StoreError {
     /// The job went to another worker, was cancelled or has ended: stop working on it.
     #[error("job {0} is no longer held by this worker")]
     LeaseLost(JobId),
+    #[error("{0}")]
+    Open(String),
     #[error("the database failed: {0}")]
     Database(String),
 }
