@@ -1,8 +1,12 @@
 //! Verbatim: a self-hosted transcription service. The binary `verbatim` is a thin shell around this.
 
+pub mod config;
 pub mod files;
 pub mod job;
 pub mod media;
 pub mod result;
+pub mod signals;
 pub mod store;
 pub mod structure;
+pub mod telemetry;
+pub mod units;

@@ -1,0 +1,275 @@
+//! The command line and the environment -> validated settings. Nothing else reads the environment.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+use verbatim_whisper::Language;
+
+use crate::telemetry::LogFilter;
+use crate::units;
+
+/// Transcribes audio and video on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "verbatim", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub log: LogSettings,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the HTTP API and work on its jobs
+    Serve(ServeSettings),
+    /// Transcribe files here and now, without a server
+    Transcribe(TranscribeSettings),
+    /// List, fetch and check model files
+    Models(ModelsSettings),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct LogSettings {
+    /// trace, debug, info, warn, error or off; or one per module, as in "info,sqlx=debug"
+    /// [default: info for serve, warn for the others]
+    #[arg(long, env = "LOG_LEVEL", global = true, value_parser = LogFilter::parse)]
+    pub log_level: Option<LogFilter>,
+
+    /// How log lines look
+    #[arg(long, env = "LOG_FORMAT", global = true, value_enum, ignore_case = true, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line, for programs
+    Json,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ServeSettings {
+    #[command(flatten)]
+    pub listen: ListenSettings,
+
+    #[command(flatten)]
+    pub storage: StorageSettings,
+
+    #[command(flatten)]
+    pub model: ModelSettings,
+
+    #[command(flatten)]
+    pub limits: UploadLimits,
+
+    /// How many jobs are worked on at the same time
+    #[arg(long, env = "MAX_CONCURRENT_JOBS", default_value = "4", value_parser = one_to::<1000>)]
+    pub max_concurrent_jobs: u32,
+
+    #[command(flatten)]
+    pub webhook: WebhookSettings,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ListenSettings {
+    /// The address to listen on; 0.0.0.0 is every network that this machine is in
+    #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = host)]
+    pub host: IpAddr,
+
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, env = "PORT", default_value = "8000", value_parser = port)]
+    pub port: u16,
+}
+
+impl ListenSettings {
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct StorageSettings {
+    /// The SQLite file that keeps the jobs; created if it is not there
+    #[arg(long, env = "DATABASE_PATH", default_value = "./transcription_jobs.db", value_parser = path)]
+    pub database_path: PathBuf,
+
+    /// The folder for uploads while their job waits and runs
+    #[arg(long, env = "DATA_DIR", default_value = "./data", value_parser = path)]
+    pub data_dir: PathBuf,
+}
+
+/// Which model to load from where.
+#[derive(Debug, Clone, Args)]
+pub struct ModelSettings {
+    /// The folder of model files
+    #[arg(long, env = "MODELS_DIR", default_value = "./models", value_parser = path)]
+    pub models_dir: PathBuf,
+
+    /// The Whisper model: a folder in the models' folder
+    #[arg(long, env = "WHISPER_MODEL", default_value = "base", value_parser = model_name)]
+    pub whisper_model: String,
+}
+
+impl ModelSettings {
+    pub fn whisper_dir(&self) -> PathBuf {
+        self.models_dir.join(&self.whisper_model)
+    }
+
+    pub fn vad_path(&self) -> PathBuf {
+        self.models_dir.join("silero_vad_v6.onnx")
+    }
+}
+
+/// What is taken and what is refused.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct UploadLimits {
+    /// The largest file taken, as in 10GB, 500MB, 1GiB or plain bytes
+    #[arg(long, env = "MAX_FILE_SIZE", default_value = "10GB", value_parser = units::parse_size)]
+    pub max_file_size: u64,
+
+    /// The longest recording taken, as in 24h, 90m or plain seconds
+    #[arg(long, env = "MAX_MEDIA_DURATION", default_value = "24h", value_parser = units::parse_duration)]
+    pub max_media_duration: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct WebhookSettings {
+    /// How long one webhook call may take, in seconds
+    #[arg(long = "webhook-timeout", env = "WEBHOOK_TIMEOUT", default_value = "30", value_parser = units::parse_duration)]
+    pub timeout: Duration,
+
+    /// How many times a webhook is tried in all
+    #[arg(long = "webhook-max-retries", env = "WEBHOOK_MAX_RETRIES", default_value = "3", value_parser = one_to::<100>)]
+    pub max_retries: u32,
+
+    /// The time between two tries, in seconds
+    #[arg(long = "webhook-retry-delay", env = "WEBHOOK_RETRY_DELAY", default_value = "5", value_parser = units::parse_duration_or_zero)]
+    pub retry_delay: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TranscribeSettings {
+    /// Audio or video files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// The language spoken, as a code (de) or a name (German) [default: detect it]
+    #[arg(long, value_parser = language)]
+    pub language: Option<Language>,
+
+    /// Where to write: a folder, or a file's name for one file in one format [default: the terminal]
+    #[arg(long, short, value_parser = path)]
+    pub output: Option<PathBuf>,
+
+    /// How many threads compute [default: one for every processor]
+    #[arg(long, value_parser = one_to::<1024>)]
+    pub threads: Option<u32>,
+
+    /// The longest recording taken, as in 24h, 90m or plain seconds
+    #[arg(long, env = "MAX_MEDIA_DURATION", default_value = "24h", value_parser = units::parse_duration)]
+    pub max_media_duration: Duration,
+
+    #[command(flatten)]
+    pub model: ModelSettings,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(arg_required_else_help = true)]
+pub struct ModelsSettings {
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+
+    /// The folder of model files
+    #[arg(long, env = "MODELS_DIR", default_value = "./models", global = true, value_parser = path)]
+    pub models_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum ModelsCommand {
+    /// Show every known model and whether it is here
+    List,
+    /// Fetch models from the Hugging Face hub, each file checked against its pinned hash
+    Fetch {
+        /// Their names, as `verbatim models list` shows them
+        #[arg(required = true, value_name = "MODEL")]
+        names: Vec<String>,
+
+        /// Where the hub is
+        #[arg(long, env = "HF_ENDPOINT", default_value = "https://huggingface.co", value_parser = http_url)]
+        hf_endpoint: Url,
+    },
+    /// Read every file that is here and compare it with its pinned hash
+    Check {
+        /// Only these [default: every model that is here]
+        #[arg(value_name = "MODEL")]
+        names: Vec<String>,
+    },
+}
+
+/// What was wrong with the command line or the environment, in one sentence where it was a value.
+pub fn explain(error: &clap::Error) -> Option<String> {
+    if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
+        return None;
+    }
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let argument = context(ContextKind::InvalidArg)?;
+    let value = context(ContextKind::InvalidValue)?;
+    if let Some(source) = std::error::Error::source(error) {
+        return Some(format!("{argument}: {source}."));
+    }
+    let known = match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(known)) => known.join(", "),
+        _ => return None,
+    };
+    Some(format!("{argument}: “{value}” is not one of {known}."))
+}
+
+fn host(text: &str) -> Result<IpAddr, String> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    text.parse().map_err(|_| format!("“{text}” is not an IP address, such as 127.0.0.1, 0.0.0.0 or ::1"))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("“{text}” is not a port; ports are 0 to 65535"))
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("the path is empty".into()) } else { Ok(text.into()) }
+}
+
+fn model_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if text.is_empty() || text.starts_with('.') || !text.chars().all(is_plain) {
+        return Err(format!("“{text}” is not a model's name, such as base or large-v3"));
+    }
+    Ok(text.into())
+}
+
+fn one_to<const MOST: u32>(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number @ 1..) if number <= MOST => Ok(number),
+        _ => Err(format!("“{text}” is not a whole number from 1 to {MOST}")),
+    }
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    Language::parse(text)
+        .ok_or_else(|| format!("“{text}” is not a language that Whisper knows; write en or English"))
+}
+
+fn http_url(text: &str) -> Result<Url, String> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| format!("“{text}” is not an address that begins with http:// or https://"))
+}
