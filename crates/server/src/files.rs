@@ -1,8 +1,26 @@
 //! Uploads on disk: written as `.part`, synced, renamed; removed once their job has ended.
 
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use tokio::io::{AsyncWriteExt, BufWriter};
+
 use crate::job::JobId;
+
+/// Bytes that an upload leaves free on the disk, so that the database and the log can still be written.
+pub const RESERVED_BYTES: u64 = 256 << 20;
+
+/// Bytes between two looks at how full the disk is.
+const SPACE_CHECK_BYTES: u64 = 16 << 20;
+
+/// Bytes that are gathered before a write goes to the disk.
+const BUFFER_BYTES: usize = 256 << 10;
+
+const PART: &str = ".part";
 
 /// The folder of uploads, `DATA_DIR/uploads`.
 #[derive(Debug, Clone)]
@@ -11,6 +29,13 @@ pub struct Uploads {
 }
 
 impl Uploads {
+    /// Makes the folder where it is missing; only the owner may enter it.
+    pub fn open(data_dir: &Path) -> io::Result<Self> {
+        let dir = data_dir.join("uploads");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        Ok(Self { dir })
+    }
+
     /// Where a finished upload of this job is.
     pub fn path(&self, job: JobId) -> PathBuf {
         self.dir.join(job.to_string())
@@ -18,5 +43,187 @@ impl Uploads {
 
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Starts an upload. Fails with [`io::ErrorKind::StorageFull`] if the disk is full already.
+    pub async fn begin(&self, job: JobId) -> io::Result<UploadWriter> {
+        self.require_room(0)?;
+        let path = self.dir.join(format!("{job}{PART}"));
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let part = Unkept::new(path);
+        // Tells `sweep`, of this process or another, that somebody is at it.
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let file = tokio::fs::File::from_std(file);
+        Ok(UploadWriter {
+            uploads: self.clone(),
+            job,
+            file: BufWriter::with_capacity(BUFFER_BYTES, file),
+            part,
+            written: 0,
+            room_known_until: SPACE_CHECK_BYTES,
+        })
+    }
+
+    /// Removes the upload of a job that has ended; it may be gone already.
+    pub fn remove(&self, job: JobId) -> io::Result<()> {
+        match fs::remove_file(self.path(job)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Removes what no job of `needed` and no running upload has a use for, as after a crash, and says
+    /// how many files that were. Files that are not named as this module names them are left alone.
+    ///
+    /// An upload that is kept after `needed` was asked for would be removed: call this before serving.
+    pub fn sweep(&self, needed: &HashSet<JobId>) -> io::Result<usize> {
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let orphan = match name.strip_suffix(PART) {
+                Some(stem) => JobId::parse(stem).is_some(),
+                None => JobId::parse(name).is_some_and(|job| !needed.contains(&job)),
+            };
+            if orphan && entry.file_type()?.is_file() && remove_unlocked(&entry.path())? {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Bytes that may still be written to the disk of the uploads.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.dir)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// Fails with [`io::ErrorKind::StorageFull`] unless `bytes` more would leave [`RESERVED_BYTES`] free.
+    pub fn require_room(&self, bytes: u64) -> io::Result<()> {
+        let free = self.free_bytes()?;
+        if free < bytes.saturating_add(RESERVED_BYTES) {
+            let sentence = format!(
+                "the disk of {} has only {} MB left, too little for this upload",
+                self.dir.display(),
+                free / 1_000_000
+            );
+            return Err(io::Error::new(io::ErrorKind::StorageFull, sentence));
+        }
+        Ok(())
+    }
+}
+
+/// False where somebody holds the lock.
+fn remove_unlocked(path: &Path) -> io::Result<bool> {
+    let file = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+        other => other?,
+    }
+    fs::remove_file(path)?;
+    Ok(true)
+}
+
+/// An upload that is being written. Dropping it before [`finish`](Self::finish) removes the file.
+#[derive(Debug)]
+pub struct UploadWriter {
+    uploads: Uploads,
+    job: JobId,
+    file: BufWriter<tokio::fs::File>,
+    part: Unkept,
+    written: u64,
+    room_known_until: u64,
+}
+
+impl UploadWriter {
+    /// Appends. Fails with [`io::ErrorKind::StorageFull`] before the disk is quite full.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.written += bytes.len() as u64;
+        if self.written > self.room_known_until {
+            self.uploads.require_room(0)?;
+            self.room_known_until = self.written + SPACE_CHECK_BYTES;
+        }
+        self.file.write_all(bytes).await
+    }
+
+    /// Bytes so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Makes the upload durable under its final name. It still goes when the [`Upload`] is dropped.
+    pub async fn finish(self) -> io::Result<Upload> {
+        let Self { uploads, job, mut file, mut part, written, .. } = self;
+        file.flush().await?;
+        let file = file.into_inner().into_std().await;
+        let sync = move || {
+            file.sync_all()?;
+            part.rename(uploads.path(job))?;
+            fs::File::open(uploads.dir())?.sync_all()?;
+            Ok(Upload { file: part, size: written, _lock: file })
+        };
+        tokio::task::spawn_blocking(sync).await.map_err(io::Error::other)?
+    }
+}
+
+/// A whole upload on disk that no job owns yet. Dropping it removes the file, so that whatever stops
+/// the request on its way to a job, an error, a panic or a client that hangs up, leaves nothing behind.
+#[derive(Debug)]
+pub struct Upload {
+    file: Unkept,
+    size: u64,
+    /// Holds `sweep` off until the upload is kept.
+    _lock: fs::File,
+}
+
+impl Upload {
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Leaves the file to its job: from here on [`Uploads::remove`] takes it away. Call it once the job
+    /// is stored, in the same uncancellable task: an upload without a job waits for the next sweep, but a
+    /// job without an upload fails.
+    pub fn keep(mut self) {
+        self.file.kept = true;
+    }
+}
+
+/// A file that is removed on drop, unless it is kept.
+#[derive(Debug)]
+struct Unkept {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Unkept {
+    fn new(path: PathBuf) -> Self {
+        Self { path, kept: false }
+    }
+
+    fn rename(&mut self, to: PathBuf) -> io::Result<()> {
+        fs::rename(&self.path, &to)?;
+        self.path = to;
+        Ok(())
+    }
+}
+
+impl Drop for Unkept {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("{} could not be removed: {error}", self.path.display());
+        }
     }
 }

@@ -1,1 +1,3 @@
-fn main() {}
+//! The service's integration tests, one binary.
+
+mod media;

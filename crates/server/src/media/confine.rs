@@ -1,0 +1,187 @@
+//! How ffprobe and ffmpeg run: on untrusted bytes, so with as little as will do.
+//!
+//! A child process gets no environment, no file name and no standard input but the file itself, may use
+//! no protocol but `file` and `pipe`, and no demuxer that follows references to other files. The kernel
+//! bounds its processor time and memory and keeps it from writing files.
+
+use std::collections::VecDeque;
+use std::env;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::thread::{self, JoinHandle};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use super::MediaError;
+
+/// The containers people have sound in. Deliberately absent is whatever names other files or addresses
+/// (hls, dash, concat, imf, sdp, image2, rtsp, lavfi, libopenmpt …) or takes any text for media.
+const DEMUXERS: &str = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,dts,dtshd,dv,eac3,flac,\
+    flv,gsm,live_flv,loas,m4a,matroska,mov,mp3,mp4,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,oga,ogg,oma,\
+    rm,shn,sox,tak,truehd,tta,voc,w64,wav,webm,wtv,wv,xwma,3gp,3g2,mj2";
+
+/// The input's name, as the child sees it: its standard input, opened anew, so that it can seek.
+pub(super) const INPUT: &str = "file:/dev/stdin";
+
+/// Address space, in bytes. ffmpeg's many libraries alone take 0.4 GB of it; the tables of a day-long
+/// video some 0.2 GB.
+const MEMORY_BYTES: u64 = 2 << 30;
+
+/// Bytes of a child's complaints that are kept: the last ones.
+const COMPLAINT_BYTES: usize = 4 << 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tool {
+    Ffmpeg,
+    Ffprobe,
+}
+
+impl Tool {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ffmpeg => "ffmpeg",
+            Self::Ffprobe => "ffprobe",
+        }
+    }
+
+    /// Where it is on the PATH, looked for once.
+    fn path(self) -> Result<&'static Path, MediaError> {
+        static FFMPEG: OnceLock<Option<PathBuf>> = OnceLock::new();
+        static FFPROBE: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let cell = match self {
+            Self::Ffmpeg => &FFMPEG,
+            Self::Ffprobe => &FFPROBE,
+        };
+        let found = cell.get_or_init(|| on_path(self.name()));
+        found.as_deref().ok_or_else(|| {
+            let name = self.name();
+            MediaError::Tool(format!(
+                "{name} was not found on the PATH. Install ffmpeg, which has it, and start again."
+            ))
+        })
+    }
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_absolute() && file.is_file())
+}
+
+/// What every run of either tool is told about its input, before `-i`.
+pub(super) fn input_options() -> [&'static str; 6] {
+    ["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS, "-v", "error"]
+}
+
+/// A child process that reads one file. Dropping it kills and reaps it.
+#[derive(Debug)]
+pub(super) struct Confined {
+    child: Child,
+    complaints: Option<JoinHandle<String>>,
+}
+
+impl Confined {
+    /// Starts `tool` on the file, with `cpu_seconds` of processor time at most.
+    pub(super) fn spawn(
+        tool: Tool,
+        args: &[&str],
+        input: &Path,
+        cpu_seconds: u64,
+    ) -> Result<Self, MediaError> {
+        let file = File::open(input).map_err(|error| MediaError::cannot_open(&error))?;
+        if !file.metadata().map_err(|error| MediaError::cannot_open(&error))?.is_file() {
+            return Err(MediaError::unreadable("it is not a plain file"));
+        }
+        let failed =
+            |error: io::Error| MediaError::Tool(format!("{} could not be started: {error}.", tool.name()));
+        let mut child = Command::new(tool.path()?)
+            .args(args)
+            .env_clear()
+            .env("LANG", "C")
+            .current_dir("/")
+            .process_group(0)
+            .stdin(file)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let stderr = child.stderr.take();
+        // From here on dropping `confined` ends the child, whatever fails.
+        let mut confined = Self { child, complaints: None };
+        confined.limit(cpu_seconds).map_err(failed)?;
+        if let Some(stderr) = stderr {
+            let drain = move || last_words(stderr);
+            let thread = thread::Builder::new().name("ffmpeg-stderr".to_owned());
+            confined.complaints = Some(thread.spawn(drain).map_err(failed)?);
+        }
+        Ok(confined)
+    }
+
+    /// Set from outside, right after the start, because from inside it would take unsafe code between
+    /// fork and exec. The instructions that the child runs before are the dynamic linker's; all three
+    /// limits count what was used already.
+    fn limit(&self, cpu_seconds: u64) -> io::Result<()> {
+        let pid = Pid::from_child(&self.child);
+        let limits = [
+            (Resource::Cpu, cpu_seconds),
+            (Resource::As, MEMORY_BYTES),
+            (Resource::Fsize, 0),
+            (Resource::Core, 0),
+        ];
+        for (resource, limit) in limits {
+            prlimit(Some(pid), resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+        }
+        Ok(())
+    }
+
+    /// The child's output; it can be taken once.
+    pub(super) fn stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Waits for the child's end: how it ended and its last complaints.
+    pub(super) fn wait(mut self) -> io::Result<(ExitStatus, String)> {
+        let status = self.child.wait()?;
+        let complaints = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        Ok((status, complaints))
+    }
+}
+
+impl Drop for Confined {
+    fn drop(&mut self) {
+        // Fails only where the child has been reaped already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads to the end, so that the child never blocks on its complaints, and keeps the tail.
+fn last_words(mut stderr: impl Read) -> String {
+    let mut tail = VecDeque::with_capacity(2 * COMPLAINT_BYTES);
+    let mut chunk = [0; COMPLAINT_BYTES];
+    while let Ok(count) = stderr.read(&mut chunk)
+        && count > 0
+    {
+        tail.extend(&chunk[..count]);
+        tail.drain(..tail.len().saturating_sub(COMPLAINT_BYTES));
+    }
+    String::from_utf8_lossy(tail.make_contiguous()).into_owned()
+}
+
+/// The last complaint as the end of a sentence: without ffmpeg's names for its parts and the input.
+pub(super) fn reason(complaints: &str) -> Option<String> {
+    let line = complaints.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    let mut line = line;
+    while let Some(rest) = line.strip_prefix('[')
+        && let Some((_, rest)) = rest.split_once("] ")
+    {
+        line = rest;
+    }
+    let line = line.strip_prefix(INPUT).map_or(line, |rest| rest.trim_start_matches([':', ' ']));
+    let line: String = line.chars().filter(|c| !c.is_control()).collect();
+    let line = line.trim_end_matches('.');
+    (!line.is_empty()).then(|| line.to_owned())
+}

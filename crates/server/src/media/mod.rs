@@ -1,0 +1,30 @@
+//! ffprobe and ffmpeg as confined child processes: what an upload is, and its sound as a stream.
+
+mod confine;
+mod decode;
+mod probe;
+
+use std::io;
+
+pub use decode::PcmStream;
+pub use probe::{MediaInfo, probe, probe_blocking};
+
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// The file is at fault: the sentence is for whoever sent it.
+    #[error("{0}")]
+    Unsupported(String),
+    /// This machine is at fault.
+    #[error("{0}")]
+    Tool(String),
+}
+
+impl MediaError {
+    fn unreadable(reason: &str) -> Self {
+        Self::Unsupported(format!("The file is not audio or video that can be read: {reason}."))
+    }
+
+    fn cannot_open(error: &io::Error) -> Self {
+        Self::Tool(format!("The file could not be opened: {error}."))
+    }
+}
