@@ -1,0 +1,51 @@
+# The only entry points. `make help` lists them.
+
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+
+VERBATIM := $(CARGO_TARGET_DIR)/release/verbatim
+TOOLS := $(CARGO_TARGET_DIR)/tools
+PYTHON ?= python3
+
+.PHONY: help run build setup models test client-test lint deny fixtures accuracy bench
+
+help: ## What can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: build ## Set up, build and serve on 127.0.0.1:8000
+	@$(PYTHON) scripts/models.py base silero-vad-v6
+	@exec $(VERBATIM) serve
+
+build: ## The release binary, target/release/verbatim
+	@scripts/system-packages.sh run
+	@cargo build --release --locked --package verbatim
+
+models: ## Fetch and check the model files that the service and its tests need
+	@$(PYTHON) scripts/models.py base tiny.en silero-vad-v6
+
+setup: models ## System packages and model files for the tests
+	@scripts/system-packages.sh test
+
+test: setup ## Every test, with the real model and the real ffmpeg
+	$(PYTHON) -m unittest discover --start-directory scripts/tests
+	cargo test --workspace --locked
+
+lint: deny ## Formatting, clippy with warnings denied, licences and advisories
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+
+deny:
+	@scripts/system-packages.sh run
+	@scripts/deny.sh $(TOOLS)
+
+client-test: build models ## The API guide's own Python client against a fresh server
+	$(PYTHON) scripts/client_test.py $(VERBATIM)
+
+fixtures: setup ## Compute the engine's reference numbers anew, with faster-whisper
+	scripts/in-venv.sh scripts/fixtures/requirements.txt scripts/fixtures/make.py
+
+accuracy: build models ## Word error rate and speed over a folder of speech, beside faster-whisper
+	scripts/in-venv.sh scripts/accuracy/requirements.txt scripts/accuracy/accuracy.py --verbatim $(VERBATIM)
+
+bench: build models setup ## Speed on ten minutes of speech, in turns with faster-whisper
+	scripts/in-venv.sh scripts/accuracy/requirements.txt scripts/accuracy/bench.py --verbatim $(VERBATIM)
