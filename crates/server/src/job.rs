@@ -132,6 +132,13 @@ pub struct Job {
     pub error_detail: Option<String>,
 }
 
+impl Job {
+    /// Why it failed, for people.
+    pub fn error_sentence(&self) -> String {
+        self.error_message.clone().unwrap_or_else(|| "The job failed.".into())
+    }
+}
+
 /// RFC 3339 in UTC with milliseconds and `Z`, the form of every time in the API.
 pub fn rfc3339(time: Timestamp) -> String {
     format!("{time:.3}")

@@ -1,5 +1,6 @@
 //! Verbatim: a self-hosted transcription service. The binary `verbatim` is a thin shell around this.
 
+pub mod api;
 pub mod config;
 pub mod files;
 pub mod job;

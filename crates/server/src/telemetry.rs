@@ -2,7 +2,6 @@
 
 use std::io;
 
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -49,7 +48,7 @@ impl LogFilter {
     }
 
     #[cfg(test)]
-    fn enables(&self, target: &str, level: Level) -> bool {
+    fn enables(&self, target: &str, level: tracing::Level) -> bool {
         self.0.would_enable(target, &level)
     }
 }
@@ -69,6 +68,8 @@ pub fn init(filter: &LogFilter, format: LogFormat) {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     #[test]

@@ -1,0 +1,82 @@
+//! `GET /health`: whether the parts are well, and how busy the background processor is.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+use super::{ApiState, ModelsLoaded};
+use crate::files::RESERVED_BYTES;
+use crate::store::Counts;
+
+#[derive(Debug, Serialize)]
+struct Health {
+    /// `healthy`; `degraded`: uploads are refused or stay pending; `unhealthy`: nothing works.
+    status: &'static str,
+    version: &'static str,
+    uptime_seconds: u64,
+    models_loaded: Option<ModelsLoaded>,
+    database: Database,
+    disk: Disk,
+    background_processor: BackgroundProcessor,
+}
+
+#[derive(Debug, Serialize)]
+struct Database {
+    ok: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Disk {
+    /// Null where it cannot be told.
+    free_bytes: Option<u64>,
+    /// False once uploads are refused.
+    ok: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct BackgroundProcessor {
+    running: bool,
+    /// Null without a database.
+    active_jobs: Option<u64>,
+    pending_jobs: Option<u64>,
+    max_workers: u32,
+}
+
+pub(super) async fn health(State(state): State<ApiState>) -> impl IntoResponse {
+    let counts = counts(&state).await;
+    let free_bytes = state.uploads.free_bytes().ok();
+    let disk_ok = free_bytes.is_some_and(|free| free >= RESERVED_BYTES);
+    let engine_ok = state.engine.is_alive();
+    let running = state.worker.is_alive();
+    let (code, status) = match (counts.is_some() && engine_ok, disk_ok && running) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
+        (true, false) => (StatusCode::OK, "degraded"),
+        (true, true) => (StatusCode::OK, "healthy"),
+    };
+    let health = Health {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: state.started.elapsed().as_secs(),
+        models_loaded: engine_ok.then(|| state.models_loaded.clone()),
+        database: Database { ok: counts.is_some() },
+        disk: Disk { free_bytes, ok: disk_ok },
+        background_processor: BackgroundProcessor {
+            running,
+            active_jobs: counts.map(|counts| counts.processing),
+            pending_jobs: counts.map(|counts| counts.pending),
+            max_workers: state.max_workers,
+        },
+    };
+    (code, Json(health))
+}
+
+/// `None` if the database cannot be used.
+async fn counts(state: &ApiState) -> Option<Counts> {
+    let counts = async {
+        state.store.check().await?;
+        state.store.counts().await
+    };
+    counts.await.inspect_err(|error| tracing::error!("the database is not well: {error}")).ok()
+}

@@ -1,0 +1,37 @@
+//! `GET /`: what this is, and what it can do.
+
+use axum::Json;
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Index {
+    name: &'static str,
+    version: &'static str,
+    endpoints: &'static [Endpoint],
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Endpoint {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    description: &'static str,
+}
+
+pub(super) const ENDPOINTS: [Endpoint; 8] = [
+    endpoint("GET", "/", "This list"),
+    endpoint("GET", "/health", "Whether the service is well, and how busy it is"),
+    endpoint("POST", "/process", "Submit an audio or video file; answers with a job id at once"),
+    endpoint("POST", "/process-audio", "Submit an audio file and wait for its result"),
+    endpoint("POST", "/process-video", "Submit a video file and wait for its result"),
+    endpoint("GET", "/status/{job_id}", "How far a job is"),
+    endpoint("GET", "/result/{job_id}", "The result of a completed job"),
+    endpoint("GET", "/jobs/processing", "The jobs that are being processed"),
+];
+
+const fn endpoint(method: &'static str, path: &'static str, description: &'static str) -> Endpoint {
+    Endpoint { method, path, description }
+}
+
+pub(super) async fn index() -> Json<Index> {
+    Json(Index { name: "Verbatim", version: env!("CARGO_PKG_VERSION"), endpoints: &ENDPOINTS })
+}

@@ -1,0 +1,98 @@
+//! The HTTP API: the router, and what its handlers share. One file a resource.
+
+mod access;
+mod error;
+mod filename;
+mod form;
+mod health;
+mod index;
+mod jobs;
+mod process;
+mod result;
+mod status;
+mod synchronous;
+mod upload;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use self::error::ApiError;
+use crate::config::UploadLimits;
+use crate::files::Uploads;
+use crate::job::{Job, JobId};
+use crate::signals::{Alive, Bells};
+use crate::store::JobStore;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct ApiState {
+    pub store: Arc<dyn JobStore>,
+    pub uploads: Uploads,
+    pub limits: UploadLimits,
+    pub models_loaded: ModelsLoaded,
+    /// How many jobs are worked on at the same time.
+    pub max_workers: u32,
+    pub bells: Bells,
+    /// The thread that computes.
+    pub engine: Alive,
+    /// The background processor.
+    pub worker: Alive,
+    /// Cancelled when the server begins to stop.
+    pub stopping: CancellationToken,
+    pub started: Instant,
+}
+
+impl fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiState").field("uploads", &self.uploads).finish_non_exhaustive()
+    }
+}
+
+/// The models that the engine has in memory, by name.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelsLoaded {
+    pub whisper: String,
+    pub vad: String,
+}
+
+/// Every route, and sentences in JSON for whatever is none.
+pub fn router(state: ApiState) -> Router {
+    Router::new()
+        .route("/", get(index::index))
+        .route("/health", get(health::health))
+        .route("/process", post(process::process))
+        .route("/process-audio", post(synchronous::process_audio))
+        .route("/process-video", post(synchronous::process_video))
+        .route("/status/{id}", get(status::status))
+        .route("/result/{id}", get(result::result))
+        .route("/jobs/processing", get(jobs::processing))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn(access::log))
+        .with_state(state)
+}
+
+async fn no_such_path(uri: Uri) -> ApiError {
+    ApiError::NotFound(format!("There is nothing at {}; GET / lists what there is.", uri.path()))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::MethodNotAllowed(format!("{} does not take {method}; GET / lists what it takes.", uri.path()))
+}
+
+impl ApiState {
+    /// The job that a path names.
+    async fn job(&self, id: &str) -> Result<Job, ApiError> {
+        let unknown = || ApiError::NotFound(format!("There is no job “{id}”."));
+        let parsed: JobId = JobId::parse(id).ok_or_else(unknown)?;
+        self.store.get(parsed).await?.ok_or_else(unknown)
+    }
+}

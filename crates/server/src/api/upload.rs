@@ -1,0 +1,185 @@
+//! Takes the form of `POST /process` and its synchronous kin: streams the file to disk with flat
+//! memory, and checks everything else, the cheap things first.
+
+use std::time::Duration;
+
+use axum::body::BodyDataStream;
+use axum::extract::{Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use futures_util::StreamExt;
+use serde::Deserialize;
+use tokio::time::timeout;
+use url::Url;
+use verbatim_whisper::Language;
+
+use super::ApiState;
+use super::error::ApiError;
+use super::filename::sanitise;
+use super::form::{Form, Part};
+use crate::config::UploadLimits;
+use crate::files::{Upload, UploadWriter};
+use crate::job::JobId;
+use crate::units::format_size;
+
+/// What a form may hold besides the file, in bytes: its other fields, boundaries and headers.
+const FORM_OVERHEAD: u64 = 1 << 20;
+
+/// How long a refused client that still sends is listened to. Closing at once would reset the
+/// connection, and the client would never read why.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What a client may say about its file, in the query or in the form; the query wins.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) language: Option<Language>,
+    pub(super) webhook_url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct QueryWishes {
+    language: Option<String>,
+    webhook_url: Option<String>,
+}
+
+/// A whole upload, safe on disk, which goes away again unless it is kept.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) job: JobId,
+    pub(super) upload: Upload,
+    pub(super) filename: String,
+    pub(super) wishes: Wishes,
+}
+
+/// Reads the request to its end. Whatever is refused, and a client that hangs up, leaves nothing.
+pub(super) async fn receive(state: &ApiState, request: Request) -> Result<Received, ApiError> {
+    let (parts, body) = request.into_parts();
+    let mut body = body.into_data_stream();
+    let received = match check_head(state, &parts) {
+        Ok((boundary, wishes)) => read_form(state, &mut body, boundary, wishes).await,
+        // This client waits for leave to send its body, and gets none.
+        Err(error) if parts.headers.contains_key(header::EXPECT) => return Err(error),
+        Err(error) => Err(error),
+    };
+    if received.is_err() {
+        tokio::spawn(timeout(LINGER, async move { while let Some(Ok(_)) = body.next().await {} }));
+    }
+    received
+}
+
+/// All that can be known before the body is read.
+fn check_head(state: &ApiState, head: &Parts) -> Result<(String, Wishes), ApiError> {
+    let Query(query) = Query::<QueryWishes>::try_from_uri(&head.uri)
+        .map_err(|error| ApiError::Invalid(format!("The query cannot be read: {}.", error.body_text())))?;
+    let wishes = Wishes {
+        language: language(query.language.as_deref())?,
+        webhook_url: webhook_url(query.webhook_url.as_deref())?,
+    };
+    let boundary = boundary(&head.headers)?;
+    check_length(state, &head.headers)?;
+    Ok((boundary, wishes))
+}
+
+fn boundary(headers: &HeaderMap) -> Result<String, ApiError> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    multer::parse_boundary(content_type.unwrap_or_default()).map_err(|_| missing_file())
+}
+
+fn missing_file() -> ApiError {
+    ApiError::Invalid("There is no file: send it as the field “file” of a multipart/form-data form.".into())
+}
+
+fn too_large(limits: &UploadLimits) -> ApiError {
+    let most = format_size(limits.max_file_size);
+    ApiError::Refused(format!("The file is too large: at most {most} are taken."))
+}
+
+/// By what the request says of itself, before anything of it is read.
+fn check_length(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length: u64 = length.unwrap_or(0);
+    if length > state.limits.max_file_size.saturating_add(FORM_OVERHEAD) {
+        return Err(too_large(&state.limits));
+    }
+    Ok(state.uploads.require_room(length)?)
+}
+
+async fn read_form(
+    state: &ApiState,
+    body: &mut BodyDataStream,
+    boundary: String,
+    query: Wishes,
+) -> Result<Received, ApiError> {
+    let mut form = Form::new(body, boundary, state.limits.max_file_size.saturating_add(FORM_OVERHEAD));
+    let job = JobId::new();
+    let mut file = None;
+    let mut wishes = Wishes::default();
+    while let Some((disposition, mut part)) = form.next_part().await? {
+        match disposition.name.as_str() {
+            "file" if file.is_some() => {
+                return Err(ApiError::Invalid("There are two files; send one a request.".into()));
+            }
+            "file" => {
+                let filename = sanitise(disposition.filename.as_deref().unwrap_or_default());
+                let mut writer = state.uploads.begin(job).await?;
+                write_file(&mut part, &mut writer, &state.limits).await?;
+                file = Some((writer, filename));
+            }
+            "language" => wishes.language = language(Some(&part.text("language").await?))?,
+            "webhook_url" => wishes.webhook_url = webhook_url(Some(&part.text("webhook_url").await?))?,
+            _ => while part.chunk().await?.is_some() {},
+        }
+    }
+    let (writer, filename) = file.ok_or_else(missing_file)?;
+    let upload = writer.finish().await?;
+    let wishes = Wishes {
+        language: query.language.or(wishes.language),
+        webhook_url: query.webhook_url.or(wishes.webhook_url),
+    };
+    Ok(Received { job, upload, filename, wishes })
+}
+
+async fn write_file(
+    part: &mut Part<'_>,
+    writer: &mut UploadWriter,
+    limits: &UploadLimits,
+) -> Result<(), ApiError> {
+    while let Some(chunk) = part.chunk().await? {
+        if writer.written() + chunk.len() as u64 > limits.max_file_size {
+            return Err(too_large(limits));
+        }
+        writer.write(&chunk).await?;
+    }
+    if writer.written() == 0 {
+        return Err(ApiError::Refused("The file is empty.".into()));
+    }
+    Ok(())
+}
+
+/// An empty text is none: forms send empty fields for what was not filled in.
+fn language(text: Option<&str>) -> Result<Option<Language>, ApiError> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let unknown = || {
+        ApiError::Invalid(format!(
+            "“{text}” is not a language that is known here; send a code such as en, or a name such as \
+             English."
+        ))
+    };
+    Language::parse(text).map(Some).ok_or_else(unknown)
+}
+
+fn webhook_url(text: Option<&str>) -> Result<Option<String>, ApiError> {
+    const MOST_BYTES: usize = 2048;
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    if text.len() > MOST_BYTES {
+        return Err(ApiError::Invalid(format!("The webhook_url is longer than {MOST_BYTES} bytes.")));
+    }
+    let is_callable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    match Url::parse(text) {
+        Ok(url) if is_callable(&url) => Ok(Some(text.to_owned())),
+        _ => Err(ApiError::Invalid(format!(
+            "The webhook_url “{text}” cannot be called; it must be a whole address that begins with \
+             http:// or https://."
+        ))),
+    }
+}
