@@ -3,6 +3,7 @@
 pub mod api;
 pub mod config;
 pub mod files;
+pub mod inference;
 pub mod job;
 pub mod media;
 pub mod result;
@@ -11,3 +12,4 @@ pub mod store;
 pub mod structure;
 pub mod telemetry;
 pub mod units;
+pub mod webhook;

@@ -7,6 +7,7 @@
 mod contract;
 mod sqlite;
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -104,7 +105,7 @@ pub struct Counts {
 }
 
 #[async_trait]
-pub trait JobStore: Send + Sync + 'static {
+pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// Adds a pending job. Once this returns, the job survives a crash.
     async fn insert(&self, job: NewJob, now: Timestamp) -> StoreResult<Job>;
 

@@ -1,3 +1,4 @@
 //! The service's integration tests, one binary.
 
 mod media;
+mod webhook;

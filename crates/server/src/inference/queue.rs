@@ -1,0 +1,64 @@
+//! Waiting requests, handed out in turn from every job: a long recording does not hold up a short one.
+
+use std::collections::VecDeque;
+
+use super::Request;
+use crate::job::JobId;
+
+/// A lane for every job that waits; the next to be served is in front.
+#[derive(Debug)]
+pub(super) struct FairQueue<T = Request> {
+    lanes: VecDeque<(JobId, VecDeque<T>)>,
+    len: usize,
+}
+
+impl<T> Default for FairQueue<T> {
+    fn default() -> Self {
+        Self { lanes: VecDeque::new(), len: 0 }
+    }
+}
+
+impl<T> FairQueue<T> {
+    pub(super) fn push(&mut self, job: JobId, request: T) {
+        self.len += 1;
+        match self.lanes.iter_mut().find(|(owner, _)| *owner == job) {
+            Some((_, lane)) => lane.push_back(request),
+            None => self.lanes.push_back((job, VecDeque::from([request]))),
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let (job, mut lane) = self.lanes.pop_front()?;
+        let request = lane.pop_front()?;
+        self.len -= 1;
+        if !lane.is_empty() {
+            self.lanes.push_back((job, lane));
+        }
+        Some(request)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_take_turns_and_each_keeps_its_order() {
+        let (long, short, late) = (JobId::new(), JobId::new(), JobId::new());
+        let mut queue = FairQueue::default();
+        for request in ["long 1", "long 2", "long 3", "long 4"] {
+            queue.push(long, request);
+        }
+        queue.push(short, "short 1");
+        queue.push(short, "short 2");
+        let mut taken = vec![queue.pop().unwrap()];
+        queue.push(late, "late 1");
+        taken.extend(std::iter::from_fn(|| queue.pop()));
+        assert_eq!(taken, ["long 1", "short 1", "long 2", "late 1", "short 2", "long 3", "long 4"]);
+        assert_eq!(queue.len(), 0);
+    }
+}
