@@ -227,3 +227,95 @@ impl Drop for Unkept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn names(uploads: &Uploads) -> Vec<String> {
+        let entries = fs::read_dir(uploads.dir()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_kept_upload_stays_until_its_job_removes_it() {
+        let data = TempDir::new().unwrap();
+        let uploads = Uploads::open(data.path()).unwrap();
+        let job = JobId::new();
+        let mut writer = uploads.begin(job).await.unwrap();
+        writer.write(b"first ").await.unwrap();
+        writer.write(b"second").await.unwrap();
+        assert_eq!(writer.written(), 12);
+        assert_eq!(names(&uploads), [format!("{job}.part")]);
+
+        let upload = writer.finish().await.unwrap();
+        assert_eq!((upload.size(), upload.path()), (12, uploads.path(job).as_path()));
+        upload.keep();
+        assert_eq!(fs::read(uploads.path(job)).unwrap(), b"first second");
+
+        uploads.remove(job).unwrap();
+        uploads.remove(job).unwrap();
+        assert_eq!(names(&uploads), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_kept_goes_when_it_is_dropped() {
+        let data = TempDir::new().unwrap();
+        let uploads = Uploads::open(data.path()).unwrap();
+        let mut writer = uploads.begin(JobId::new()).await.unwrap();
+        writer.write(&vec![7; BUFFER_BYTES * 3]).await.unwrap();
+        drop(writer);
+        assert_eq!(names(&uploads), Vec::<String>::new());
+
+        let upload = uploads.begin(JobId::new()).await.unwrap().finish().await.unwrap();
+        drop(upload);
+        assert_eq!(names(&uploads), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_second_writer_of_the_same_job_leaves_the_first_alone() {
+        let data = TempDir::new().unwrap();
+        let uploads = Uploads::open(data.path()).unwrap();
+        let job = JobId::new();
+        let first = uploads.begin(job).await.unwrap();
+        assert_eq!(uploads.begin(job).await.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(names(&uploads), [format!("{job}.part")]);
+        drop(first);
+    }
+
+    #[tokio::test]
+    async fn the_sweep_takes_orphans_and_nothing_else() {
+        let data = TempDir::new().unwrap();
+        let uploads = Uploads::open(data.path()).unwrap();
+        let (needed, orphan, crashed) = (JobId::new(), JobId::new(), JobId::new());
+        for name in [needed.to_string(), orphan.to_string(), format!("{crashed}.part"), "notes".to_owned()] {
+            fs::write(uploads.dir().join(name), "x").unwrap();
+        }
+        fs::create_dir(uploads.dir().join(JobId::new().to_string())).unwrap();
+        let running = uploads.begin(JobId::new()).await.unwrap();
+        let unkept = uploads.begin(JobId::new()).await.unwrap().finish().await.unwrap();
+
+        let before = names(&uploads).len();
+        assert_eq!(uploads.sweep(&HashSet::from([needed])).unwrap(), 2);
+        let left = names(&uploads);
+        assert_eq!(left.len(), before - 2);
+        assert!(!left.contains(&orphan.to_string()) && !left.contains(&format!("{crashed}.part")));
+        assert!(unkept.path().exists());
+        drop(running);
+    }
+
+    #[test]
+    fn a_disk_without_room_says_so() {
+        let data = TempDir::new().unwrap();
+        let uploads = Uploads::open(data.path()).unwrap();
+        uploads.require_room(1).unwrap();
+        let error = uploads.require_room(u64::MAX).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.to_string().contains("MB left"), "{error}");
+    }
+}

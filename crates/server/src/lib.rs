@@ -3,6 +3,7 @@
 pub mod api;
 pub mod config;
 pub mod files;
+pub mod formats;
 pub mod inference;
 pub mod job;
 pub mod media;

@@ -1,1 +1,10 @@
 //! Transcript -> what a reader wants: sentences with their times, topics.
+
+mod abbreviations;
+mod sentences;
+mod topics;
+mod transcript;
+
+pub use sentences::{Sentence, sentences};
+pub use topics::topics;
+pub use transcript::transcript;

@@ -1,0 +1,217 @@
+//! A transcript's sentences, each with the second at which it starts.
+
+use std::ops::Range;
+
+use icu_segmenter::SentenceSegmenter;
+use icu_segmenter::options::SentenceBreakInvariantOptions;
+use verbatim_whisper::{Language, Segment};
+
+use super::abbreviations;
+use super::transcript::TimedText;
+
+/// What opens a quotation or a bracket, where no space need stand before it.
+const OPENERS: [char; 13] = ['「', '『', '（', '［', '【', '〔', '《', '〈', '“', '‘', '(', '[', '{'];
+
+/// Never blank.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sentence {
+    pub text: String,
+    /// Seconds in the original; between a segment's start and end it is an estimate.
+    pub start: f64,
+}
+
+/// The sentences of the [`transcript`](super::transcript), in order. Together they hold all of it but
+/// the white space between them.
+pub fn sentences(segments: &[Segment], language: Option<Language>) -> Vec<Sentence> {
+    let timed = TimedText::new(segments);
+    ranges(&timed.text, language)
+        .into_iter()
+        .map(|range| Sentence { start: timed.seconds_at(range.start), text: timed.text[range].to_owned() })
+        .collect()
+}
+
+/// Where the sentences are, in bytes: cut by Unicode's rules (UAX #29), then joined where those cannot
+/// know better.
+fn ranges(text: &str, language: Option<Language>) -> Vec<Range<usize>> {
+    let segmenter = SentenceSegmenter::new(SentenceBreakInvariantOptions::default());
+    let mut sentences: Vec<Range<usize>> = Vec::new();
+    let mut from = 0;
+    for to in segmenter.segment_str(text) {
+        let to = before_openers(text, to);
+        let Some(piece) = trimmed(text, from..to) else { continue };
+        from = to;
+        match sentences.last_mut() {
+            Some(last) if goes_on(&text[last.clone()], &text[piece.clone()], language) => {
+                last.end = piece.end
+            }
+            _ => sentences.push(piece),
+        }
+    }
+    sentences
+}
+
+/// Unicode's rules leave an opening quote or bracket that follows without a space to the sentence before;
+/// it moves to the one that it opens.
+fn before_openers(text: &str, to: usize) -> usize {
+    match text[..to].trim_end_matches(OPENERS) {
+        _ if to == text.len() => to,
+        before => before.len(),
+    }
+}
+
+/// Without white space at the ends; `None` where nothing else is there.
+fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
+    let piece = &text[range.clone()];
+    let start = range.start + (piece.len() - piece.trim_start().len());
+    let end = range.start + piece.trim_end().len();
+    (start < end).then_some(start..end)
+}
+
+/// Whether `after` belongs to the sentence of `before`.
+fn goes_on(before: &str, after: &str, language: Option<Language>) -> bool {
+    let silent = |text: &str| !text.contains(char::is_alphanumeric);
+    silent(before)
+        || silent(after)
+        || starts_small(after)
+        || quote_goes_on(before, after)
+        || abbreviations::joins(before, after, language)
+}
+
+/// “Really?” she asked. Not: Really? iPhones are.
+fn starts_small(text: &str) -> bool {
+    let mut letters = text.chars();
+    letters.next().is_some_and(char::is_lowercase) && !letters.next().is_some_and(char::is_uppercase)
+}
+
+/// Japanese says who spoke, and that it was speech, behind the quotation.
+fn quote_goes_on(before: &str, after: &str) -> bool {
+    before.ends_with(['」', '』']) && (after.starts_with('と') || after.starts_with("って"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::structure::{topics, transcript};
+
+    fn segment(start: f64, end: f64, text: &str) -> Segment {
+        Segment {
+            seek: 0,
+            start,
+            end,
+            text: text.to_owned(),
+            tokens: Vec::new(),
+            temperature: 0.0,
+            avg_logprob: 0.0,
+            compression_ratio: 1.0,
+            no_speech_prob: 0.0,
+        }
+    }
+
+    fn texts(sentences: &[Sentence]) -> Vec<&str> {
+        sentences.iter().map(|sentence| sentence.text.as_str()).collect()
+    }
+
+    /// Language, and a text with `|` where it is to be cut.
+    const CUTS: &[(&str, &str)] = &[
+        ("en", "Hello. | How are you? | Fine! | Good."),
+        ("en", "Mr. Smith met Dr. Jones and Mrs. Brown. | They talked."),
+        ("en", "We went to St. Louis. | It was hot."),
+        ("en", "It was Smith vs. Jones in court."),
+        ("en", "Some fruit, e.g. Apples, are sweet, i.e. Good."),
+        ("en", "Apples, pears, etc. | The rest is gone."),
+        ("en", "Apples, pears, etc. and the rest."),
+        ("en", "He lives in the U.S. Army base. | She left the U.S. | The end."),
+        ("en", "At 5 p.m. Eastern time. | We left at 5 p.m. | It was late."),
+        ("en", "See No. 5 and Fig. 3 on p. 7. | No. | I said no."),
+        ("en", "John F. Kennedy and J. R. R. Tolkien met. | J. Smith was there."),
+        ("en", "Take vitamin C. | Nobody does. | Neither do I. | Peter does."),
+        ("en", "On Jan. 5 it rained. | On Sept. 11 too."),
+        ("en", "Apple Inc. Chairman Cook spoke. | He left Apple Inc. | Then he came back."),
+        ("en", "It costs 3.50 or 1,000.25 dollars. | That is cheap."),
+        ("en", "Go to www.example.com or to https://example.com/a.b?c=D for more. | Thanks."),
+        ("en", "She said, “Come in.” | He came. | “Really?” she asked. | \"Yes!\" he said."),
+        ("en", "She has a Ph.D. from M.I.T. and works."),
+        ("en", "(It rained.) | Then it stopped."),
+        ("en", "Well... maybe. | Wait… what? | Oh."),
+        ("en", "What?! | No way!!! | Stop."),
+        ("en", "no punctuation at all just words and more words"),
+        ("en", "Did you see it? | iPhones are there."),
+        ("en", "Good. | 👍 Next. 👍"),
+        ("de", "Das ist z.B. Obst, d.h. Äpfel. | Am 3. Mai und am 3. Oktober kam Hr. Meier. | Gut."),
+        ("de", "Im 19. Jahrhundert war es so. | Er wurde 19. | Dann ging er."),
+        ("fr", "Bonjour M. Dupont et Mme. Durand. | Ça va ? | Oui !"),
+        ("es", "¿Qué tal? | ¡Hola, Sra. García! | El Sr. López no está."),
+        ("ja", "こんにちは。|元気ですか？|はい！|「本当？」と彼は言った。|終わり。"),
+        ("zh", "你好。|今天天气很好！|“真的吗？”|是的。|（笑）《书》好。"),
+        ("ru", "Привет. | Как дела? | Хорошо."),
+        ("hi", "नमस्ते। | आप कैसे हैं?"),
+        ("ar", "مرحبا. | كيف حالك؟ | بخير."),
+    ];
+
+    #[test]
+    fn sentences_end_where_a_reader_ends_them() {
+        for (code, marked) in CUTS {
+            let language = Language::parse(code);
+            let expected: Vec<&str> = marked.split('|').map(str::trim).collect();
+            let text = marked.replace("| ", "").replace('|', "");
+            let got = sentences(&[segment(0.0, 10.0, &text)], language);
+            assert_eq!(texts(&got), expected, "{code}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_starts_where_its_words_are_said() {
+        let segments = [
+            segment(1.0, 3.0, " It was a long day"),
+            segment(4.0, 8.0, " for us. Then we slept."),
+            segment(8.0, 8.0, "  "),
+            segment(9.5, 11.0, " Good night."),
+        ];
+        let got = sentences(&segments, Some(Language::ENGLISH));
+        assert_eq!(texts(&got), ["It was a long day for us.", "Then we slept.", "Good night."]);
+        let starts: Vec<f64> = got.iter().map(|sentence| sentence.start).collect();
+        // “Then” is behind 8 of the 22 letters of a segment of 4 s.
+        assert_eq!(starts, [1.0, 4.0 + 4.0 * 8.0 / 22.0, 9.5]);
+        assert_eq!(topics(&segments, None)[0].seconds, 1.0);
+    }
+
+    #[test]
+    fn segments_are_joined_as_their_script_does() {
+        let english = [segment(0.0, 1.0, "One."), segment(1.0, 2.0, " Two."), segment(2.0, 3.0, "Three.")];
+        assert_eq!(transcript(&english), "One. Two. Three.");
+        let japanese = [segment(0.0, 1.0, "今日は。"), segment(1.0, 2.0, "晴れです。")];
+        assert_eq!(transcript(&japanese), "今日は。晴れです。");
+        assert_eq!(texts(&sentences(&japanese, None)), ["今日は。", "晴れです。"]);
+    }
+
+    #[test]
+    fn no_words_make_no_topic() {
+        assert_eq!(topics(&[], None), []);
+        assert_eq!(topics(&[segment(0.0, 1.0, " \n ")], None), []);
+    }
+
+    fn solid(text: &str) -> String {
+        text.chars().filter(|c| !c.is_whitespace()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn sentences_hold_every_letter_in_order_of_time(
+            parts in prop::collection::vec(r"(\PC|[ .!?。\n「（“(]|Mr\.|\p{Lu}\.){0,40}", 0..6),
+            language in prop::sample::select(vec!["en", "de", "fr", "es", "ja"]),
+        ) {
+            let segments: Vec<Segment> = parts
+                .iter()
+                .enumerate()
+                .map(|(index, text)| segment(index as f64, index as f64 + 0.9, text))
+                .collect();
+            let got = sentences(&segments, Language::parse(language));
+            prop_assert_eq!(solid(&parts.concat()), solid(&texts(&got).concat()));
+            prop_assert_eq!(solid(&transcript(&segments)), solid(&parts.concat()));
+            prop_assert!(got.iter().all(|sentence| !sentence.text.trim().is_empty()));
+            prop_assert!(got.is_sorted_by(|a, b| a.start <= b.start));
+        }
+    }
+}
