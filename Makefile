@@ -6,6 +6,8 @@ export CARGO_TARGET_DIR
 VERBATIM := $(CARGO_TARGET_DIR)/release/verbatim
 TOOLS := $(CARGO_TARGET_DIR)/tools
 PYTHON ?= python3
+WITH_PACKAGES := scripts/with-packages.sh $(TOOLS)
+CLIENT_TEST := $(WITH_PACKAGES) scripts/client/requirements.txt -m unittest discover --start-directory scripts/client
 
 .PHONY: help run build setup models test client-test lint deny fixtures accuracy bench
 
@@ -29,6 +31,7 @@ setup: models ## System packages and model files for the tests
 test: setup ## Every test, with the real model and the real ffmpeg
 	$(PYTHON) -m unittest discover --start-directory scripts/tests
 	cargo test --workspace --locked
+	VERBATIM=$(CARGO_TARGET_DIR)/debug/verbatim $(CLIENT_TEST)
 
 lint: deny ## Formatting, clippy with warnings denied, licences and advisories
 	cargo fmt --all --check
@@ -38,14 +41,14 @@ deny:
 	@scripts/system-packages.sh run
 	@scripts/deny.sh $(TOOLS)
 
-client-test: build models ## The API guide's own Python client against a fresh server
-	$(PYTHON) scripts/client_test.py $(VERBATIM)
+client-test: build models ## The API guide's own Python client against a real server
+	VERBATIM=$(VERBATIM) $(CLIENT_TEST)
 
 fixtures: setup ## Compute the engine's reference numbers anew, with faster-whisper
-	scripts/in-venv.sh scripts/fixtures/requirements.txt scripts/fixtures/make.py
+	$(WITH_PACKAGES) scripts/fixtures/requirements.txt scripts/fixtures/make.py
 
-accuracy: build models ## Word error rate and speed over a folder of speech, beside faster-whisper
-	scripts/in-venv.sh scripts/accuracy/requirements.txt scripts/accuracy/accuracy.py --verbatim $(VERBATIM)
+accuracy: build models ## Word error rates over ../shared/speech, beside faster-whisper
+	$(WITH_PACKAGES) bench/requirements.txt bench/accuracy.py --verbatim $(VERBATIM)
 
-bench: build models setup ## Speed on ten minutes of speech, in turns with faster-whisper
-	scripts/in-venv.sh scripts/accuracy/requirements.txt scripts/accuracy/bench.py --verbatim $(VERBATIM)
+bench: build setup ## Speed on ten minutes of speech, in turns with faster-whisper
+	$(WITH_PACKAGES) bench/requirements.txt bench/speed.py --verbatim $(VERBATIM)
