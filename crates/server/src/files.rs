@@ -64,6 +64,14 @@ impl Uploads {
         })
     }
 
+    /// The jobs that have a finished upload here.
+    pub fn jobs(&self) -> io::Result<Vec<JobId>> {
+        let names = fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.file_name()));
+        let jobs =
+            names.filter_map(|name: io::Result<_>| name.map(|name| JobId::parse(name.to_str()?)).transpose());
+        jobs.collect()
+    }
+
     /// Removes the upload of a job that has ended; it may be gone already.
     pub fn remove(&self, job: JobId) -> io::Result<()> {
         match fs::remove_file(self.path(job)) {

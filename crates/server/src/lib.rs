@@ -1,12 +1,14 @@
 //! Verbatim: a self-hosted transcription service. The binary `verbatim` is a thin shell around this.
 
 pub mod api;
+pub mod app;
 pub mod config;
 pub mod files;
 pub mod formats;
 pub mod inference;
 pub mod job;
 pub mod media;
+pub mod pipeline;
 pub mod result;
 pub mod signals;
 pub mod store;
@@ -14,3 +16,4 @@ pub mod structure;
 pub mod telemetry;
 pub mod units;
 pub mod webhook;
+pub mod worker;

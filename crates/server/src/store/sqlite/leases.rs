@@ -25,10 +25,8 @@ pub(super) async fn claim(
 ) -> StoreResult<Option<Claim>> {
     while let Some((id, attempts)) = next_claimable(transaction, now).await? {
         if attempts >= MAX_ATTEMPTS {
-            let message = format!(
-                "The job was started {attempts} times, and each time the service went down before it ended; \
-                 it was given up."
-            );
+            let message =
+                format!("The job was started {attempts} times and never came to its end; it was given up.");
             end(transaction, id, None, &Outcome::Failed { message, detail: None }, now).await?;
             continue;
         }

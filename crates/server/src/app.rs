@@ -1,0 +1,188 @@
+//! The composition root: builds the service from its settings, starts it, and ends it in order.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use verbatim_whisper::{Model, Transcriber, Vad};
+
+use crate::api::{self, ApiState, ModelsLoaded};
+use crate::config::{ModelSettings, ServeSettings};
+use crate::files::Uploads;
+use crate::inference::Inference;
+use crate::pipeline::Pipeline;
+use crate::result::ModelsUsed;
+use crate::signals::{Bells, Running};
+use crate::store::{JobStore, SqliteStore, StoreError};
+use crate::webhook::{ClientError, Webhooks};
+use crate::worker::{Rhythm, Stop, Workers};
+
+/// How long windows that are being computed may take to end at a shutdown. With what comes after, it
+/// stays under the ten seconds that service managers give before they kill.
+const SOFT_GRACE: Duration = Duration::from_millis(7500);
+
+/// How long giving jobs back to the queue may take after that.
+const HARD_GRACE: Duration = Duration::from_millis(1000);
+
+/// How long answers under way and the database may take after that.
+const LAST_GRACE: Duration = Duration::from_millis(500);
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot use {} for uploads: {error}", dir.display())]
+    Uploads { dir: PathBuf, error: io::Error },
+    #[error("there is no model in {}; fetch it with `verbatim models fetch {name}`", dir.display())]
+    NoModel { dir: PathBuf, name: String },
+    #[error(transparent)]
+    Model(#[from] verbatim_whisper::Error),
+    #[error(transparent)]
+    Webhooks(#[from] ClientError),
+    #[error("cannot listen on {address}: {error}; choose another address with HOST and PORT")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// The service while it runs.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    store: Arc<SqliteStore>,
+    inference: Inference,
+    stop: Stop,
+    workers: JoinHandle<()>,
+    webhooks: JoinHandle<()>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl App {
+    /// Starts everything. Once this returns, requests are answered and jobs are worked on.
+    pub async fn start(settings: ServeSettings) -> Result<Self, AppError> {
+        let started = Instant::now();
+        let address = settings.listen.address();
+        let listener =
+            TcpListener::bind(address).await.map_err(|error| AppError::Listen { address, error })?;
+        let address = listener.local_addr()?;
+        let store = Arc::new(SqliteStore::open(&settings.storage.database_path).await?);
+        let uploads = open_uploads(&settings, store.as_ref()).await?;
+        let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
+        let (inference, vad) = load_models(settings.model.clone()).await?;
+
+        let (bells, stop, running) = (Bells::default(), Stop::default(), Running::default());
+        let name = settings.model.whisper_model.clone();
+        let state = ApiState {
+            store: store.clone(),
+            uploads: uploads.clone(),
+            limits: settings.limits,
+            models_loaded: ModelsLoaded { whisper: name.clone(), vad: "silero_vad_v6".to_owned() },
+            max_workers: settings.max_concurrent_jobs,
+            bells: bells.clone(),
+            engine: inference.alive(),
+            worker: running.watch(),
+            stopping: stop.soft.clone(),
+            started,
+        };
+        let workers = Workers {
+            pipeline: Arc::new(Pipeline {
+                store: store.clone(),
+                uploads: uploads.clone(),
+                inference: inference.clone(),
+                vad,
+                models: ModelsUsed { whisper: name, spacy: None },
+                max_media_duration: settings.limits.max_media_duration,
+            }),
+            store: store.clone(),
+            uploads,
+            bells: bells.clone(),
+            rhythm: Rhythm::default(),
+            stop: stop.clone(),
+            engine: inference.alive(),
+        };
+        let count = settings.max_concurrent_jobs;
+        let workers = tokio::spawn(async move {
+            let _running = running;
+            workers.run(count).await;
+        });
+        let webhooks = tokio::spawn(webhooks.run(bells.ended, stop.soft.clone()));
+        let server = tokio::spawn(serve_http(listener, state, stop.soft.clone()));
+        Ok(Self { address, store, inference, stop, workers, webhooks, server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends within ten seconds: nothing new is begun, windows that are being computed end and are
+    /// stored, and jobs that have not ended go back to the queue.
+    pub async fn shut_down(mut self) {
+        self.stop.soft.cancel();
+        self.inference.stop();
+        if timeout(SOFT_GRACE, &mut self.workers).await.is_err() {
+            tracing::warn!("windows that are being computed take too long; they will be computed again");
+            self.stop.hard.cancel();
+            if timeout(HARD_GRACE, &mut self.workers).await.is_err() {
+                tracing::warn!("jobs could not be given back; they go on once their leases have expired");
+            }
+        }
+        let rest = async {
+            let _ = (&mut self.webhooks).await;
+            let _ = (&mut self.server).await;
+            self.store.close().await;
+        };
+        if timeout(LAST_GRACE, rest).await.is_err() {
+            tracing::warn!("requests or webhook calls were cut off");
+        }
+        self.webhooks.abort();
+        self.server.abort();
+    }
+}
+
+async fn serve_http(listener: TcpListener, state: ApiState, stop: CancellationToken) -> io::Result<()> {
+    axum::serve(listener, api::router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// Opens the folder of uploads and removes what a crash has left there.
+async fn open_uploads(settings: &ServeSettings, store: &dyn JobStore) -> Result<Uploads, AppError> {
+    let dir = settings.storage.data_dir.clone();
+    let failed = |error| AppError::Uploads { dir, error };
+    let needed: HashSet<_> = store.unfinished().await?.into_iter().collect();
+    let opened = Uploads::open(&settings.storage.data_dir).and_then(|uploads| {
+        let removed = uploads.sweep(&needed)?;
+        Ok((uploads, removed))
+    });
+    let (uploads, removed) = opened.map_err(failed)?;
+    if removed > 0 {
+        tracing::info!(removed, "uploads without a job were removed");
+    }
+    Ok(uploads)
+}
+
+/// Loads the models, and gives the engine its thread.
+async fn load_models(settings: ModelSettings) -> Result<(Inference, Arc<Vad>), AppError> {
+    let load = move || {
+        let dir = settings.whisper_dir();
+        if !dir.is_dir() {
+            return Err(AppError::NoModel { dir, name: settings.whisper_model });
+        }
+        let begun = Instant::now();
+        let vad = Vad::load(&settings.vad_path())?;
+        let transcriber = Transcriber::new(Model::load(&dir)?);
+        tracing::info!(
+            model = settings.whisper_model,
+            seconds = begun.elapsed().as_secs_f32(),
+            "model loaded"
+        );
+        Ok((Inference::start(transcriber)?, Arc::new(vad)))
+    };
+    tokio::task::spawn_blocking(load).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,259 @@
+//! One job's way: media -> windows of speech -> segments -> structure -> result.
+//!
+//! Every window is stored as it ends. A job that was interrupted reads its media again, which is quick,
+//! and computes only what is not stored yet.
+
+mod assemble;
+mod progress;
+mod source;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use verbatim_whisper::{Language, LanguageProbabilities, Options, Segment, Vad, Window, WindowTranscript};
+
+use self::assemble::LANGUAGE_WINDOWS;
+use self::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
+use self::source::{Event, Source};
+use crate::files::Uploads;
+use crate::inference::{BATCH, Inference, InferenceError, Speech};
+use crate::media::MediaError;
+use crate::result::{ModelsUsed, Topic};
+use crate::store::{Claim, JobStore, STARTED, StoreError, StoredWindow};
+use crate::structure;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The job cannot be done. A sentence for whoever sent it.
+    #[error("{0}")]
+    Job(String),
+    /// Told to stop; what is done is stored.
+    #[error("the job was stopped before its end")]
+    Stopped,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<MediaError> for PipelineError {
+    fn from(error: MediaError) -> Self {
+        Self::Job(error.to_string())
+    }
+}
+
+impl From<InferenceError> for PipelineError {
+    fn from(error: InferenceError) -> Self {
+        match error {
+            InferenceError::Stopping | InferenceError::Gone => Self::Stopped,
+            InferenceError::Refused(_) | InferenceError::Panicked(_) => Self::Job(error.to_string()),
+        }
+    }
+}
+
+/// What a job ends with.
+#[derive(Debug)]
+pub struct Finished {
+    /// The contract's `result` object, as JSON.
+    pub result: String,
+    /// The moment that the result names.
+    pub at: Timestamp,
+}
+
+/// What jobs are worked on with.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub store: Arc<dyn JobStore>,
+    pub uploads: Uploads,
+    pub inference: Inference,
+    pub vad: Arc<Vad>,
+    /// What `models_used` says.
+    pub models: ModelsUsed,
+    pub max_media_duration: Duration,
+}
+
+impl Pipeline {
+    /// Does a job to its end, or until `stop`: then windows that the engine has already are waited for
+    /// and stored.
+    pub async fn run(&self, claim: &Claim, stop: &CancellationToken) -> Result<Finished, PipelineError> {
+        let stored = self.store.windows(claim.job.id).await?;
+        let mut run = Run {
+            pipeline: self,
+            claim,
+            stop,
+            done: Done::new(claim.job.duration),
+            in_flight: FuturesUnordered::new(),
+        };
+        run.say(STARTED).await?;
+        let source = Source {
+            path: self.uploads.path(claim.job.id),
+            max_duration: self.max_media_duration,
+            vad: self.vad.clone(),
+            known: stored.iter().map(|window| window.index).collect::<HashSet<_>>(),
+        };
+        let mut events = source
+            .start()
+            .map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))?;
+        // The language of the job is that of its windows, whoever detected it.
+        let known = stored.first().map(|window| window.transcript.language);
+        drop(stored);
+        run.transcribe(&mut events, claim.job.language.or(known)).await?;
+        run.say(STRUCTURING).await?;
+        self.assemble(claim).await
+    }
+
+    /// From the store alone, see [`assemble`].
+    async fn assemble(&self, claim: &Claim) -> Result<Finished, PipelineError> {
+        let job = &claim.job;
+        let windows = self.store.windows(job.id).await?;
+        let detection = assemble::detection(job.language, &windows);
+        let segments = assemble::segments(&windows);
+        let language = detection.language.as_deref().and_then(Language::parse);
+        let topics = topics(segments.clone(), language).await;
+        let at = Timestamp::now();
+        let result = assemble::result(job, detection, segments, topics, self.models.clone(), at);
+        let result = serde_json::to_string(&result)
+            .map_err(|error| PipelineError::Job(format!("The result cannot be written as JSON: {error}.")))?;
+        Ok(Finished { result, at })
+    }
+}
+
+/// Computes on a thread for that, since a day's transcript takes a while; survives its panics.
+async fn topics(segments: Vec<Segment>, language: Option<Language>) -> Vec<Topic> {
+    let plain = assemble::unstructured(&segments);
+    let found = tokio::task::spawn_blocking(move || structure::topics(&segments, language)).await;
+    found.unwrap_or_else(|error| {
+        tracing::error!("the transcript is left without structure: {error}");
+        plain
+    })
+}
+
+/// Which window, and where it is in the recording, in seconds.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    index: usize,
+    start: f64,
+    end: f64,
+}
+
+impl Place {
+    fn of(window: &Window) -> Self {
+        Self { index: window.index, start: window.start(), end: window.end() }
+    }
+}
+
+/// A window that the engine has, on its way back.
+type InFlight<'a> = BoxFuture<'a, (Place, Result<WindowTranscript, InferenceError>)>;
+
+/// A job under way.
+struct Run<'a> {
+    pipeline: &'a Pipeline,
+    claim: &'a Claim,
+    stop: &'a CancellationToken,
+    done: Done,
+    in_flight: FuturesUnordered<InFlight<'a>>,
+}
+
+impl<'a> Run<'a> {
+    /// Exclusive only because the futures in flight cannot be shared between threads.
+    async fn say(&mut self, step: &str) -> Result<(), StoreError> {
+        self.pipeline.store.set_progress(&self.claim.lease, &self.done.progress(step)).await
+    }
+
+    /// Transcribes and stores every window that is not stored yet.
+    async fn transcribe(
+        &mut self,
+        events: &mut mpsc::Receiver<Event>,
+        language: Option<Language>,
+    ) -> Result<(), PipelineError> {
+        let mut at_end = false;
+        let mut options = None;
+        if language.is_some() || !self.pipeline.inference.is_multilingual() {
+            options = Some(decode_in(language.unwrap_or(Language::ENGLISH)));
+            self.say(TRANSCRIBING).await?;
+        }
+        let mut unjudged = Vec::new();
+        loop {
+            if options.is_none() && (unjudged.len() == LANGUAGE_WINDOWS || (at_end && !unjudged.is_empty())) {
+                options = Some(self.detect(std::mem::take(&mut unjudged)).await?);
+            }
+            let take_more = !at_end && self.in_flight.len() < BATCH && !self.stop.is_cancelled();
+            tokio::select! {
+                event = events.recv(), if take_more => {
+                    let Some(window) = self.take(event, &mut at_end)? else { continue };
+                    match &options {
+                        Some(options) => self.send(Place::of(&window), Speech::Window(window), options),
+                        None => unjudged.push(window),
+                    }
+                }
+                Some((place, transcript)) = self.in_flight.next() => self.keep(place, transcript?).await?,
+                () = self.stop.cancelled(), if take_more => {}
+                else => break,
+            }
+        }
+        if at_end { Ok(()) } else { Err(PipelineError::Stopped) }
+    }
+
+    /// A window to transcribe, if that is what the source has brought.
+    fn take(&mut self, event: Option<Event>, at_end: &mut bool) -> Result<Option<Window>, PipelineError> {
+        match event {
+            Some(Event::Window { index, end, window, read }) => {
+                self.done.read(read);
+                if window.is_none() {
+                    self.done.window(index, end);
+                }
+                Ok(window)
+            }
+            Some(Event::End { read, damage }) => {
+                if let Some(damage) = damage {
+                    tracing::warn!(job = %self.claim.job.id, "{damage} What comes before is kept.");
+                }
+                self.done.read_all(read);
+                *at_end = true;
+                Ok(None)
+            }
+            Some(Event::Failed(error)) => Err(error.into()),
+            None => Err(PipelineError::Job("Reading the sound broke off (an internal error).".to_owned())),
+        }
+    }
+
+    /// Detects the language from the first windows, and goes on with what the encoder made of them.
+    async fn detect(&mut self, windows: Vec<Window>) -> Result<Arc<Options>, PipelineError> {
+        self.say(DETECTING).await?;
+        let places: Vec<Place> = windows.iter().map(Place::of).collect();
+        let inference = &self.pipeline.inference;
+        let job = self.claim.job.id;
+        let judged = try_join_all(windows.into_iter().map(|window| inference.detect(job, window))).await?;
+        let mean = LanguageProbabilities::mean(judged.iter().map(|(_, probabilities)| probabilities));
+        let (language, probability) = mean.best().unwrap_or((Language::ENGLISH, 0.0));
+        tracing::info!(%job, %language, probability, "language detected");
+        let options = decode_in(language);
+        for (place, (encoded, _)) in places.into_iter().zip(judged) {
+            self.send(place, Speech::Encoded(encoded), &options);
+        }
+        self.say(TRANSCRIBING).await?;
+        Ok(options)
+    }
+
+    fn send(&mut self, place: Place, speech: Speech, options: &Arc<Options>) {
+        let transcript = self.pipeline.inference.transcribe(self.claim.job.id, speech, options.clone());
+        self.in_flight.push(async move { (place, transcript.await) }.boxed());
+    }
+
+    async fn keep(&mut self, place: Place, transcript: WindowTranscript) -> Result<(), StoreError> {
+        let Place { index, start, end } = place;
+        tracing::debug!(job = %self.claim.job.id, window = index, start, end, "window transcribed");
+        self.done.window(index, end);
+        let window = StoredWindow { index, start, end, transcript };
+        let progress = self.done.progress(TRANSCRIBING);
+        self.pipeline.store.store_window(&self.claim.lease, &window, &progress).await
+    }
+}
+
+fn decode_in(language: Language) -> Arc<Options> {
+    Arc::new(Options { language: Some(language), ..Options::default() })
+}

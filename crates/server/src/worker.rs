@@ -1,0 +1,213 @@
+//! Workers: claim a job, hold its lease, run it, end it. What a dead worker leaves behind, another one
+//! takes up once the lease has expired.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::files::Uploads;
+use crate::job::JobId;
+use crate::pipeline::{Finished, Pipeline, PipelineError};
+use crate::signals::{Alive, Bells};
+use crate::store::{Claim, JobStore, Lease, Outcome, StoreError, StoreResult};
+
+/// How often workers do what they do.
+#[derive(Debug, Clone, Copy)]
+pub struct Rhythm {
+    /// How long a job stays a worker's own without a heartbeat, and so how long it waits after a crash.
+    pub lease: Duration,
+    /// A third of the lease, so that two heartbeats may come late.
+    pub heartbeat: Duration,
+    /// How often to look for jobs unasked: those of other processes ring no bell here.
+    pub poll: Duration,
+    /// How often to look for uploads whose job ended without a worker.
+    pub tidy: Duration,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            heartbeat: Duration::from_secs(5),
+            poll: Duration::from_secs(1),
+            tidy: Duration::from_secs(60),
+        }
+    }
+}
+
+/// When to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Claim nothing more; windows that the engine has end and are stored.
+    pub soft: CancellationToken,
+    /// Give every job back at once.
+    pub hard: CancellationToken,
+}
+
+/// The background processor.
+#[derive(Debug, Clone)]
+pub struct Workers {
+    pub pipeline: Arc<Pipeline>,
+    pub store: Arc<dyn JobStore>,
+    pub uploads: Uploads,
+    pub bells: Bells,
+    pub rhythm: Rhythm,
+    pub stop: Stop,
+    /// Nothing is claimed without it.
+    pub engine: Alive,
+}
+
+impl Workers {
+    /// Works on up to `count` jobs at the same time, until told to stop.
+    pub async fn run(self, count: u32) {
+        let mut workers = JoinSet::new();
+        for _ in 0..count {
+            let worker = self.clone();
+            workers.spawn(async move { worker.work_on_jobs().await });
+        }
+        let tidying = AbortOnDropHandle::new(tokio::spawn(self.clone().tidy_now_and_then()));
+        while workers.join_next().await.is_some() {}
+        drop(tidying);
+    }
+
+    async fn work_on_jobs(&self) {
+        let mut queued = self.bells.queued.listen();
+        while !self.stop.soft.is_cancelled() {
+            if !self.engine.is_alive() {
+                tracing::error!("the engine has died; no more jobs are taken until the service is restarted");
+                return;
+            }
+            match self.store.claim(Timestamp::now(), self.rhythm.lease).await {
+                Ok(Some(claim)) => {
+                    self.work_on(claim).await;
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!("no job could be claimed: {error}"),
+            }
+            tokio::select! {
+                () = self.stop.soft.cancelled() => {}
+                () = queued.wait() => {}
+                () = sleep(self.rhythm.poll) => {}
+            }
+        }
+    }
+
+    async fn work_on(&self, claim: Claim) {
+        let id = claim.job.id;
+        tracing::info!(job = %id, filename = claim.job.filename, "job started");
+        let written = match self.attend(&claim).await {
+            Ended::With(outcome, at) => {
+                match &outcome {
+                    Outcome::Completed { .. } => tracing::info!(job = %id, "job completed"),
+                    Outcome::Failed { message, .. } => tracing::warn!(job = %id, "job failed: {message}"),
+                }
+                self.store.finish(&claim.lease, &outcome, at).await
+            }
+            Ended::Stopped => {
+                tracing::info!(job = %id, "job goes back to the queue");
+                self.store.release(&claim.lease).await
+            }
+            // Not given back, lest it be tried again at once and for ever: the lease expires in time.
+            Ended::Unstored(error) => Err(error),
+            Ended::Lost => Err(StoreError::LeaseLost(id)),
+        };
+        match written {
+            Ok(()) => {}
+            Err(StoreError::LeaseLost(_)) => tracing::info!(job = %id, "job was cancelled or taken over"),
+            Err(error) => tracing::error!(job = %id, "job stopped, to be taken up again later: {error}"),
+        }
+        if let Err(error) = self.tidy(id).await {
+            tracing::error!(job = %id, "the upload could not be removed: {error}");
+        }
+        self.bells.ended.ring();
+    }
+
+    /// Runs a job and renews its lease meanwhile.
+    async fn attend(&self, claim: &Claim) -> Ended {
+        let (pipeline, own_claim, soft) = (self.pipeline.clone(), claim.clone(), self.stop.soft.clone());
+        let running = tokio::spawn(async move { pipeline.run(&own_claim, &soft).await });
+        let mut running = AbortOnDropHandle::new(running);
+        let mut heartbeat = interval(self.rhythm.heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Cancelling rings this, too.
+        let mut ended = self.bells.ended.listen();
+        loop {
+            tokio::select! {
+                result = &mut running => return Ended::from(result),
+                () = self.stop.hard.cancelled() => return Ended::Stopped,
+                _ = heartbeat.tick() => {}
+                () = ended.wait() => {}
+            }
+            match self.renew(&claim.lease).await {
+                Ok(()) => {}
+                Err(StoreError::LeaseLost(_)) => return Ended::Lost,
+                Err(error) => tracing::error!(job = %claim.job.id, "a lease could not be renewed: {error}"),
+            }
+        }
+    }
+
+    async fn renew(&self, lease: &Lease) -> StoreResult<()> {
+        self.store.heartbeat(lease, Timestamp::now(), self.rhythm.lease).await
+    }
+
+    /// Removes the upload of a job if that has ended.
+    async fn tidy(&self, id: JobId) -> io::Result<()> {
+        match self.store.get(id).await {
+            Ok(Some(job)) if job.status.has_ended() => self.uploads.remove(id),
+            Ok(_) => Ok(()),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// Jobs also end while no worker has them: cancelled in the queue, or given up.
+    async fn tidy_now_and_then(self) {
+        let mut turns = interval(self.rhythm.tidy);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            let kept = self.uploads.jobs().unwrap_or_else(|error| {
+                tracing::error!("the uploads cannot be listed: {error}");
+                Vec::new()
+            });
+            for id in kept {
+                if let Err(error) = self.tidy(id).await {
+                    tracing::error!(job = %id, "the upload could not be removed: {error}");
+                }
+            }
+        }
+    }
+}
+
+/// How working on a job came to an end.
+enum Ended {
+    With(Outcome, Timestamp),
+    Stopped,
+    /// The database failed.
+    Unstored(StoreError),
+    /// The job is another's, or cancelled.
+    Lost,
+}
+
+impl From<Result<Result<Finished, PipelineError>, JoinError>> for Ended {
+    fn from(result: Result<Result<Finished, PipelineError>, JoinError>) -> Self {
+        let failed = |message, detail| Self::With(Outcome::Failed { message, detail }, Timestamp::now());
+        match result {
+            Ok(Ok(Finished { result, at })) => Self::With(Outcome::Completed { result }, at),
+            Ok(Err(PipelineError::Job(message))) => failed(message, None),
+            Ok(Err(PipelineError::Stopped)) => Self::Stopped,
+            Ok(Err(PipelineError::Store(StoreError::LeaseLost(_)))) => Self::Lost,
+            Ok(Err(PipelineError::Store(error))) => Self::Unstored(error),
+            Err(error) => failed(
+                "The service failed on this file by an error of its own; please report it.".to_owned(),
+                Some(error.to_string()),
+            ),
+        }
+    }
+}
