@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
@@ -88,11 +90,16 @@ async fn no_such_method(method: Method, uri: Uri) -> ApiError {
     ApiError::MethodNotAllowed(format!("{} does not take {method}; GET / lists what it takes.", uri.path()))
 }
 
-impl ApiState {
-    /// The job that a path names.
-    async fn job(&self, id: &str) -> Result<Job, ApiError> {
-        let unknown = || ApiError::NotFound(format!("There is no job “{id}”."));
-        let parsed: JobId = JobId::parse(id).ok_or_else(unknown)?;
-        self.store.get(parsed).await?.ok_or_else(unknown)
+/// The job that `{id}` in a path names.
+struct PathJob(Job);
+
+impl FromRequestParts<ApiState> for PathJob {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let unknown = || ApiError::NotFound("There is no such job.".into());
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| unknown())?;
+        let id = JobId::parse(&id).ok_or_else(unknown)?;
+        state.store.get(id).await?.map(Self).ok_or_else(unknown)
     }
 }

@@ -1,14 +1,14 @@
 //! `GET /result/{job_id}`: what came of a job. The stored result is sent as it is, not read again.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::ApiState;
 use super::error::ApiError;
+use super::{ApiState, PathJob};
 use crate::job::{Job, JobId, JobStatus, rfc3339};
 
 /// 200
@@ -42,9 +42,8 @@ struct Failed {
 
 pub(super) async fn result(
     State(state): State<ApiState>,
-    Path(id): Path<String>,
+    PathJob(job): PathJob,
 ) -> Result<Response, ApiError> {
-    let job = state.job(&id).await?;
     Ok(match job.status {
         JobStatus::Pending => unfinished(job, "Job is waiting to be processed"),
         JobStatus::Processing => unfinished(job, "Job is currently being processed"),

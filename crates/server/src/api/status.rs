@@ -1,12 +1,10 @@
 //! `GET /status/{job_id}`: how far a job is.
 
 use axum::Json;
-use axum::extract::{Path, State};
 use serde::Serialize;
 use verbatim_whisper::Language;
 
-use super::ApiState;
-use super::error::ApiError;
+use super::PathJob;
 use crate::job::{FileType, Job, JobId, JobStatus, rfc3339};
 
 #[derive(Debug, Serialize)]
@@ -48,9 +46,6 @@ impl From<Job> for Status {
     }
 }
 
-pub(super) async fn status(
-    State(state): State<ApiState>,
-    Path(id): Path<String>,
-) -> Result<Json<Status>, ApiError> {
-    Ok(Json(state.job(&id).await?.into()))
+pub(super) async fn status(PathJob(job): PathJob) -> Json<Status> {
+    Json(job.into())
 }

@@ -1,4 +1,8 @@
 //! The service's integration tests, one binary.
 
 mod media;
+mod support;
+mod synchronous;
+mod upload;
 mod webhook;
+mod wire;
