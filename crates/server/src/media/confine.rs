@@ -31,6 +31,9 @@ pub(super) const INPUT: &str = "file:/dev/stdin";
 /// video some 0.2 GB.
 const MEMORY_BYTES: u64 = 2 << 30;
 
+/// The three standard streams, the input, and the libraries one after another.
+const OPEN_FILES: u64 = 32;
+
 /// Bytes of a child's complaints that are kept: the last ones.
 const COMPLAINT_BYTES: usize = 4 << 10;
 
@@ -121,8 +124,8 @@ impl Confined {
     }
 
     /// Set from outside, right after the start, because from inside it would take unsafe code between
-    /// fork and exec. The instructions that the child runs before are the dynamic linker's; all three
-    /// limits count what was used already.
+    /// fork and exec. What the child runs before is the dynamic linker, and the limits
+    /// count what was used already.
     fn limit(&self, cpu_seconds: u64) -> io::Result<()> {
         let pid = Pid::from_child(&self.child);
         let limits = [
@@ -130,11 +133,16 @@ impl Confined {
             (Resource::As, MEMORY_BYTES),
             (Resource::Fsize, 0),
             (Resource::Core, 0),
+            (Resource::Nofile, OPEN_FILES),
         ];
         for (resource, limit) in limits {
             prlimit(Some(pid), resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
         }
         Ok(())
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The child's output; it can be taken once.
@@ -171,17 +179,29 @@ fn last_words(mut stderr: impl Read) -> String {
     String::from_utf8_lossy(tail.make_contiguous()).into_owned()
 }
 
-/// The last complaint as the end of a sentence: without ffmpeg's names for its parts and the input.
+/// What a tool complained of, as the end of a sentence; `None` where it says nothing in particular. Only
+/// for people to read: nothing is decided by it.
 pub(super) fn reason(complaints: &str) -> Option<String> {
-    let line = complaints.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    let mut line = line;
-    while let Some(rest) = line.strip_prefix('[')
-        && let Some((_, rest)) = rest.split_once("] ")
+    // The lines about the input as a whole only repeat that it could not be read.
+    let line =
+        complaints.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with(INPUT))?;
+    let (part, mut line) = split_part(line);
+    if line.starts_with("Format not on whitelist") {
+        return Some(format!("files of the kind {part} are not accepted"));
+    }
+    while let (_, rest) = split_part(line)
+        && rest != line
     {
         line = rest;
     }
-    let line = line.strip_prefix(INPUT).map_or(line, |rest| rest.trim_start_matches([':', ' ']));
     let line: String = line.chars().filter(|c| !c.is_control()).collect();
     let line = line.trim_end_matches('.');
     (!line.is_empty()).then(|| line.to_owned())
+}
+
+/// “[mov,mp4 @ 0x55a4] moov atom not found”: the part of ffmpeg that speaks, and what it says.
+fn split_part(line: &str) -> (&str, &str) {
+    let parts = line.strip_prefix('[').and_then(|line| line.split_once("] "));
+    let Some((part, line)) = parts else { return ("", line) };
+    (part.split(" @ ").next().unwrap_or(part), line)
 }

@@ -64,6 +64,11 @@ impl PcmStream {
         self.damage.as_deref()
     }
 
+    /// ffmpeg's process id, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.running.as_ref().map(|(ffmpeg, _)| ffmpeg.id())
+    }
+
     fn next_chunk(&mut self) -> Result<Option<Vec<f32>>, MediaError> {
         let Some((_, stdout)) = &mut self.running else { return Ok(None) };
         let bytes = read_up_to(stdout, CHUNK * 2)
@@ -90,8 +95,8 @@ impl PcmStream {
         if self.samples == 0 {
             let reason = failure(status, &complaints).or_else(|| reason(&complaints));
             return Err(MediaError::Unsupported(match reason {
-                Some(reason) => format!("The file's sound could not be decoded: {reason}."),
-                None => "The file's sound is empty.".to_owned(),
+                Some(reason) => format!("The file's sound cannot be decoded: {reason}."),
+                None => "The file has a sound track, but it is empty.".to_owned(),
             }));
         }
         self.damage = failure(status, &complaints)

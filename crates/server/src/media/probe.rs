@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::MediaError;
 use super::confine::{Confined, INPUT, Tool, input_options, reason};
+use super::{MediaError, PcmStream};
 use crate::job::FileType;
 
 /// How long ffprobe may take by the clock; a sound file takes it some 50 ms.
@@ -27,6 +27,10 @@ const QUESTIONS: &str = "format=format_name,duration:\
 
 /// Codecs of pictures. A stream of one frame of them is a cover, whatever the container calls it.
 const PICTURE_CODECS: [&str; 7] = ["bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"];
+
+/// Containers that tell no duration: ffprobe guesses it from the size and the bits a second of the
+/// beginning, and after a quiet beginning is wrong by a factor of thirty.
+const GUESSERS: [&str; 2] = ["aac", "loas"];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MediaInfo {
@@ -52,6 +56,7 @@ pub fn probe_blocking(path: &Path, max_duration: Duration) -> Result<MediaInfo, 
     if info.duration.is_some_and(|seconds| seconds > max_duration.as_secs_f64()) {
         return Err(too_long(max_duration));
     }
+    hear(path, max_duration)?;
     Ok(info)
 }
 
@@ -94,9 +99,23 @@ fn ask(path: &Path) -> Result<Vec<u8>, MediaError> {
             Some(_) => reason(&complaints),
             None => Some("it takes too much time or memory to look into".to_owned()),
         };
-        return Err(MediaError::unreadable(reason.as_deref().unwrap_or("no format that is known fits it")));
+        return Err(MediaError::unreadable(
+            reason.as_deref().unwrap_or("nothing in it looks like a format that is known"),
+        ));
     }
     Ok(answer)
+}
+
+/// Decodes the first second: a header alone does not tell of a damaged or encrypted or empty stream.
+fn hear(path: &Path, max_duration: Duration) -> Result<(), MediaError> {
+    match PcmStream::open(path, max_duration)?.next() {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(match error.downcast::<MediaError>() {
+            Ok(refused) => refused,
+            Err(error) => MediaError::Tool(format!("The file's sound could not be read: {error}.")),
+        }),
+        None => Err(MediaError::unreadable("its sound is empty")),
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,6 +128,7 @@ struct Answer {
 
 #[derive(Debug, Default, Deserialize)]
 struct Format {
+    format_name: Option<String>,
     duration: Option<String>,
 }
 
@@ -171,7 +191,9 @@ fn judge(answer: &Answer) -> Result<MediaInfo, MediaError> {
         true => FileType::Video,
         false => FileType::Audio,
     };
-    let duration = seconds(audio.duration.as_deref()).or(seconds(answer.format.duration.as_deref()));
+    let guessed = answer.format.format_name.as_deref().is_some_and(|name| GUESSERS.contains(&name));
+    let told = seconds(audio.duration.as_deref()).or(seconds(answer.format.duration.as_deref()));
+    let duration = told.filter(|_| !guessed);
     Ok(MediaInfo { file_type, duration })
 }
 
