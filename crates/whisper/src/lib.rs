@@ -7,11 +7,22 @@
 //! Everything here blocks and computes on the calling thread and rayon's pool; nothing is async.
 //! All audio is 16 kHz mono `f32` in -1 … 1.
 
+mod decoder;
+mod encoder;
 mod error;
 mod language;
+mod linear;
+mod mel;
+mod rules;
+mod search;
+mod segments;
+mod spans;
+mod tokenizer;
 mod transcriber;
 mod transcript;
 mod vad;
+mod vector;
+mod weights;
 mod window;
 
 pub use error::Error;

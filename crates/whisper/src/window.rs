@@ -1,8 +1,20 @@
 //! Windows: stretches of speech of at most 30 s, cut from a stream by voice activity.
 
+use std::collections::VecDeque;
 use std::io;
 
-use crate::{SAMPLE_RATE, Vad};
+use crate::spans::{Span, SpanDetector};
+use crate::vad::{FRAME, Vad, VadStream};
+use crate::{SAMPLE_RATE, WINDOW_SECONDS};
+
+const MAX_SAMPLES: u64 = (WINDOW_SECONDS * SAMPLE_RATE) as u64;
+
+/// Kept around speech, so that soft first and last sounds are heard: 0.4 s. A silence of more than twice
+/// this within a window is shortened to that.
+const PADDING: u64 = SAMPLE_RATE as u64 * 400 / 1000;
+
+/// Frames that voice activity detection takes at once: about a second.
+const FRAMES_AT_ONCE: usize = 32;
 
 /// Speech to transcribe: at most 30 s of samples, possibly joined from pieces of the original audio
 /// with long silences between them left out.
@@ -19,7 +31,7 @@ pub struct Window {
 /// `samples[offset..]` up to the next piece were the original's samples from `origin` on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Piece {
-    offset: usize,
+    offset: u64,
     origin: u64,
 }
 
@@ -32,46 +44,272 @@ impl Window {
 
     /// Where the window starts in the original, in seconds.
     pub fn start(&self) -> f64 {
-        self.original_time(0.0)
+        self.original_start(0.0)
     }
 
     /// Where the window ends in the original, in seconds.
     pub fn end(&self) -> f64 {
-        self.original_time(self.samples.len() as f64 / SAMPLE_RATE as f64)
+        self.original_end(self.samples.len() as f64 / SAMPLE_RATE as f64)
     }
 
-    /// From seconds within the window to seconds in the original.
-    pub fn original_time(&self, seconds: f64) -> f64 {
-        let _ = (seconds, &self.pieces);
-        todo!()
+    /// Where in the original something starts that starts `seconds` into the window: on the border of two
+    /// pieces, in the later one.
+    pub fn original_start(&self, seconds: f64) -> f64 {
+        self.original(seconds, self.pieces.partition_point(|piece| seconds_of(piece.offset) <= seconds))
+    }
+
+    /// Where in the original something ends that ends `seconds` into the window: on the border of two
+    /// pieces, in the earlier one.
+    pub fn original_end(&self, seconds: f64) -> f64 {
+        self.original(seconds, self.pieces.partition_point(|piece| seconds_of(piece.offset) < seconds))
+    }
+
+    /// By the piece before `next`.
+    fn original(&self, seconds: f64, next: usize) -> f64 {
+        let piece = self.pieces[next.max(1) - 1];
+        let time = seconds - seconds_of(piece.offset) + seconds_of(piece.origin);
+        // Milliseconds are finer than the model's own steps, and read better than 1.3800000000000001.
+        (time * 1000.0).round() / 1000.0
     }
 }
 
+fn seconds_of(samples: u64) -> f64 {
+    samples as f64 / SAMPLE_RATE as f64
+}
+
 /// Cuts a stream of 16 kHz mono samples into windows of speech. Holds no more than about two windows
-/// of samples, however long the stream. The same stream always gives the same windows.
+/// of samples, however long the stream. The same stream always gives the same windows, in whatever
+/// chunks it comes.
 #[derive(Debug)]
 pub struct Windows<'v, I> {
-    vad: &'v Vad,
     pcm: I,
+    vad: VadStream<'v>,
+    detector: SpanDetector,
+    tape: Tape,
+    /// Samples up to here went through voice activity detection.
+    heard: u64,
+    open: Option<OpenWindow>,
+    /// Where the last window ended in the original: the next does not start before.
+    taken: u64,
+    count: usize,
+    ready: VecDeque<Window>,
+    ended: bool,
+    failure: Option<io::Error>,
+}
+
+/// The part of the stream that may still be needed.
+#[derive(Debug, Default)]
+struct Tape {
+    start: u64,
+    samples: Vec<f32>,
+}
+
+impl Tape {
+    fn end(&self) -> u64 {
+        self.start + self.samples.len() as u64
+    }
+
+    fn slice(&self, from: u64, to: u64) -> &[f32] {
+        &self.samples[(from - self.start) as usize..(to.min(self.end()) - self.start) as usize]
+    }
+
+    fn forget_before(&mut self, position: u64) {
+        // Moving what is left is worth it only every few seconds.
+        let count = position.saturating_sub(self.start);
+        if count >= 4 * SAMPLE_RATE as u64 {
+            self.samples.drain(..count as usize);
+            self.start = position;
+        }
+    }
+}
+
+/// A window that may still take in more speech.
+#[derive(Debug)]
+struct OpenWindow {
+    samples: Vec<f32>,
+    pieces: Vec<Piece>,
+    /// Samples of the original up to here are in it.
+    end: u64,
+    /// The padding behind its last speech is in it, too: a long silence follows.
+    sealed: bool,
+}
+
+impl OpenWindow {
+    fn start(tape: &Tape, from: u64, to: u64) -> Self {
+        let pieces = vec![Piece { offset: 0, origin: from }];
+        Self { samples: tape.slice(from, to).to_vec(), pieces, end: to, sealed: false }
+    }
+
+    /// Takes in what follows directly.
+    fn extend(&mut self, tape: &Tape, to: u64) {
+        self.samples.extend_from_slice(tape.slice(self.end, to));
+        self.end = to;
+    }
+
+    /// Leaves a silence out and goes on behind it.
+    fn skip_to(&mut self, tape: &Tape, from: u64, to: u64) {
+        self.pieces.push(Piece { offset: self.samples.len() as u64, origin: from });
+        self.samples.extend_from_slice(tape.slice(from, to));
+        self.end = to;
+        self.sealed = false;
+    }
 }
 
 impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
     /// `pcm` gives the stream in chunks of any size.
     pub fn new(vad: &'v Vad, pcm: I) -> Self {
-        Self { vad, pcm }
+        Self {
+            pcm,
+            vad: vad.stream(),
+            detector: SpanDetector::new(MAX_SAMPLES - 2 * PADDING),
+            tape: Tape::default(),
+            heard: 0,
+            open: None,
+            taken: 0,
+            count: 0,
+            ready: VecDeque::new(),
+            ended: false,
+            failure: None,
+        }
     }
 
     /// How much of the stream was read so far, in seconds.
     pub fn seconds_read(&self) -> f64 {
-        todo!()
+        seconds_of(self.tape.end())
+    }
+
+    /// The stream that the windows are cut from.
+    pub fn pcm(&self) -> &I {
+        &self.pcm
+    }
+
+    /// Listens to what was read, as far as it makes up whole batches of frames: batches do not depend on
+    /// how the stream was cut into chunks, so that neither do the windows.
+    fn listen(&mut self) -> io::Result<()> {
+        let batch = FRAMES_AT_ONCE * FRAME;
+        while self.tape.end() - self.heard >= batch as u64 {
+            let samples = self.tape.slice(self.heard, self.heard + batch as u64).to_vec();
+            self.listen_to(&samples)?;
+        }
+        Ok(())
+    }
+
+    /// Listens to the rest, filled up with silence, and closes the last window.
+    fn finish(&mut self) -> io::Result<()> {
+        let end = self.tape.end();
+        let mut rest = self.tape.slice(self.heard, end).to_vec();
+        rest.resize(rest.len().next_multiple_of(FRAME), 0.0);
+        self.listen_to(&rest)?;
+        if let Some(span) = self.detector.finish(end) {
+            self.take(span);
+        }
+        if let Some(mut open) = self.open.take() {
+            if !open.sealed {
+                open.extend(&self.tape, (open.end + PADDING).min(end));
+            }
+            self.emit(open);
+        }
+        Ok(())
+    }
+
+    fn listen_to(&mut self, samples: &[f32]) -> io::Result<()> {
+        let probabilities = self.vad.push(samples).map_err(io::Error::other)?;
+        for (frame, probability) in samples.chunks_exact(FRAME).zip(probabilities) {
+            let power = frame.iter().map(|sample| sample * sample).sum();
+            self.heard += FRAME as u64;
+            if let Some(span) = self.detector.push(probability, power) {
+                self.take(span);
+            }
+            self.seal();
+        }
+        self.tape.forget_before(self.needed_from());
+        Ok(())
+    }
+
+    /// Adds a span of speech to the open window, or closes that and opens the next.
+    fn take(&mut self, span: Span) {
+        let end = span.end.min(self.tape.end());
+        let Some(open) = &mut self.open else {
+            let lead = PADDING.min(span.start - self.taken);
+            self.open = Some(OpenWindow::start(&self.tape, span.start - lead, end));
+            return;
+        };
+        let gap = span.start - open.end;
+        let lead = if open.sealed { PADDING.min(gap) } else { gap };
+        let total = open.samples.len() as u64 + lead + (end - span.start) + PADDING;
+        if total > MAX_SAMPLES {
+            let tail = if open.sealed { 0 } else { gap / 2 };
+            open.extend(&self.tape, open.end + tail);
+            self.taken = open.end;
+            let lead = PADDING.min(span.start - self.taken);
+            let next = OpenWindow::start(&self.tape, span.start - lead, end);
+            if let Some(full) = self.open.replace(next) {
+                self.emit(full);
+            }
+        } else if open.sealed {
+            open.skip_to(&self.tape, span.start - lead, end);
+        } else {
+            open.extend(&self.tape, end);
+        }
+    }
+
+    /// Once a silence behind the open window is known to be long, its padding can be taken in and the rest
+    /// of the silence forgotten.
+    fn seal(&mut self) {
+        let silent_until = self.detector.open_since().unwrap_or(self.heard).min(self.tape.end());
+        if let Some(open) = &mut self.open
+            && !open.sealed
+            && silent_until > open.end + 2 * PADDING
+        {
+            open.extend(&self.tape, open.end + PADDING);
+            open.sealed = true;
+        }
+    }
+
+    /// The first sample that a window may still take in.
+    fn needed_from(&self) -> u64 {
+        let padded = self.detector.open_since().unwrap_or(self.heard).saturating_sub(PADDING);
+        match &self.open {
+            Some(open) if !open.sealed => open.end.min(padded),
+            _ => padded,
+        }
+    }
+
+    fn emit(&mut self, open: OpenWindow) {
+        self.taken = self.taken.max(open.end);
+        self.ready.push_back(Window { index: self.count, samples: open.samples, pieces: open.pieces });
+        self.count += 1;
     }
 }
 
 impl<I: Iterator<Item = io::Result<Vec<f32>>>> Iterator for Windows<'_, I> {
     type Item = io::Result<Window>;
 
+    /// The next window. An error of the stream comes after the windows of what was read before it, and is
+    /// the last item.
     fn next(&mut self) -> Option<Self::Item> {
-        let _ = (self.vad, &mut self.pcm);
-        todo!()
+        loop {
+            if let Some(window) = self.ready.pop_front() {
+                return Some(Ok(window));
+            }
+            if self.ended {
+                return self.failure.take().map(Err);
+            }
+            let step = match self.pcm.next() {
+                Some(Ok(samples)) => {
+                    self.tape.samples.extend_from_slice(&samples);
+                    self.listen()
+                }
+                Some(Err(error)) => self.finish().and(Err(error)),
+                None => {
+                    self.ended = true;
+                    self.finish()
+                }
+            };
+            if let Err(error) = step {
+                self.ended = true;
+                self.failure = Some(error);
+            }
+        }
     }
 }

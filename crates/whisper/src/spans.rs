@@ -1,0 +1,156 @@
+//! Probabilities of speech to spans of speech.
+
+use crate::SAMPLE_RATE;
+use crate::vad::FRAME;
+
+/// Speech starts at this probability …
+const START_THRESHOLD: f32 = 0.5;
+
+/// … and goes on until it has been under this one …
+const END_THRESHOLD: f32 = 0.35;
+
+/// … for this many samples: 160 ms, under which it is a pause within a sentence.
+const MIN_SILENCE: u64 = SAMPLE_RATE as u64 * 160 / 1000;
+
+/// A span with fewer frames of speech than this is a click.
+const MIN_VOICED_FRAMES: usize = 3;
+
+/// Where speech runs on, it is cut in the middle of the quietest stretch of this many frames: 160 ms.
+const QUIET_FRAMES: usize = 5;
+
+/// Samples `start..end` of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+/// Finds the spans of a stream, frame by frame. None is longer than `max_length`.
+#[derive(Debug)]
+pub(crate) struct SpanDetector {
+    max_length: u64,
+    position: u64,
+    open: Option<OpenSpan>,
+}
+
+/// Speech that has started and not yet ended.
+#[derive(Debug)]
+struct OpenSpan {
+    start: u64,
+    /// Since when it has been quiet.
+    quiet_since: Option<u64>,
+    voiced_frames: usize,
+    /// Power of every frame since `start`.
+    power: Vec<f32>,
+}
+
+impl SpanDetector {
+    pub(crate) fn new(max_length: u64) -> Self {
+        Self { max_length, position: 0, open: None }
+    }
+
+    /// Where the span that is still open starts.
+    pub(crate) fn open_since(&self) -> Option<u64> {
+        self.open.as_ref().map(|open| open.start)
+    }
+
+    /// Takes the next frame; gives the span that ends with it, if one does.
+    pub(crate) fn push(&mut self, probability: f32, power: f32) -> Option<Span> {
+        let frame_start = self.position;
+        self.position += FRAME as u64;
+        let Some(open) = &mut self.open else {
+            if probability >= START_THRESHOLD {
+                let power = vec![power];
+                self.open = Some(OpenSpan { start: frame_start, quiet_since: None, voiced_frames: 1, power });
+            }
+            return None;
+        };
+        open.power.push(power);
+        if probability >= START_THRESHOLD {
+            open.quiet_since = None;
+            open.voiced_frames += 1;
+        } else if probability < END_THRESHOLD {
+            let since = *open.quiet_since.get_or_insert(frame_start);
+            if self.position - since >= MIN_SILENCE {
+                return self.close(since);
+            }
+        }
+        if self.position - open.start + FRAME as u64 > self.max_length {
+            return Some(open.split_at_quietest());
+        }
+        None
+    }
+
+    /// The span that the stream's end ends, if one is open.
+    pub(crate) fn finish(&mut self, end: u64) -> Option<Span> {
+        let open = self.open.as_ref()?;
+        let end = open.quiet_since.unwrap_or(end);
+        self.close(end)
+    }
+
+    fn close(&mut self, end: u64) -> Option<Span> {
+        let open = self.open.take()?;
+        (open.voiced_frames >= MIN_VOICED_FRAMES).then_some(Span { start: open.start, end })
+    }
+}
+
+impl OpenSpan {
+    /// Cuts the span in its second half, where it is quietest; what is behind the cut stays open.
+    fn split_at_quietest(&mut self) -> Span {
+        let first = self.power.len() / 2;
+        let loudness = |at: &usize| self.power[*at..at + QUIET_FRAMES].iter().sum::<f32>();
+        let last = self.power.len() - QUIET_FRAMES;
+        let quietest = (first..=last).min_by(|a, b| loudness(a).total_cmp(&loudness(b))).unwrap_or(first);
+        let frames = quietest + QUIET_FRAMES / 2;
+        let cut = self.start + (frames * FRAME) as u64;
+        let span = Span { start: self.start, end: cut };
+        self.start = cut;
+        self.power.drain(..frames);
+        // What follows belongs to speech that has proved itself.
+        self.voiced_frames = MIN_VOICED_FRAMES;
+        self.quiet_since = self.quiet_since.map(|since| since.max(cut));
+        span
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: u64 = 29 * SAMPLE_RATE as u64;
+
+    fn spans(frames: impl IntoIterator<Item = (f32, f32)>) -> Vec<(u64, u64)> {
+        let mut detector = SpanDetector::new(MAX);
+        let mut found: Vec<Span> =
+            frames.into_iter().filter_map(|(p, power)| detector.push(p, power)).collect();
+        found.extend(detector.finish(detector.position));
+        found.iter().map(|span| (span.start / FRAME as u64, span.end / FRAME as u64)).collect()
+    }
+
+    fn frames(runs: &[(usize, f32)]) -> Vec<(f32, f32)> {
+        runs.iter().flat_map(|(count, p)| vec![(*p, 1.0); *count]).collect()
+    }
+
+    #[test]
+    fn speech_ends_after_a_pause_and_not_in_a_dip() {
+        assert_eq!(spans(frames(&[(10, 0.1), (20, 0.9), (4, 0.1), (10, 0.9), (20, 0.1)])), [(10, 44)]);
+        assert_eq!(spans(frames(&[(10, 0.1), (20, 0.9), (30, 0.4), (10, 0.9), (20, 0.1)])), [(10, 70)]);
+        assert_eq!(spans(frames(&[(10, 0.9), (5, 0.1), (10, 0.9)])), [(0, 10), (15, 25)]);
+    }
+
+    #[test]
+    fn clicks_and_silence_are_no_speech() {
+        assert_eq!(spans(frames(&[(100, 0.3)])), []);
+        assert_eq!(spans(frames(&[(10, 0.1), (2, 0.9), (20, 0.1)])), []);
+    }
+
+    #[test]
+    fn speech_without_a_pause_is_cut_where_it_is_quietest() {
+        let frames = (0..2000).map(|frame| (0.9, if (700..710).contains(&frame) { 0.1 } else { 1.0 }));
+        let spans = spans(frames);
+        assert!((700..710).contains(&spans[0].1), "{spans:?}");
+        assert!(spans.windows(2).all(|pair| pair[0].1 == pair[1].0), "nothing is lost: {spans:?}");
+        assert!(spans.iter().all(|(start, end)| (end - start) * FRAME as u64 <= MAX));
+        assert_eq!((spans[0].0, spans.last().unwrap().1), (0, 2000));
+    }
+}

@@ -1,0 +1,142 @@
+//! Tokens and text: the byte-pair vocabulary, Whisper's control tokens, prompts.
+
+use std::path::Path;
+
+use tokenizers::Tokenizer as BytePairs;
+
+use crate::{Error, Language, Task};
+
+/// Timestamp tokens stand for multiples of this many seconds, from 0 to 30.
+pub(crate) const TIMESTAMP_STEP: f64 = 0.02;
+
+/// 0.00 to 30.00 s in steps of 0.02 s.
+const TIMESTAMPS: u32 = 1501;
+
+/// A prompt may fill at most half of the decoder's context, less the `<|startofprev|>` before it.
+const MAX_PROMPT_TOKENS: usize = 223;
+
+#[derive(Debug)]
+pub(crate) struct Tokenizer {
+    pairs: BytePairs,
+    pub(crate) end_of_text: u32,
+    pub(crate) start_of_transcript: u32,
+    pub(crate) no_timestamps: u32,
+    pub(crate) no_speech: u32,
+    start_of_previous: u32,
+    transcribe: u32,
+    translate: u32,
+    /// Every language of the model, with its token; none for an English-only model.
+    languages: Vec<(Language, u32)>,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json`; `vocabulary` is the number of rows of the model's embeddings.
+    pub(crate) fn load(path: &Path, vocabulary: usize) -> Result<Self, Error> {
+        let broken = |reason: String| Error::Model { path: path.into(), reason };
+        let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        let pairs =
+            BytePairs::from_bytes(bytes).map_err(|error| broken(format!("it is no tokenizer: {error}")))?;
+        let find = |name: &str| pairs.token_to_id(name);
+        let token = |name: &str| find(name).ok_or_else(|| broken(format!("it has no token {name}")));
+        let no_timestamps = token("<|notimestamps|>")?;
+        // Only the multilingual vocabularies have this many tokens: the English ones are one shorter, and
+        // carry the language tokens without having been trained on them.
+        let multilingual = token("<|endoftext|>")? > 50256;
+        let languages = if multilingual {
+            Language::all()
+                .filter_map(|language| Some((language, find(&format!("<|{language}|>"))?)))
+                .filter(|(_, token)| *token < no_timestamps)
+                .collect()
+        } else {
+            Vec::new()
+        };
+        if vocabulary < (no_timestamps + 1 + TIMESTAMPS) as usize {
+            return Err(broken(format!(
+                "its timestamp tokens end at {}, but the model knows only {vocabulary} tokens",
+                no_timestamps + TIMESTAMPS
+            )));
+        }
+        Ok(Self {
+            end_of_text: token("<|endoftext|>")?,
+            start_of_transcript: token("<|startoftranscript|>")?,
+            no_timestamps,
+            // Older files call it nocaptions.
+            no_speech: find("<|nospeech|>").map_or_else(|| token("<|nocaptions|>"), Ok)?,
+            start_of_previous: token("<|startofprev|>")?,
+            transcribe: token("<|transcribe|>")?,
+            translate: token("<|translate|>")?,
+            languages,
+            pairs,
+        })
+    }
+
+    pub(crate) fn is_multilingual(&self) -> bool {
+        !self.languages.is_empty()
+    }
+
+    /// Every language of the model with its token; none for an English-only model.
+    pub(crate) fn languages(&self) -> &[(Language, u32)] {
+        &self.languages
+    }
+
+    /// The token of 0.00 s; all tokens from it on are timestamps.
+    pub(crate) fn first_timestamp(&self) -> u32 {
+        self.no_timestamps + 1
+    }
+
+    pub(crate) fn is_timestamp(&self, token: u32) -> bool {
+        token > self.no_timestamps
+    }
+
+    /// Seconds that a timestamp token stands for.
+    pub(crate) fn seconds(&self, timestamp: u32) -> f64 {
+        f64::from(timestamp - self.first_timestamp()) * TIMESTAMP_STEP
+    }
+
+    /// The text of the tokens, without control and timestamp tokens.
+    pub(crate) fn decode(&self, tokens: &[u32]) -> String {
+        let text: Vec<u32> = tokens.iter().copied().filter(|token| *token < self.end_of_text).collect();
+        self.pairs.decode(&text, true).expect("byte-level tokens always decode")
+    }
+
+    pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let encoding =
+            self.pairs.encode_fast(text, false).map_err(|error| Error::Prompt(error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// What the decoder is fed before the first token of its own: `<|startofprev|>` and the end of
+    /// `initial_prompt`, if there is one, then start of transcript, language, task, and `<|notimestamps|>`
+    /// where no timestamps are wanted.
+    pub(crate) fn prompt(
+        &self,
+        initial_prompt: Option<&str>,
+        language: Language,
+        task: Task,
+        timestamps: bool,
+    ) -> Result<Vec<u32>, Error> {
+        let mut prompt = Vec::new();
+        if let Some(text) = initial_prompt.map(str::trim).filter(|text| !text.is_empty()) {
+            let tokens = self.encode(&format!(" {text}"))?;
+            prompt.push(self.start_of_previous);
+            prompt.extend(&tokens[tokens.len().saturating_sub(MAX_PROMPT_TOKENS)..]);
+        }
+        prompt.push(self.start_of_transcript);
+        if self.is_multilingual() {
+            let token = self.languages.iter().find(|(known, _)| *known == language);
+            prompt.push(token.ok_or(Error::Language(language))?.1);
+            prompt.push(match task {
+                Task::Transcribe => self.transcribe,
+                Task::Translate => self.translate,
+            });
+        } else if language != Language::ENGLISH {
+            return Err(Error::EnglishOnly(format!("transcribe {}", language.name())));
+        } else if task == Task::Translate {
+            return Err(Error::EnglishOnly("translate".into()));
+        }
+        if !timestamps {
+            prompt.push(self.no_timestamps);
+        }
+        Ok(prompt)
+    }
+}
