@@ -13,6 +13,8 @@ mod error;
 mod language;
 mod linear;
 mod mel;
+#[cfg(test)]
+mod reference;
 mod rules;
 mod search;
 mod segments;

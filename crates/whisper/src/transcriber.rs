@@ -55,7 +55,12 @@ impl Model {
         self.tokenizer.languages().iter().any(|(known, _)| *known == language)
     }
 
-    pub(crate) fn search(&self) -> Search<'_> {
+    #[cfg(test)]
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    fn search(&self) -> Search<'_> {
         Search { decoder: &self.decoder, tokenizer: &self.tokenizer, rules: &self.rules }
     }
 }
@@ -203,6 +208,15 @@ impl Transcriber {
         self.decode(&requests)
     }
 
+    /// Prompt and tokens of one window.
+    #[cfg(test)]
+    pub(crate) fn decode_tokens(&self, request: DecodeRequest<'_>) -> (Vec<u32>, Decoded) {
+        let memory = self.memory(request.encoded);
+        let search = self.request(&request, &memory).expect("the fixtures ask for what the model knows");
+        let decoded = self.model.search().decode(std::slice::from_ref(&search));
+        (search.prompt, decoded.into_iter().next().expect("one window was asked for"))
+    }
+
     fn memory(&self, encoded: &Encoded) -> Memory {
         self.model.decoder.memory(&encoded.0.states)
     }
@@ -273,6 +287,11 @@ impl Transcriber {
 }
 
 impl Encoded {
+    #[cfg(test)]
+    pub(crate) fn states(&self) -> &[f32] {
+        &self.0.states
+    }
+
     /// What was judged, once it was.
     fn languages(&self) -> LanguageProbabilities {
         self.0.languages.get().cloned().expect("languages are judged before they are asked for")

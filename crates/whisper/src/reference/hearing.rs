@@ -1,0 +1,110 @@
+//! Mel, encoder, language and voice activity.
+
+use serde_json::Value;
+
+use super::{BASE, floats, for_each_record, integers, models, named};
+use crate::mel::{FRAMES, MelExtractor};
+use crate::vad::FRAME;
+use crate::{Vad, Window};
+
+#[test]
+fn log_mel_is_within_a_thousandth() {
+    for_each_record("mel.json", |record, samples| {
+        let n_mels = record["mels"].as_u64().unwrap() as usize;
+        let mel = MelExtractor::new(n_mels).extract(samples);
+        let step = record["frame_step"].as_u64().unwrap() as usize;
+        for (index, expected) in record["values"].as_array().unwrap().iter().enumerate() {
+            for (band, expected) in floats(expected).into_iter().enumerate() {
+                let value = mel.values[band * FRAMES + index * step];
+                let clip = &record["clip"];
+                assert!(
+                    (value - expected).abs() < 1e-3,
+                    "{clip}: frame {}, band {band}: {value} for {expected}",
+                    index * step
+                );
+            }
+        }
+        let mean = mel.values.iter().map(|value| f64::from(*value)).sum::<f64>() / mel.values.len() as f64;
+        assert!((mean - record["mean"].as_f64().unwrap()).abs() < 1e-4);
+    });
+}
+
+#[test]
+fn log_mel_of_128_bands_is_within_a_thousandth() {
+    // The reference appended its zeros to the audio, which is the same clip 30 s long.
+    let text = std::fs::read(super::fixtures().join("mel.json")).unwrap();
+    let records: Vec<Value> = serde_json::from_slice(&text).unwrap();
+    let record = records.iter().find(|record| record["mels"] == 128).unwrap();
+    let mut samples = super::CLIPS
+        .samples(record["clip"].as_str().unwrap(), record["samples_sha256"].as_str().unwrap())
+        .unwrap();
+    samples.resize(30 * crate::SAMPLE_RATE, 0.0);
+    let mel = MelExtractor::new(128).extract(&samples);
+    let step = record["frame_step"].as_u64().unwrap() as usize;
+    for (index, expected) in record["values"].as_array().unwrap().iter().enumerate() {
+        for (band, expected) in floats(expected).into_iter().enumerate() {
+            assert!((mel.values[band * FRAMES + index * step] - expected).abs() < 1e-3);
+        }
+    }
+}
+
+#[test]
+fn encoder_output_is_within_a_thousandth_relative() {
+    for_each_record("encoder.json", |record, samples| {
+        let encoded = named(&record["model"]).encode(&[&Window::new(0, 0.0, samples.to_vec())]);
+        let states = encoded[0].states();
+        let width = states.len() / 1500;
+        let (mut difference, mut total) = (0.0, 0.0);
+        for (row, expected) in integers(&record["rows"]).into_iter().zip(record["values"].as_array().unwrap())
+        {
+            for (column, expected) in integers(&record["columns"]).into_iter().zip(floats(expected)) {
+                let value = states[row as usize * width + column as usize];
+                difference += f64::from(value - expected).powi(2);
+                total += f64::from(expected).powi(2);
+            }
+        }
+        let error = (difference / total).sqrt();
+        println!("{} {}: relative error {error:.2e}", record["model"], record["clip"]);
+        assert!(error < 1e-3);
+    });
+}
+
+#[test]
+fn language_probabilities_are_within_a_hundredth() {
+    for_each_record("language.json", |record, samples| {
+        let encoded = BASE.encode(&[&Window::new(0, 0.0, samples.to_vec())]);
+        let probabilities = &BASE.detect_language(&[&encoded[0]])[0];
+        assert_eq!(probabilities.iter().count(), 99);
+        assert!((probabilities.iter().map(|(_, p)| p).sum::<f32>() - 1.0).abs() < 1e-4);
+        for (language, probability) in probabilities.iter() {
+            let expected = record["probabilities"][language.code()].as_f64().unwrap() as f32;
+            assert!(
+                (probability - expected).abs() < 0.01,
+                "{}: {language} {probability} for {expected}",
+                record["clip"]
+            );
+        }
+    });
+}
+
+#[test]
+fn voice_activity_is_within_a_thousandth() {
+    let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
+    for_each_record("vad.json", |record, samples| {
+        let mut padded = samples.to_vec();
+        padded.resize(samples.len().next_multiple_of(FRAME), 0.0);
+        let mut stream = vad.stream();
+        // In uneven batches: the state has to carry over.
+        let probabilities: Vec<f32> =
+            padded.chunks(37 * FRAME).flat_map(|batch| stream.push(batch).unwrap()).collect();
+        let expected = floats(&record["probabilities"]);
+        assert_eq!(probabilities.len(), expected.len());
+        for (frame, (probability, expected)) in probabilities.iter().zip(&expected).enumerate() {
+            assert!(
+                (probability - expected).abs() < 1e-3,
+                "{}: frame {frame}: {probability} for {expected}",
+                record["clip"]
+            );
+        }
+    });
+}
