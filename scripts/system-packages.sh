@@ -13,6 +13,7 @@ need() {
 
 need ffmpeg ffprobe
 need build-essential cc
+need ca-certificates /etc/ssl/certs/ca-certificates.crt
 if [ "${1:-run}" = test ]; then
     need espeak-ng espeak-ng
     need sox sox
