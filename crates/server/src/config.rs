@@ -1,11 +1,12 @@
 //! The command line and the environment -> validated settings. Nothing else reads the environment.
 
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use url::Url;
 use verbatim_whisper::Language;
 
@@ -27,13 +28,10 @@ pub struct Cli {
 pub enum Command {
     /// Serve the HTTP API and work on its jobs
     Serve(ServeSettings),
-    /// Transcribe files here and now, without a server
-    Transcribe(TranscribeSettings),
-    /// List, fetch and check model files
-    Models(ModelsSettings),
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Log lines")]
 pub struct LogSettings {
     /// trace, debug, info, warn, error or off; or one per module, as in "info,sqlx=debug"
     /// [default: info for serve, warn for the others]
@@ -68,7 +66,7 @@ pub struct ServeSettings {
     pub limits: UploadLimits,
 
     /// How many jobs are worked on at the same time
-    #[arg(long, env = "MAX_CONCURRENT_JOBS", default_value = "4", value_parser = one_to::<1000>)]
+    #[arg(help_heading = "Limits", long, env = "MAX_CONCURRENT_JOBS", default_value = "4", value_parser = one_to::<1000>)]
     pub max_concurrent_jobs: u32,
 
     #[command(flatten)]
@@ -76,6 +74,7 @@ pub struct ServeSettings {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Address")]
 pub struct ListenSettings {
     /// The address to listen on; 0.0.0.0 is every network that this machine is in
     #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = host)]
@@ -93,6 +92,7 @@ impl ListenSettings {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Storage")]
 pub struct StorageSettings {
     /// The SQLite file that keeps the jobs; created if it is not there
     #[arg(long, env = "DATABASE_PATH", default_value = "./transcription_jobs.db", value_parser = path)]
@@ -105,6 +105,7 @@ pub struct StorageSettings {
 
 /// Which model to load from where.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
 pub struct ModelSettings {
     /// The folder of model files
     #[arg(long, env = "MODELS_DIR", default_value = "./models", value_parser = path)]
@@ -127,6 +128,7 @@ impl ModelSettings {
 
 /// What is taken and what is refused.
 #[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Limits")]
 pub struct UploadLimits {
     /// The largest file taken, as in 10GB, 500MB, 1GiB or plain bytes
     #[arg(long, env = "MAX_FILE_SIZE", default_value = "10GB", value_parser = units::parse_size)]
@@ -138,6 +140,7 @@ pub struct UploadLimits {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Webhooks")]
 pub struct WebhookSettings {
     /// How long one webhook call may take, in seconds
     #[arg(long = "webhook-timeout", env = "WEBHOOK_TIMEOUT", default_value = "30", value_parser = units::parse_duration)]
@@ -211,25 +214,42 @@ pub enum ModelsCommand {
     },
 }
 
-/// What was wrong with the command line or the environment, in one sentence where it was a value.
+/// What is wrong with a value of the command line or the environment, in one sentence; `None` where
+/// the error is of another kind.
 pub fn explain(error: &clap::Error) -> Option<String> {
     if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
         return None;
     }
     let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.as_str()),
+        Some(ContextValue::String(text)) if !text.is_empty() => Some(text.as_str()),
         _ => None,
     };
-    let argument = context(ContextKind::InvalidArg)?;
-    let value = context(ContextKind::InvalidValue)?;
-    if let Some(source) = std::error::Error::source(error) {
-        return Some(format!("{argument}: {source}."));
-    }
-    let known = match error.get(ContextKind::ValidValue) {
-        Some(ContextValue::Strings(known)) => known.join(", "),
-        _ => return None,
+    // As in "--port <PORT>".
+    let argument = context(ContextKind::InvalidArg)?.split(' ').next()?;
+    let name = match environment_variable(&Cli::command(), argument) {
+        Some(variable) => format!("{variable} ({argument})"),
+        None => argument.to_owned(),
     };
-    Some(format!("{argument}: “{value}” is not one of {known}."))
+    if let Some(source) = error.source() {
+        return Some(format!("{name}: {source}."));
+    }
+    let value = context(ContextKind::InvalidValue)?;
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(known)) => {
+            Some(format!("{name}: “{value}” is not one of {}.", known.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+/// The variable that a flag can be set by, too.
+fn environment_variable(command: &clap::Command, flag: &str) -> Option<String> {
+    let long = flag.strip_prefix("--")?;
+    let here = command.get_arguments().find(|argument| argument.get_long() == Some(long));
+    match here.and_then(|argument| argument.get_env()) {
+        Some(variable) => Some(variable.to_string_lossy().into_owned()),
+        None => command.get_subcommands().find_map(|command| environment_variable(command, flag)),
+    }
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {
@@ -272,4 +292,68 @@ fn http_url(text: &str) -> Result<Url, String> {
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .ok_or_else(|| format!("“{text}” is not an address that begins with http:// or https://"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+
+    /// Blind to the environment that the tests run in.
+    fn serve(arguments: &[&str]) -> Result<ServeSettings, clap::Error> {
+        let without_environment = |arg: clap::Arg| arg.env(clap::builder::Resettable::Reset);
+        let blind = Cli::command()
+            .mut_args(without_environment)
+            .mut_subcommand("serve", |serve| serve.mut_args(without_environment));
+        let matches = blind.try_get_matches_from(["verbatim", "serve"].iter().chain(arguments))?;
+        ServeSettings::from_arg_matches(matches.subcommand_matches("serve").unwrap())
+    }
+
+    #[test]
+    fn the_definitions_make_sense_to_clap() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let settings = serve(&[]).unwrap();
+        assert_eq!(settings.listen.address().to_string(), "127.0.0.1:8000");
+        assert_eq!(settings.storage.database_path, PathBuf::from("./transcription_jobs.db"));
+        assert_eq!(settings.max_concurrent_jobs, 4);
+        assert_eq!(settings.webhook.timeout, Duration::from_secs(30));
+        assert_eq!(settings.webhook.max_retries, 3);
+        assert_eq!(settings.webhook.retry_delay, Duration::from_secs(5));
+        assert_eq!(settings.limits.max_file_size, 10_000_000_000);
+        assert_eq!(settings.limits.max_media_duration, Duration::from_secs(24 * 3600));
+        assert_eq!(settings.model.whisper_dir(), PathBuf::from("./models/base"));
+    }
+
+    #[test]
+    fn a_bad_value_is_one_sentence_that_names_flag_and_variable() {
+        for (flag, value, variable) in [
+            ("--host", "nowhere", "HOST"),
+            ("--port", "65536", "PORT"),
+            ("--database-path", "", "DATABASE_PATH"),
+            ("--whisper-model", "../base", "WHISPER_MODEL"),
+            ("--max-file-size", "lots", "MAX_FILE_SIZE"),
+            ("--max-media-duration", "0", "MAX_MEDIA_DURATION"),
+            ("--max-concurrent-jobs", "0", "MAX_CONCURRENT_JOBS"),
+            ("--webhook-max-retries", "-1", "WEBHOOK_MAX_RETRIES"),
+            ("--webhook-timeout", "0", "WEBHOOK_TIMEOUT"),
+            ("--log-level", "loud", "LOG_LEVEL"),
+            ("--log-format", "xml", "LOG_FORMAT"),
+        ] {
+            let error = serve(&[&format!("{flag}={value}")]).unwrap_err();
+            let sentence = explain(&error).unwrap_or_else(|| panic!("{flag}: {error}"));
+            assert!(sentence.starts_with(&format!("{variable} ({flag}): ")), "{sentence}");
+            assert!(sentence.ends_with('.') && !sentence.contains('\n'), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_bad_value_is_left_to_clap() {
+        assert_eq!(explain(&serve(&["--nope"]).unwrap_err()), None);
+        assert_eq!(explain(&Cli::try_parse_from(["verbatim", "--help"]).unwrap_err()), None);
+    }
 }

@@ -1,1 +1,65 @@
-fn main() {}
+//! The command line: reads it, starts what it asks for, and turns the end into an exit code.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+use verbatim::app::App;
+use verbatim::config::{Cli, Command, ServeSettings, explain};
+use verbatim::telemetry::{self, LogFilter};
+
+/// Bad arguments and bad settings, as clap has it.
+const USAGE_ERROR: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let default = match cli.command {
+        Command::Serve(_) => LevelFilter::INFO,
+    };
+    let filter = cli.log.log_level.unwrap_or_else(|| LogFilter::level(default));
+    telemetry::init(&filter, cli.log.log_format);
+    let done = match cli.command {
+        Command::Serve(settings) => serve(settings).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("verbatim: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Says in one sentence what is wrong with a value; leaves everything else, `--help` included, to clap.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match explain(error) {
+        Some(sentence) => {
+            eprintln!("verbatim: {sentence}");
+            ExitCode::from(USAGE_ERROR)
+        }
+        None => error.exit(),
+    }
+}
+
+fn serve(settings: ServeSettings) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("cannot start")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let app = App::start(settings).await?;
+        tracing::info!(address = %app.address(), "listening");
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+        }
+        app.shut_down().await;
+        tracing::info!("stopped");
+        anyhow::Ok(())
+    })?;
+    // Threads that still decode or compute end with the process.
+    runtime.shutdown_background();
+    Ok(())
+}
