@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 import unittest
 import zipfile
 from pathlib import Path
@@ -34,6 +35,37 @@ name = "config.json"
 sha256 = "{sha256(CONFIG)}"
 members = ["{first}/config.json"]
 """
+
+
+class Manifest(unittest.TestCase):
+    """models.toml itself."""
+
+    def setUp(self):
+        text = (SCRIPT.parents[1] / "models.toml").read_text()
+        self.models = {model["name"]: model for model in tomllib.loads(text)["model"]}
+
+    def test_every_model_pins_its_weights(self):
+        for name, model in self.models.items():
+            weights = [file for file in model["files"] if file["name"].endswith((".bin", ".onnx"))]
+            self.assertEqual(len(weights), 1, name)
+            self.assertRegex(weights[0]["sha256"], "^[0-9a-f]{64}$", name)
+            self.assertGreater(weights[0]["bytes"], 1_000_000, name)
+
+    def test_every_file_from_a_package_has_its_hash(self):
+        for name in ("base", "tiny.en", "silero-vad-v6"):
+            for package in self.models[name]["packages"]:
+                for requirement in package["requirements"]:
+                    self.assertRegex(requirement, r"^[a-z0-9-]+==[0-9.]+$")
+                for file in package["files"]:
+                    self.assertRegex(file["sha256"], "^[0-9a-f]{64}$", (name, file["name"]))
+                    self.assertTrue(file["members"], (name, file["name"]))
+
+    def test_no_file_leaves_the_models_folder(self):
+        for model in self.models.values():
+            sets = [model["files"]] + [package["files"] for package in model.get("packages", [])]
+            for path in [model["directory"], *(file["name"] for files in sets for file in files)]:
+                self.assertNotIn("/", path)
+                self.assertNotIn("..", path)
 
 
 class ModelsScript(unittest.TestCase):
