@@ -1,11 +1,11 @@
 # The only entry points. `make help` lists them.
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
-export CARGO_TARGET_DIR
+PYTHON ?= python3
+export CARGO_TARGET_DIR PYTHON
 
 VERBATIM := $(CARGO_TARGET_DIR)/release/verbatim
 TOOLS := $(CARGO_TARGET_DIR)/tools
-PYTHON ?= python3
 WITH_PACKAGES := scripts/with-packages.sh $(TOOLS)
 CLIENT_TEST := $(WITH_PACKAGES) scripts/client/requirements.txt -m unittest discover --start-directory scripts/client
 
@@ -16,6 +16,7 @@ help: ## What can be made
 
 run: build ## Set up, build and serve on 127.0.0.1:8000
 	@$(PYTHON) scripts/models.py base silero-vad-v6
+	@echo "Once it listens, try:  curl -F file=@recording.mp3 \"http://$${HOST:-127.0.0.1}:$${PORT:-8000}/process\""
 	@exec $(VERBATIM) serve
 
 build: ## The release binary, target/release/verbatim
