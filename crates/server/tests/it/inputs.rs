@@ -1,25 +1,13 @@
-//! Files to upload, good and bad, made on the spot by the real ffmpeg.
+//! Files that are refused, made on the spot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use crate::support::clips::make;
 
 /// ffmpeg's options for three seconds of a tone and of a moving picture.
 pub(crate) const TONE: &str = "-f lavfi -i sine=frequency=440:duration=3";
 pub(crate) const PICTURE: &str = "-f lavfi -i testsrc=duration=3:size=160x120:rate=10";
-
-/// Runs ffmpeg to make `name` in `dir`. The options are split at spaces.
-pub(crate) fn make(dir: &Path, name: &str, options: &str) -> PathBuf {
-    let path = dir.join(name);
-    let run = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-y"])
-        .args(options.split_whitespace())
-        .arg(&path)
-        .output()
-        .expect("ffmpeg runs");
-    assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
-    path
-}
 
 fn write(dir: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let path = dir.join(name);
@@ -99,4 +87,43 @@ pub(crate) fn refused(dir: &Path) -> Vec<(PathBuf, &'static str)> {
         (make(dir, "mute.mp4", &format!("{PICTURE} -c:v libx264")), "without sound"),
         (make(dir, "mute.webm", &format!("{PICTURE} -c:v libvpx")), "without sound"),
     ]
+}
+
+/// A QuickTime file whose ninety thousand chunks of 4 s are all the same 32 kB of samples.
+pub(crate) fn hundred_hours(dir: &Path) -> PathBuf {
+    const CHUNKS: u32 = 90_000;
+    const SAMPLES: u32 = 32_000;
+    fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let size = u32::try_from(content.len() + 8).expect("a small box");
+        [&size.to_be_bytes()[..], kind, &content].concat()
+    }
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+    let ftyp = boxed(b"ftyp", &[b"qt  ", &words(&[0]), b"qt  "]);
+    let mdat = boxed(b"mdat", &[&[0x80; SAMPLES as usize]]);
+    let offset = u32::try_from(ftyp.len() + 8).expect("a small box");
+    // 8 bits, 8 kHz, mono.
+    let sound =
+        [&words(&[0, 1])[..], &words(&[0, 0]), &[0, 1, 0, 8, 0, 0, 0, 0], &words(&[8000 << 16])].concat();
+    let stbl = boxed(
+        b"stbl",
+        &[
+            &boxed(b"stsd", &[&words(&[0, 1]), &boxed(b"raw ", &[&sound])]),
+            &boxed(b"stts", &[&words(&[0, 1, CHUNKS * SAMPLES, 1])]),
+            &boxed(b"stsc", &[&words(&[0, 1, 1, SAMPLES, 1])]),
+            &boxed(b"stsz", &[&words(&[0, 1, CHUNKS * SAMPLES])]),
+            &boxed(b"stco", &[&words(&[0, CHUNKS]), &words(&vec![offset; CHUNKS as usize])]),
+        ],
+    );
+    let dref = boxed(b"dinf", &[&boxed(b"dref", &[&words(&[0, 1]), &boxed(b"url ", &[&words(&[1])])])]);
+    let minf = boxed(b"minf", &[&boxed(b"smhd", &[&words(&[0, 0])]), &dref, &stbl]);
+    let hdlr = boxed(b"hdlr", &[&words(&[0]), b"mhlr", b"soun", &words(&[0, 0, 0, 0])]);
+    let mdhd = boxed(b"mdhd", &[&words(&[0, 0, 0, 8000, CHUNKS * SAMPLES, 0])]);
+    let mdia = boxed(b"mdia", &[&mdhd, &hdlr, &minf]);
+    let tkhd = boxed(b"tkhd", &[&words(&[7, 0, 0, 1, 0, 1]), &[0; 60]]);
+    let mvhd = boxed(b"mvhd", &[&words(&[0, 0, 0, 1000, 1000]), &[0; 80]]);
+    let moov = boxed(b"moov", &[&mvhd, &boxed(b"trak", &[&tkhd, &mdia])]);
+    write(dir, "hundred hours.mov", [ftyp, mdat, moov].concat())
 }

@@ -1,5 +1,6 @@
 //! The service's integration tests, one binary.
 
+mod bad_input;
 mod inputs;
 mod media;
 mod support;
