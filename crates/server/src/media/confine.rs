@@ -2,7 +2,8 @@
 //!
 //! A child process gets no environment, no file name and no standard input but the file itself, may use
 //! no protocol but `file` and `pipe`, and no demuxer that follows references to other files. The kernel
-//! bounds its processor time and memory and keeps it from writing files.
+//! bounds its processor time and memory, and keeps it from writing files and reading others
+//! ([`sandbox`]).
 
 use std::collections::VecDeque;
 use std::env;
@@ -16,7 +17,7 @@ use std::thread::{self, JoinHandle};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use super::MediaError;
+use super::{MediaError, sandbox};
 
 /// The containers people have sound in. Deliberately absent is whatever names other files or addresses
 /// (hls, dash, concat, imf, sdp, image2, rtsp, lavfi, libopenmpt …) or takes any text for media.
@@ -51,27 +52,43 @@ impl Tool {
         }
     }
 
-    /// Where it is on the PATH, looked for once.
+    /// Where it is on the PATH; looked for and tried out once.
     fn path(self) -> Result<&'static Path, MediaError> {
-        static FFMPEG: OnceLock<Option<PathBuf>> = OnceLock::new();
-        static FFPROBE: OnceLock<Option<PathBuf>> = OnceLock::new();
+        static FFMPEG: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        static FFPROBE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
         let cell = match self {
             Self::Ffmpeg => &FFMPEG,
             Self::Ffprobe => &FFPROBE,
         };
-        let found = cell.get_or_init(|| on_path(self.name()));
-        found.as_deref().ok_or_else(|| {
-            let name = self.name();
-            MediaError::Tool(format!(
-                "{name} was not found on the PATH. Install ffmpeg, which has it, and start again."
-            ))
-        })
+        let found = cell.get_or_init(|| find(self.name()));
+        found.as_deref().map_err(|sentence| MediaError::Tool(sentence.clone()))
     }
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_absolute() && file.is_file())
+fn find(name: &str) -> Result<PathBuf, String> {
+    let missing =
+        || format!("{name} was not found on the PATH. Install ffmpeg, which has it, and start again.");
+    let path = env::var_os("PATH").ok_or_else(missing)?;
+    let mut places = env::split_paths(&path).map(|dir| dir.join(name));
+    let program = places.find(|file| file.is_absolute() && file.is_file()).ok_or_else(missing)?;
+
+    // Whether all that it needs is within the sandbox; else every upload would be blamed for it.
+    let fails = |reason: &str| format!("{} does not run: {}.", program.display(), reason.trim());
+    let mut trial = command(&program);
+    trial.arg("-version").stdin(Stdio::null());
+    let trial = sandbox::spawn(&mut trial, &program, None).and_then(Child::wait_with_output);
+    match trial {
+        Ok(output) if output.status.success() => Ok(program),
+        Ok(output) => Err(fails(&String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Err(fails(&error.to_string())),
+    }
+}
+
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("LANG", "C").current_dir("/").process_group(0);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// What every run of either tool is told about its input, before `-i`.
@@ -100,17 +117,11 @@ impl Confined {
         }
         let failed =
             |error: io::Error| MediaError::Tool(format!("{} could not be started: {error}.", tool.name()));
-        let mut child = Command::new(tool.path()?)
-            .args(args)
-            .env_clear()
-            .env("LANG", "C")
-            .current_dir("/")
-            .process_group(0)
-            .stdin(file)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
+        let program = tool.path()?;
+        let for_child = file.try_clone().map_err(failed)?;
+        let mut command = command(program);
+        command.args(args).stdin(for_child);
+        let mut child = sandbox::spawn(&mut command, program, Some(&file)).map_err(failed)?;
         let stderr = child.stderr.take();
         // From here on dropping `confined` ends the child, whatever fails.
         let mut confined = Self { child, complaints: None };
@@ -204,4 +215,81 @@ fn split_part(line: &str) -> (&str, &str) {
     let parts = line.strip_prefix('[').and_then(|line| line.split_once("] "));
     let Some((part, line)) = parts else { return ("", line) };
     (part.split(" @ ").next().unwrap_or(part), line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::TcpListener;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Runs ffmpeg as confined as ever, but with options that a hole in it might amount to.
+    fn escape(dir: &TempDir, args: &[&str]) -> String {
+        let input = dir.path().join("input");
+        fs::write(&input, "an input").unwrap();
+        let args: Vec<&str> = ["-nostdin", "-v", "error"].iter().chain(args).copied().collect();
+        let (status, complaints) = Confined::spawn(Tool::Ffmpeg, &args, &input, 10).unwrap().wait().unwrap();
+        assert!(!status.success());
+        complaints
+    }
+
+    #[test]
+    fn the_kernel_keeps_ffmpeg_from_other_files_and_the_network() {
+        if !sandbox::is_complete() {
+            eprintln!("skipped: this kernel knows not all rules of Landlock");
+            return;
+        }
+        let dir = TempDir::new().unwrap();
+        let secret = dir.path().join("secret.wav");
+        fs::write(&secret, "RIFF").unwrap();
+        let secret = secret.to_str().unwrap();
+        for file in ["/etc/passwd", "/proc/self/environ", secret] {
+            let complaints = escape(&dir, &["-i", file, "-f", "null", "-"]);
+            assert!(complaints.contains("Permission denied"), "{file}: {complaints}");
+        }
+        let stolen = dir.path().join("stolen.wav");
+        let tone = ["-f", "lavfi", "-i", "sine=duration=1", stolen.to_str().unwrap()];
+        let complaints = escape(&dir, &tone);
+        assert!(complaints.contains("Permission denied"), "{complaints}");
+        assert!(!stolen.exists());
+
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        server.set_nonblocking(true).unwrap();
+        let url = format!("tcp://{}", server.local_addr().unwrap());
+        let complaints = escape(&dir, &["-i", &url, "-f", "null", "-"]);
+        assert!(complaints.contains("Permission denied"), "{complaints}");
+        assert!(server.accept().is_err());
+    }
+
+    #[test]
+    fn a_complaint_becomes_the_end_of_a_sentence() {
+        for (complaints, expected) in [
+            ("", None),
+            ("file:/dev/stdin: Invalid data found when processing input\n", None),
+            (
+                "[mov,mp4,m4a,3gp,3g2,mj2 @ 0x55a4] moov atom not found\nfile:/dev/stdin: Invalid data\n",
+                Some("moov atom not found"),
+            ),
+            (
+                "[hls @ 0x5557] Format not on whitelist 'aac,ac3'\nfile:/dev/stdin: Invalid argument\n",
+                Some("files of the kind hls are not accepted"),
+            ),
+            (
+                "[aist#0:0/aac @ 0x1] [dec:aac @ 0x2] Error\u{7} while decoding.\n",
+                Some("Error while decoding"),
+            ),
+        ] {
+            assert_eq!(reason(complaints).as_deref(), expected, "{complaints}");
+        }
+    }
+
+    #[test]
+    fn only_the_tail_of_the_complaints_is_kept() {
+        let long = format!("{}the end", "x".repeat(10 * COMPLAINT_BYTES));
+        let tail = last_words(long.as_bytes());
+        assert!(tail.len() == COMPLAINT_BYTES && tail.ends_with("xthe end"));
+    }
 }

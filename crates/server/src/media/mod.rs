@@ -3,6 +3,7 @@
 mod confine;
 mod decode;
 mod probe;
+mod sandbox;
 
 use std::io;
 
