@@ -1,8 +1,13 @@
 //! The service's integration tests, one binary.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is how a failure is told")]
+
 mod bad_input;
+mod inference;
 mod inputs;
 mod media;
+mod pipeline;
+mod speech;
 mod support;
 mod synchronous;
 mod upload;

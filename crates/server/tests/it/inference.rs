@@ -1,0 +1,169 @@
+//! The engine's thread, with the real engine on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use verbatim::inference::{BATCH, Inference, InferenceError, Speech};
+use verbatim::job::JobId;
+use verbatim_whisper::{Language, Options, WindowTranscript};
+
+use crate::speech::{PANIC, TestEngine, poisoned_window, window};
+
+fn english() -> Arc<Options> {
+    Arc::new(Options { language: Some(Language::ENGLISH), ..Options::default() })
+}
+
+fn prompted(prompt: &str) -> Arc<Options> {
+    Arc::new(Options { initial_prompt: Some(prompt.to_owned()), ..(*english()).clone() })
+}
+
+/// Sends a window now, so that it waits behind those sent before.
+fn send(
+    inference: &Inference,
+    job: JobId,
+    speech: Speech,
+    options: Arc<Options>,
+) -> tokio::task::JoinHandle<Result<WindowTranscript, InferenceError>> {
+    let inference = inference.clone();
+    tokio::spawn(async move { inference.transcribe(job, speech, options).await })
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..6000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("waited in vain for {what}");
+}
+
+/// Sends a window that is held up in the engine, so that whatever is sent next waits behind it.
+async fn hold_up(
+    engine: &TestEngine,
+    inference: &Inference,
+) -> tokio::task::JoinHandle<Result<WindowTranscript, InferenceError>> {
+    engine.log.close_gate();
+    let held = send(inference, JobId::new(), Speech::Window(window(0)), prompted("held"));
+    until("the first batch", || !engine.log.batches.lock().unwrap().is_empty()).await;
+    held
+}
+
+/// Long enough for requests sent to reach the queue.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+#[tokio::test]
+async fn a_panic_is_the_answer_to_its_own_window_only() {
+    let engine = TestEngine::tiny_en();
+    let inference = engine.start();
+    let job = JobId::new();
+    let alone = inference.transcribe(job, Speech::Window(window(0)), english()).await.unwrap();
+    assert!(!alone.segments.is_empty());
+
+    let (fine, panicking, poisoned) = tokio::join!(
+        inference.transcribe(job, Speech::Window(window(0)), english()),
+        inference.transcribe(JobId::new(), Speech::Window(window(0)), prompted(PANIC)),
+        inference.transcribe(JobId::new(), Speech::Window(poisoned_window(0)), english()),
+    );
+    assert_eq!(fine.unwrap(), alone);
+    assert_eq!(panicking.unwrap_err(), InferenceError::Panicked("told to panic".to_owned()));
+    assert_eq!(poisoned.unwrap_err(), InferenceError::Panicked("poisoned".to_owned()));
+    assert!(inference.alive().is_alive());
+    assert_eq!(inference.windows_transcribed(), 2);
+    inference.transcribe(job, Speech::Window(window(0)), english()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_engine_refuses_is_told_in_its_words_and_hurts_no_neighbour() {
+    let inference = TestEngine::tiny_en().start();
+    let german = Arc::new(Options { language: Language::parse("de"), ..Options::default() });
+    let (refused, fine) = tokio::join!(
+        inference.transcribe(JobId::new(), Speech::Window(window(0)), german),
+        inference.transcribe(JobId::new(), Speech::Window(window(0)), english()),
+    );
+    assert!(
+        matches!(&refused, Err(InferenceError::Refused(text)) if text.contains("English")),
+        "{refused:?}"
+    );
+    fine.unwrap();
+}
+
+#[tokio::test]
+async fn jobs_share_batches_and_take_turns() {
+    let engine = TestEngine::tiny_en();
+    let inference = engine.start();
+    let held = hold_up(&engine, &inference).await;
+    let (long, short) = (JobId::new(), JobId::new());
+    let mut waiting = Vec::new();
+    for index in 0..BATCH + 1 {
+        waiting.push(send(&inference, long, Speech::Window(window(index)), prompted("long")));
+        settle().await;
+    }
+    waiting.push(send(&inference, short, Speech::Window(window(0)), prompted("short")));
+    settle().await;
+    engine.log.open_gate();
+    held.await.unwrap().unwrap();
+    for answer in waiting {
+        answer.await.unwrap().unwrap();
+    }
+    let batches = engine.log.batches.lock().unwrap().clone();
+    assert_eq!(batches, [vec!["held"], vec!["long", "short", "long", "long"], vec!["long", "long"]]);
+}
+
+#[tokio::test]
+async fn a_window_that_nobody_waits_for_is_not_computed() {
+    let engine = TestEngine::tiny_en();
+    let inference = engine.start();
+    let held = hold_up(&engine, &inference).await;
+    let given_up = send(&inference, JobId::new(), Speech::Window(window(0)), prompted("given up"));
+    let wanted = send(&inference, JobId::new(), Speech::Window(window(0)), prompted("wanted"));
+    settle().await;
+    given_up.abort();
+    settle().await;
+    engine.log.open_gate();
+    held.await.unwrap().unwrap();
+    wanted.await.unwrap().unwrap();
+    assert_eq!(*engine.log.batches.lock().unwrap(), [["held"], ["wanted"]]);
+}
+
+#[tokio::test]
+async fn at_a_stop_the_running_batch_ends_and_the_waiting_ones_are_told() {
+    let engine = TestEngine::tiny_en();
+    let inference = engine.start();
+    let held = hold_up(&engine, &inference).await;
+    let waiting = send(&inference, JobId::new(), Speech::Window(window(0)), english());
+    settle().await;
+    inference.stop();
+    engine.log.open_gate();
+    held.await.unwrap().unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap_err(), InferenceError::Stopping);
+    let late = inference.detect(JobId::new(), window(0)).await;
+    assert_eq!(late.unwrap_err(), InferenceError::Stopping);
+}
+
+#[tokio::test]
+async fn a_window_is_encoded_once_for_language_and_text() {
+    let engine = TestEngine::base();
+    let inference = engine.start();
+    let job = JobId::new();
+    let (encoded, languages) = inference.detect(job, window(0)).await.unwrap();
+    let (language, probability) = languages.best().unwrap();
+    assert_eq!(language, Language::ENGLISH);
+    assert!(probability > 0.5, "{probability}");
+    let transcript = inference.transcribe(job, Speech::Encoded(encoded), english()).await.unwrap();
+    assert_eq!(transcript.language_probabilities, languages);
+    assert_eq!(*engine.log.encoded.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn the_thread_ends_with_its_last_handle_and_that_is_seen() {
+    let inference = TestEngine::tiny_en().start();
+    let alive = inference.alive();
+    let other = inference.clone();
+    drop(inference);
+    assert!(alive.is_alive());
+    drop(other);
+    until("the engine's end", || !alive.is_alive()).await;
+}

@@ -1,0 +1,351 @@
+//! Jobs from upload to result: real media, real engine, real database, in one process.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use verbatim::files::Uploads;
+use verbatim::inference::Inference;
+use verbatim::job::{FileType, Job, JobId, JobStatus, NewJob};
+use verbatim::media::probe_blocking;
+use verbatim::pipeline::Pipeline;
+use verbatim::result::ModelsUsed;
+use verbatim::signals::Bells;
+use verbatim::store::{JobStore, SqliteStore};
+use verbatim::worker::{Rhythm, Stop, Workers};
+use verbatim_whisper::Language;
+
+use crate::inputs::make;
+use crate::speech::{TestEngine, novel, vad};
+use crate::support::app::eventually;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Fast enough that no test waits, slow enough that a busy machine keeps its leases.
+const RHYTHM: Rhythm = Rhythm {
+    lease: Duration::from_secs(15),
+    heartbeat: Duration::from_millis(50),
+    poll: Duration::from_millis(50),
+    tidy: Duration::from_millis(50),
+};
+
+/// Workers on a store and a folder of their own.
+struct Service {
+    store: Arc<SqliteStore>,
+    uploads: Uploads,
+    bells: Bells,
+    stop: Stop,
+    inference: Inference,
+    workers: JoinHandle<()>,
+}
+
+impl Service {
+    async fn start(dir: &Path, engine: &TestEngine) -> Self {
+        Self::with_limit(dir, engine, DAY).await
+    }
+
+    async fn with_limit(dir: &Path, engine: &TestEngine, max_media_duration: Duration) -> Self {
+        let store = Arc::new(SqliteStore::open(&dir.join("jobs.db")).await.unwrap());
+        let uploads = Uploads::open(&dir.join("data")).unwrap();
+        let (bells, stop, inference) = (Bells::default(), Stop::default(), engine.start());
+        let pipeline = Pipeline {
+            store: store.clone(),
+            uploads: uploads.clone(),
+            inference: inference.clone(),
+            vad: vad(),
+            models: ModelsUsed { whisper: "tiny.en".to_owned(), spacy: None },
+            max_media_duration,
+        };
+        let workers = Workers {
+            pipeline: Arc::new(pipeline),
+            store: store.clone(),
+            uploads: uploads.clone(),
+            bells: bells.clone(),
+            rhythm: RHYTHM,
+            stop: stop.clone(),
+            engine: inference.alive(),
+        };
+        let workers = tokio::spawn(workers.run(2));
+        Self { store, uploads, bells, stop, inference, workers }
+    }
+
+    /// Puts a file in place and a job for it into the queue.
+    async fn submit(&self, file: &Path, language: Option<Language>) -> JobId {
+        let id = JobId::new();
+        std::fs::copy(file, self.uploads.path(id)).unwrap();
+        let duration = probe_blocking(file, DAY).ok().and_then(|info| info.duration);
+        let job = NewJob {
+            id,
+            filename: file.file_name().unwrap().to_str().unwrap().to_owned(),
+            file_size: file.metadata().unwrap().len(),
+            file_type: FileType::Audio,
+            duration,
+            language,
+            webhook_url: None,
+        };
+        self.store.insert(job, Timestamp::now()).await.unwrap();
+        self.bells.queued.ring();
+        id
+    }
+
+    async fn job(&self, id: JobId) -> Job {
+        self.store.get(id).await.unwrap().unwrap()
+    }
+
+    async fn end_of(&self, id: JobId) -> Job {
+        let mut ended = self.bells.ended.listen();
+        let end = async {
+            while !self.job(id).await.status.has_ended() {
+                ended.wait().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(180), end).await.expect("the job was to end");
+        self.job(id).await
+    }
+
+    /// The result of a job that must complete.
+    async fn result(&self, id: JobId) -> Value {
+        let job = self.end_of(id).await;
+        assert_eq!(job.status, JobStatus::Completed, "{:?}", job.error_message);
+        serde_json::from_str(&self.store.result(id).await.unwrap().unwrap()).unwrap()
+    }
+
+    async fn failure(&self, id: JobId) -> String {
+        let job = self.end_of(id).await;
+        assert_eq!(job.status, JobStatus::Failed);
+        job.error_message.unwrap()
+    }
+
+    /// Waits until that many windows of a job are stored.
+    async fn until_windows(&self, id: JobId, count: usize) {
+        let stored = || async { self.store.windows(id).await.unwrap().len() >= count };
+        eventually(&format!("{count} windows"), stored).await;
+    }
+
+    async fn until_no_uploads(&self) {
+        eventually("the uploads to be gone", || async { self.uploads.jobs().unwrap().is_empty() }).await;
+    }
+
+    async fn shut_down(self) {
+        self.stop.soft.cancel();
+        self.inference.stop();
+        self.workers.await.unwrap();
+        self.store.close().await;
+    }
+}
+
+/// What two runs of one recording have in common: all but ids and times of day.
+fn comparable(mut result: Value) -> Value {
+    for field in ["job_id", "processing_completed_at"] {
+        result.as_object_mut().unwrap().remove(field).expect("a result has its job's id and time");
+    }
+    result
+}
+
+#[tokio::test]
+async fn a_recording_becomes_a_transcript_with_times_and_topics() {
+    let dir = TempDir::new().unwrap();
+    let service = Service::start(dir.path(), &TestEngine::tiny_en()).await;
+    let file = novel(dir.path(), 24);
+    let id = service.submit(&file, None).await;
+    let result = service.result(id).await;
+    let transcript = result["transcript"].as_str().unwrap();
+    for words in ["John Dashwood", "prudently", "ill-disposed", "respectable"] {
+        assert!(transcript.contains(words), "“{words}” is missing in: {transcript}");
+    }
+    assert_eq!(result["language_detection"], serde_json::json!({"language": "en", "confidence": 1.0}));
+    let segments = result["whisper_segments"].as_array().unwrap();
+    assert!(!segments.is_empty());
+    for (number, segment) in segments.iter().enumerate() {
+        assert_eq!(segment["id"], number);
+        assert!(segment["start"].as_f64() < segment["end"].as_f64());
+    }
+    assert!(segments.last().unwrap()["end"].as_f64().unwrap() <= 25.5);
+    assert!(segments.is_sorted_by_key(|segment| segment["start"].as_f64().unwrap()));
+    let sentences = result["topics"][0]["sentences"].as_array().unwrap();
+    assert!(sentences.len() >= 3, "{sentences:?}");
+    assert_eq!(result["models_used"], serde_json::json!({"whisper": "tiny.en", "spacy": null}));
+    assert_eq!(result["filename"], "novel.mp3");
+    let job = service.job(id).await;
+    assert_eq!(result["processing_completed_at"], verbatim::job::rfc3339(job.completed_at.unwrap()));
+    service.until_no_uploads().await;
+    service.shut_down().await;
+}
+
+#[tokio::test]
+async fn the_language_is_detected_or_taken_from_the_client_with_an_honest_confidence() {
+    let dir = TempDir::new().unwrap();
+    let service = Service::start(dir.path(), &TestEngine::base()).await;
+    let file = novel(dir.path(), 24);
+    let detected = service.submit(&file, None).await;
+    let told = service.submit(&file, Language::parse("de")).await;
+    let detected = service.result(detected).await;
+    assert_eq!(detected["language_detection"]["language"], "en");
+    let confidence = detected["language_detection"]["confidence"].as_f64().unwrap();
+    assert!((0.5..=1.0).contains(&confidence), "{confidence}");
+    let told = service.result(told).await;
+    assert_eq!(told["language_detection"]["language"], "de");
+    let confidence = told["language_detection"]["confidence"].as_f64().unwrap();
+    assert!((0.0..0.2).contains(&confidence), "the model hears English, not German: {confidence}");
+    service.shut_down().await;
+}
+
+#[tokio::test]
+async fn progress_grows_with_the_audio_that_is_done() {
+    let dir = TempDir::new().unwrap();
+    let engine = TestEngine::tiny_en();
+    let service = Service::start(dir.path(), &engine).await;
+    let id = service.submit(&novel(dir.path(), 170), None).await;
+    let mut seen = Vec::new();
+    while !service.job(id).await.status.has_ended() {
+        let job = service.job(id).await;
+        seen.push((job.progress_percentage, job.current_step));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    service.result(id).await;
+    assert!(seen.is_sorted_by_key(|(percentage, _)| *percentage), "{seen:?}");
+    let half_way =
+        |(percentage, step): &(u8, String)| (10..99).contains(percentage) && step == "Transcribing audio";
+    assert!(seen.iter().any(half_way), "{seen:?}");
+    service.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_stopped_job_goes_on_behind_its_windows_and_ends_the_same() {
+    let dir = TempDir::new().unwrap();
+    let file = novel(dir.path(), 190);
+    let undisturbed = Service::start(dir.path(), &TestEngine::tiny_en()).await;
+    let id = undisturbed.submit(&file, None).await;
+    let expected = undisturbed.result(id).await;
+    let windows = undisturbed.inference.windows_transcribed();
+    assert!(windows >= 6, "the recording is too short to be interrupted: {windows} windows");
+    undisturbed.shut_down().await;
+
+    let engine = TestEngine::tiny_en();
+    let first = Service::start(dir.path(), &engine).await;
+    let id = first.submit(&file, None).await;
+    first.until_windows(id, 1).await;
+    let begun = first.inference.clone();
+    first.shut_down().await;
+    let done = begun.windows_transcribed();
+    assert!((1..windows).contains(&done), "{done} of {windows}");
+
+    let second = Service::start(dir.path(), &engine).await;
+    let resumed = second.result(id).await;
+    assert_eq!(second.inference.windows_transcribed(), windows - done, "nothing is computed twice");
+    assert_eq!(comparable(resumed), comparable(expected));
+    second.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_given_back_at_once_is_pending_and_lost_nothing() {
+    let dir = TempDir::new().unwrap();
+    let engine = TestEngine::tiny_en();
+    let service = Service::start(dir.path(), &engine).await;
+    engine.log.close_gate();
+    let id = service.submit(&novel(dir.path(), 24), None).await;
+    eventually("the engine to be busy", || async { !engine.log.batches.lock().unwrap().is_empty() }).await;
+    service.stop.soft.cancel();
+    service.stop.hard.cancel();
+    service.workers.await.unwrap();
+    let job = service.store.get(id).await.unwrap().unwrap();
+    assert_eq!(job.status, JobStatus::Pending);
+    assert_eq!(service.uploads.jobs().unwrap(), [id]);
+    engine.log.open_gate();
+}
+
+#[tokio::test]
+async fn a_cancelled_job_stops_and_its_upload_goes() {
+    let dir = TempDir::new().unwrap();
+    let engine = TestEngine::tiny_en();
+    let service = Service::start(dir.path(), &engine).await;
+    engine.log.close_gate();
+    let file = novel(dir.path(), 24);
+    let running = service.submit(&file, None).await;
+    eventually("the engine to be busy", || async { !engine.log.batches.lock().unwrap().is_empty() }).await;
+    assert!(service.store.cancel(running, "The client hung up.", Timestamp::now()).await.unwrap());
+    service.until_no_uploads().await;
+    engine.log.open_gate();
+    let next = service.submit(&file, None).await;
+    service.result(next).await;
+    assert_eq!(service.failure(running).await, "The client hung up.");
+    assert_eq!(service.store.result(running).await.unwrap(), None);
+    service.shut_down().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_fails_on_one_job_serves_the_next() {
+    let dir = TempDir::new().unwrap();
+    let engine = TestEngine::tiny_en();
+    *engine.log.panic_at.lock().unwrap() = Some(0);
+    let service = Service::start(dir.path(), &engine).await;
+    let file = novel(dir.path(), 24);
+    let id = service.submit(&file, None).await;
+    let sentence = service.failure(id).await;
+    assert!(sentence.starts_with("The engine failed on a stretch of the recording"), "{sentence}");
+    let next = service.submit(&file, None).await;
+    service.result(next).await;
+    service.until_no_uploads().await;
+    service.shut_down().await;
+}
+
+#[tokio::test]
+async fn silence_completes_without_words_or_language() {
+    let dir = TempDir::new().unwrap();
+    let service = Service::start(dir.path(), &TestEngine::base()).await;
+    let file = make(dir.path(), "silence.wav", "-f lavfi -i anullsrc=r=16000:cl=mono -t 40");
+    let unknown = service.submit(&file, None).await;
+    let told = service.submit(&file, Language::parse("French")).await;
+    let result = service.result(unknown).await;
+    assert_eq!(result["transcript"], "");
+    assert_eq!(result["language_detection"], serde_json::json!({"language": null, "confidence": 0.0}));
+    assert_eq!(result["whisper_segments"], serde_json::json!([]));
+    assert_eq!(result["topics"], serde_json::json!([]));
+    let result = service.result(told).await;
+    assert_eq!(result["language_detection"], serde_json::json!({"language": "fr", "confidence": 0.0}));
+    service.shut_down().await;
+}
+
+#[tokio::test]
+async fn what_comes_before_a_cut_is_transcribed() {
+    let dir = TempDir::new().unwrap();
+    let service = Service::start(dir.path(), &TestEngine::tiny_en()).await;
+    let whole = novel(dir.path(), 24);
+    let flac = dir.path().join("novel.flac");
+    let run = Command::new("ffmpeg").args(["-v", "error", "-i"]).arg(&whole).arg(&flac).output().unwrap();
+    assert!(run.status.success());
+    let mut bytes = std::fs::read(&flac).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    let cut = dir.path().join("cut.flac");
+    std::fs::write(&cut, bytes).unwrap();
+    let cut = service.submit(&cut, None).await;
+    let whole = service.submit(&flac, None).await;
+    let (cut, whole) = (service.result(cut).await, service.result(whole).await);
+    let length = |result: &Value| result["transcript"].as_str().unwrap().len();
+    assert!(length(&cut) * 4 > length(&whole), "{cut}");
+    assert!(length(&cut) * 3 < length(&whole) * 2, "{cut}");
+    service.shut_down().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_decoded_fails_in_a_sentence_and_leaves_nothing() {
+    let dir = TempDir::new().unwrap();
+    let service = Service::with_limit(dir.path(), &TestEngine::tiny_en(), Duration::from_secs(10)).await;
+    let text = dir.path().join("notes.mp4");
+    std::fs::write(&text, "These are notes. ".repeat(1000)).unwrap();
+    let text = service.submit(&text, None).await;
+    let long = service.submit(&novel(dir.path(), 24), None).await;
+    let missing = service.submit(&make(dir.path(), "tone.wav", "-f lavfi -i sine -t 1"), None).await;
+    service.uploads.remove(missing).unwrap();
+    for id in [text, long, missing] {
+        let sentence = service.failure(id).await;
+        assert!(sentence.ends_with('.') && sentence.starts_with(char::is_uppercase), "{sentence}");
+    }
+    service.until_no_uploads().await;
+    service.shut_down().await;
+}

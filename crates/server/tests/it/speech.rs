@@ -1,0 +1,158 @@
+//! Real models, real speech, and an engine that fails where a test wants it to.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
+use std::time::Duration;
+
+use verbatim::inference::{Engine, Inference};
+use verbatim::media::PcmStream;
+use verbatim_whisper::{
+    DecodeRequest, Encoded, Error, LanguageProbabilities, Model, SAMPLE_RATE, Transcriber, Vad, Window,
+    WindowTranscript,
+};
+
+static TINY_EN: LazyLock<Transcriber> = LazyLock::new(|| load("tiny.en"));
+static BASE: LazyLock<Transcriber> = LazyLock::new(|| load("base"));
+static VAD: LazyLock<Arc<Vad>> =
+    LazyLock::new(|| Arc::new(Vad::load(&models_dir().join("silero_vad_v6.onnx")).unwrap()));
+
+/// Where `make models` puts the models.
+pub(crate) fn models_dir() -> PathBuf {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+    assert!(dir.is_dir(), "{} is missing: run `make models`", dir.display());
+    dir.canonicalize().unwrap()
+}
+
+fn load(name: &str) -> Transcriber {
+    Transcriber::new(Model::load(&models_dir().join(name)).unwrap())
+}
+
+pub(crate) fn vad() -> Arc<Vad> {
+    VAD.clone()
+}
+
+/// At least so many seconds of a novel, read aloud, as an MP3.
+pub(crate) fn novel(dir: &Path, seconds: u32) -> PathBuf {
+    let clips = Path::new("/usr/share/pocketsphinx/test/data/librivox");
+    let mut sorted: Vec<PathBuf> =
+        std::fs::read_dir(clips).expect("pocketsphinx-testdata").map(|entry| entry.unwrap().path()).collect();
+    sorted.retain(|path| path.extension().is_some_and(|extension| extension == "wav"));
+    sorted.sort();
+    let list: String = sorted.iter().map(|clip| format!("file '{}'\n", clip.display())).collect();
+    let list_path = dir.join("clips.txt");
+    // The clips last 24 s together.
+    std::fs::write(&list_path, list.repeat(seconds.div_ceil(24) as usize)).unwrap();
+    let novel = dir.join("novel.mp3");
+    let run = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i"])
+        .arg(&list_path)
+        .args(["-b:a", "64k"])
+        .arg(&novel)
+        .output()
+        .expect("ffmpeg runs");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    novel
+}
+
+/// The first seconds of the novel as a window.
+pub(crate) fn window(index: usize) -> Window {
+    static SAMPLES: LazyLock<Vec<f32>> = LazyLock::new(|| {
+        let clip = "/usr/share/pocketsphinx/test/data/librivox/sense_and_sensibility_01_austen_64kb-0880.wav";
+        let stream = PcmStream::open(Path::new(clip), Duration::from_secs(60)).unwrap();
+        stream.flat_map(|chunk| chunk.unwrap()).take(3 * SAMPLE_RATE).collect()
+    });
+    Window::new(index, 0.0, SAMPLES.clone())
+}
+
+/// A window whose encoding panics.
+pub(crate) fn poisoned_window(index: usize) -> Window {
+    Window::new(index, 0.0, vec![POISON; SAMPLE_RATE])
+}
+
+const POISON: f32 = 0.123;
+
+/// The prompt that makes decoding panic.
+pub(crate) const PANIC: &str = "panic";
+
+/// The real engine, observed, and held up or broken where a test wants it.
+#[derive(Debug, Clone)]
+pub(crate) struct TestEngine {
+    transcriber: &'static LazyLock<Transcriber>,
+    pub(crate) log: Arc<Log>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// Windows encoded.
+    pub(crate) encoded: Mutex<usize>,
+    /// The prompts of every batch that was decoded.
+    pub(crate) batches: Mutex<Vec<Vec<String>>>,
+    /// The window to panic on, counted from 0 over all that are decoded.
+    pub(crate) panic_at: Mutex<Option<usize>>,
+    decoded: AtomicUsize,
+    closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Log {
+    /// Holds up every decoding from here on.
+    pub(crate) fn close_gate(&self) {
+        *self.closed.lock().unwrap() = true;
+    }
+
+    pub(crate) fn open_gate(&self) {
+        *self.closed.lock().unwrap() = false;
+        self.opened.notify_all();
+    }
+
+    fn pass_gate(&self) {
+        let closed = self.closed.lock().unwrap();
+        drop(self.opened.wait_while(closed, |closed| *closed).unwrap());
+    }
+}
+
+impl TestEngine {
+    pub(crate) fn tiny_en() -> Self {
+        Self { transcriber: &TINY_EN, log: Arc::default() }
+    }
+
+    pub(crate) fn base() -> Self {
+        Self { transcriber: &BASE, log: Arc::default() }
+    }
+
+    pub(crate) fn start(&self) -> Inference {
+        Inference::start(self.clone()).unwrap()
+    }
+}
+
+impl Engine for TestEngine {
+    fn is_multilingual(&self) -> bool {
+        self.transcriber.model().is_multilingual()
+    }
+
+    fn encode(&self, windows: &[&Window]) -> Vec<Encoded> {
+        assert!(windows.iter().all(|window| window.samples[0] != POISON), "poisoned");
+        *self.log.encoded.lock().unwrap() += windows.len();
+        self.transcriber.encode(windows)
+    }
+
+    fn detect_language(&self, windows: &[&Encoded]) -> Vec<LanguageProbabilities> {
+        self.transcriber.detect_language(windows)
+    }
+
+    fn decode(&self, requests: &[DecodeRequest<'_>]) -> Result<Vec<WindowTranscript>, Error> {
+        let prompts: Vec<String> = requests
+            .iter()
+            .map(|request| request.options.initial_prompt.clone().unwrap_or_default())
+            .collect();
+        self.log.batches.lock().unwrap().push(prompts.clone());
+        self.log.pass_gate();
+        assert!(!prompts.contains(&PANIC.to_owned()), "told to panic");
+        let first = self.log.decoded.fetch_add(requests.len(), Ordering::Relaxed);
+        let panic_at = *self.log.panic_at.lock().unwrap();
+        assert!(panic_at.is_none_or(|at| !(first..first + requests.len()).contains(&at)), "told to panic");
+        self.transcriber.decode(requests)
+    }
+}
