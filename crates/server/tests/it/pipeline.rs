@@ -20,9 +20,9 @@ use verbatim::store::{JobStore, SqliteStore};
 use verbatim::worker::{Rhythm, Stop, Workers};
 use verbatim_whisper::Language;
 
-use crate::inputs::make;
 use crate::speech::{TestEngine, novel, vad};
 use crate::support::app::eventually;
+use crate::support::clips::make;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
