@@ -69,7 +69,7 @@ class Webhooks:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 self.send_response(204)
                 self.end_headers()
-                received.put((dict(self.headers), json.loads(body)))
+                received.put((self.headers, json.loads(body)))
 
             def log_message(self, *_):
                 pass
