@@ -28,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve the HTTP API and work on its jobs
     Serve(ServeSettings),
+    /// List, fetch and check model files
+    Models(ModelsSettings),
 }
 
 #[derive(Debug, Clone, Args)]

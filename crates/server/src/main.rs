@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use verbatim::app::App;
 use verbatim::config::{Cli, Command, ServeSettings, explain};
+use verbatim::models;
 use verbatim::telemetry::{self, LogFilter};
 
 /// Bad arguments and bad settings, as clap has it.
@@ -21,16 +22,22 @@ fn main() -> ExitCode {
     };
     let default = match cli.command {
         Command::Serve(_) => LevelFilter::INFO,
+        Command::Models(_) => LevelFilter::WARN,
     };
     let filter = cli.log.log_level.unwrap_or_else(|| LogFilter::level(default));
     telemetry::init(&filter, cli.log.log_format);
     let done = match cli.command {
         Command::Serve(settings) => serve(settings).map(|()| ExitCode::SUCCESS),
+        Command::Models(settings) => models::run(&settings, &mut std::io::stdout()).map(exit_code),
     };
     done.unwrap_or_else(|error| {
         eprintln!("verbatim: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn exit_code(all_well: bool) -> ExitCode {
+    if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Says in one sentence what is wrong with a value; leaves everything else, `--help` included, to clap.

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::WebhookSettings;
+use crate::http_client;
 use crate::signals::Bell;
 use crate::store::{Delivery, JobStore, StoreResult};
 
@@ -30,8 +31,6 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// How long calls under way may go on at a shutdown. What does not make it is called again later.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-const USER_AGENT: &str = concat!("Verbatim/", env!("CARGO_PKG_VERSION"));
-
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot make the HTTP client for webhooks, are the system's certificates (ca-certificates) installed? {0}"
@@ -48,10 +47,7 @@ pub struct Webhooks {
 
 impl Webhooks {
     pub fn new(store: Arc<dyn JobStore>, settings: WebhookSettings) -> Result<Self, ClientError> {
-        // Fails where the process has a provider already, which is then as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
+        let client = http_client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(settings.timeout)
             .build()

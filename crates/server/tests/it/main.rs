@@ -6,6 +6,7 @@ mod bad_input;
 mod inference;
 mod inputs;
 mod media;
+mod models;
 mod pipeline;
 mod speech;
 mod support;
