@@ -238,8 +238,9 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         let lead = if open.sealed { PADDING.min(gap) } else { gap };
         let total = open.samples.len() as u64 + lead + (end - span.start) + PADDING;
         if total > MAX_SAMPLES {
-            let tail = if open.sealed { 0 } else { gap / 2 };
-            open.extend(&self.tape, open.end + tail);
+            if !open.sealed {
+                open.extend(&self.tape, open.end + gap / 2);
+            }
             self.taken = open.end;
             let lead = PADDING.min(span.start - self.taken);
             let next = OpenWindow::start(&self.tape, span.start - lead, end);
@@ -311,5 +312,112 @@ impl<I: Iterator<Item = io::Result<Vec<f32>>>> Iterator for Windows<'_, I> {
                 self.failure = Some(error);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+
+    fn vad() -> Vad {
+        Vad::load(&reference::models().join("silero_vad_v6.onnx")).unwrap()
+    }
+
+    fn windows(vad: &Vad, samples: &[f32], chunk: usize) -> Vec<Window> {
+        let chunks = samples.chunks(chunk).map(|chunk| Ok(chunk.to_vec()));
+        Windows::new(vad, chunks).map(Result::unwrap).collect()
+    }
+
+    /// Speech with silences between, as so many (clip, seconds of silence behind it).
+    fn speech(parts: &[(&str, usize)]) -> Vec<f32> {
+        let mut samples = Vec::new();
+        for (clip, silence) in parts {
+            samples.extend(reference::clip(clip));
+            samples.resize(samples.len() + silence * SAMPLE_RATE, 0.0);
+        }
+        samples
+    }
+
+    #[test]
+    fn windows_hold_the_original_samples_at_the_times_they_claim() {
+        let parts = [
+            ("austen-0870", 1),
+            ("cards-005", 5),
+            ("austen-joined", 0),
+            ("austen-joined", 61),
+            ("cards-001", 2),
+        ];
+        let samples = speech(&parts);
+        let windows = windows(&vad(), &samples, 16_000);
+        assert!(windows.len() >= 3, "{}", windows.len());
+        let mut last_end = 0.0;
+        for (index, window) in windows.iter().enumerate() {
+            assert_eq!(window.index, index);
+            assert!(window.samples.len() as u64 <= MAX_SAMPLES);
+            assert!(window.start() >= last_end, "windows do not overlap");
+            last_end = window.end();
+            let ends =
+                window.pieces.iter().skip(1).map(|piece| piece.offset).chain([window.samples.len() as u64]);
+            for (piece, end) in window.pieces.iter().zip(ends) {
+                let length = (end - piece.offset) as usize;
+                let original = &samples[piece.origin as usize..][..length];
+                assert_eq!(&window.samples[piece.offset as usize..][..length], original);
+            }
+        }
+        assert!(last_end <= samples.len() as f64 / SAMPLE_RATE as f64);
+        assert!(
+            windows.iter().any(|window| window.pieces.len() > 1),
+            "a long silence was left out of a window"
+        );
+    }
+
+    #[test]
+    fn chunks_of_any_size_give_the_same_windows() {
+        let vad = vad();
+        let samples = speech(&[("cards-005", 3), ("austen-joined", 0), ("austen-0870", 20)]);
+        let expected = windows(&vad, &samples, samples.len());
+        for chunk in [511, 16_000, 99_999] {
+            assert_eq!(windows(&vad, &samples, chunk), expected, "chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn a_sound_that_never_pauses_is_cut_into_windows_that_lose_nothing() {
+        let mut samples = Vec::new();
+        while samples.len() < 100 * SAMPLE_RATE {
+            samples.extend(reference::clip("austen-0870").iter().filter(|sample| sample.abs() > 0.01));
+        }
+        let windows = windows(&vad(), &samples, 16_000);
+        assert!(windows.len() >= 4);
+        let heard: f64 = windows.iter().map(|window| window.end() - window.start()).sum();
+        assert!(heard > 95.0, "only {heard} s of 100 were taken");
+    }
+
+    #[test]
+    fn silence_and_nothing_at_all_give_no_windows() {
+        let vad = vad();
+        for length in [0, 1, 511, 512, 16_000 * 40] {
+            assert_eq!(windows(&vad, &vec![0.0; length], 16_000), [], "{length} samples");
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_an_error_still_comes_and_then_the_error() {
+        let vad = vad();
+        let pcm = [Ok(speech(&[("austen-0870", 0)])), Err(io::Error::other("the decoder died"))];
+        let items: Vec<_> = Windows::new(&vad, pcm.into_iter()).collect();
+        assert_eq!(items.len(), 2);
+        assert!(items[0].is_ok());
+        assert_eq!(items[1].as_ref().unwrap_err().to_string(), "the decoder died");
+    }
+
+    #[test]
+    fn times_on_the_border_of_two_pieces_belong_to_either() {
+        let pieces = vec![Piece { offset: 0, origin: 16_000 }, Piece { offset: 16_000, origin: 160_000 }];
+        let window = Window { index: 0, samples: vec![0.0; 32_000], pieces };
+        assert_eq!((window.start(), window.end()), (1.0, 11.0));
+        assert_eq!((window.original_end(1.0), window.original_start(1.0)), (2.0, 10.0));
+        assert_eq!((window.original_start(0.5), window.original_end(1.5)), (1.5, 10.5));
     }
 }

@@ -87,7 +87,7 @@ fn a_windows_transcript_does_not_depend_on_its_batch() {
     let windows: Vec<Window> = ["austen-0870", "cards-005", "austen-joined", "silence", "cards-001"]
         .iter()
         .enumerate()
-        .map(|(index, name)| Window::new(index, 10.0 * index as f64, super::CLIPS.samples_of(name)))
+        .map(|(index, name)| Window::new(index, 10.0 * index as f64, super::clip(name)))
         .collect();
     for options in [Options::default(), Options { temperatures: vec![0.7], ..Options::default() }] {
         let together = BASE.transcribe(&windows, &options).unwrap();

@@ -24,7 +24,13 @@ fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-fn models() -> PathBuf {
+/// A clip of `clips.json` in -1 … 1.
+pub(crate) fn clip(name: &str) -> Vec<f32> {
+    CLIPS.samples_of(name)
+}
+
+/// The folder of model files.
+pub(crate) fn models() -> PathBuf {
     std::env::var_os("MODELS_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from)
 }
