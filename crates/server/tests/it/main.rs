@@ -8,6 +8,7 @@ mod inputs;
 mod media;
 mod models;
 mod pipeline;
+mod sounds;
 mod speech;
 mod support;
 mod synchronous;
