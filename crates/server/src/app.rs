@@ -75,7 +75,7 @@ impl App {
         let store = Arc::new(SqliteStore::open(&settings.storage.database_path).await?);
         let uploads = open_uploads(&settings, store.as_ref()).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
-        let (inference, vad) = load_models(settings.model.clone()).await?;
+        let (inference, vad) = start_engine(settings.model.clone()).await?;
 
         let (bells, stop, running) = (Bells::default(), Stop::default(), Running::default());
         let name = settings.model.whisper_model.clone();
@@ -167,22 +167,25 @@ async fn open_uploads(settings: &ServeSettings, store: &dyn JobStore) -> Result<
     Ok(uploads)
 }
 
-/// Loads the models, and gives the engine its thread.
-async fn load_models(settings: ModelSettings) -> Result<(Inference, Arc<Vad>), AppError> {
-    let load = move || {
-        let dir = settings.whisper_dir();
-        if !dir.is_dir() {
-            return Err(AppError::NoModel { dir, name: settings.whisper_model });
-        }
-        let begun = Instant::now();
-        let vad = Vad::load(&settings.vad_path())?;
-        let transcriber = Transcriber::new(Model::load(&dir)?);
-        tracing::info!(
-            model = settings.whisper_model,
-            seconds = begun.elapsed().as_secs_f32(),
-            "model loaded"
-        );
+/// Gives the engine its thread.
+async fn start_engine(settings: ModelSettings) -> Result<(Inference, Arc<Vad>), AppError> {
+    let start = move || {
+        let (transcriber, vad) = load_models(&settings)?;
         Ok((Inference::start(transcriber)?, Arc::new(vad)))
     };
-    tokio::task::spawn_blocking(load).await.map_err(io::Error::other)?
+    tokio::task::spawn_blocking(start).await.map_err(io::Error::other)?
+}
+
+/// Loads the models; blocks for about a second.
+pub(crate) fn load_models(settings: &ModelSettings) -> Result<(Transcriber, Vad), AppError> {
+    let dir = settings.whisper_dir();
+    if !dir.is_dir() {
+        return Err(AppError::NoModel { dir, name: settings.whisper_model.clone() });
+    }
+    let begun = Instant::now();
+    let vad = Vad::load(&settings.vad_path())?;
+    let transcriber = Transcriber::new(Model::load(&dir)?);
+    let seconds = begun.elapsed().as_secs_f32();
+    tracing::info!(model = settings.whisper_model, seconds, "model loaded");
+    Ok((transcriber, vad))
 }

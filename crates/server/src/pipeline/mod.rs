@@ -15,18 +15,18 @@ use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-use verbatim_whisper::{Language, LanguageProbabilities, Options, Segment, Vad, Window, WindowTranscript};
+use verbatim_whisper::{Language, LanguageProbabilities, Options, Vad, Window, WindowTranscript};
 
-use self::assemble::LANGUAGE_WINDOWS;
+pub(crate) use self::assemble::{LANGUAGE_WINDOWS, Recording, assemble};
 use self::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
-use self::source::{Event, Source};
+pub(crate) use self::source::{Event, Source};
 use crate::files::Uploads;
 use crate::inference::{BATCH, Inference, InferenceError, Speech};
 use crate::media::MediaError;
-use crate::result::{ModelsUsed, Topic};
+use crate::result::ModelsUsed;
 use crate::store::{Claim, JobStore, STARTED, StoreError, StoredWindow};
-use crate::structure;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
@@ -106,30 +106,26 @@ impl Pipeline {
         self.assemble(claim).await
     }
 
-    /// From the store alone, see [`assemble`].
+    /// From the store alone, see [`assemble`]; on a thread for that.
     async fn assemble(&self, claim: &Claim) -> Result<Finished, PipelineError> {
         let job = &claim.job;
         let windows = self.store.windows(job.id).await?;
-        let detection = assemble::detection(job.language, &windows);
-        let segments = assemble::segments(&windows);
-        let language = detection.language.as_deref().and_then(Language::parse);
-        let topics = topics(segments.clone(), language).await;
+        let recording = Recording {
+            job: job.id,
+            filename: job.filename.clone(),
+            file_size: job.file_size,
+            file_type: job.file_type,
+            language: job.language,
+            models: self.models.clone(),
+        };
         let at = Timestamp::now();
-        let result = assemble::result(job, detection, segments, topics, self.models.clone(), at);
-        let result = serde_json::to_string(&result)
-            .map_err(|error| PipelineError::Job(format!("The result cannot be written as JSON: {error}.")))?;
+        let result = spawn_blocking(move || serde_json::to_string(&assemble(recording, &windows, at))).await;
+        let result =
+            result.map_err(|error| error.to_string()).and_then(|json| json.map_err(|e| e.to_string()));
+        let result = result
+            .map_err(|error| PipelineError::Job(format!("The result cannot be written down: {error}.")))?;
         Ok(Finished { result, at })
     }
-}
-
-/// Computes on a thread for that, since a day's transcript takes a while; survives its panics.
-async fn topics(segments: Vec<Segment>, language: Option<Language>) -> Vec<Topic> {
-    let plain = assemble::unstructured(&segments);
-    let found = tokio::task::spawn_blocking(move || structure::topics(&segments, language)).await;
-    found.unwrap_or_else(|error| {
-        tracing::error!("the transcript is left without structure: {error}");
-        plain
-    })
 }
 
 /// Which window, and where it is in the recording, in seconds.
@@ -254,6 +250,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn decode_in(language: Language) -> Arc<Options> {
+/// How a job of this language is decoded.
+pub(crate) fn decode_in(language: Language) -> Arc<Options> {
     Arc::new(Options { language: Some(language), ..Options::default() })
 }

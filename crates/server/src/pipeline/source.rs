@@ -15,7 +15,7 @@ use crate::media::{MediaError, PcmStream};
 const AHEAD: usize = 2;
 
 #[derive(Debug)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// Another window, and how many seconds of the recording were read by then. The window is `None`
     /// where it was not wanted.
     Window { index: usize, end: f64, window: Option<Window>, read: f64 },
@@ -26,18 +26,18 @@ pub(super) enum Event {
 }
 
 /// What the thread reads, and how.
-pub(super) struct Source {
-    pub(super) path: PathBuf,
-    pub(super) max_duration: Duration,
-    pub(super) vad: Arc<Vad>,
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    pub(crate) max_duration: Duration,
+    pub(crate) vad: Arc<Vad>,
     /// Windows to leave out, by index: they are known already.
-    pub(super) known: HashSet<usize>,
+    pub(crate) known: HashSet<usize>,
 }
 
 impl Source {
     /// Starts reading. The last event is [`Event::End`] or [`Event::Failed`]; dropping the receiver ends
     /// the thread. It is a plain thread, for the runtime's shutdown must not wait until a file is read.
-    pub(super) fn start(self) -> io::Result<mpsc::Receiver<Event>> {
+    pub(crate) fn start(self) -> io::Result<mpsc::Receiver<Event>> {
         let (events, receiver) = mpsc::channel(AHEAD);
         std::thread::Builder::new().name("media".to_owned()).spawn(move || {
             let last = self.read(&events).unwrap_or_else(Event::Failed);
