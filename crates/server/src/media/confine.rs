@@ -12,8 +12,9 @@ use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
@@ -96,6 +97,14 @@ pub(super) fn input_options() -> [&'static str; 6] {
     ["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS, "-v", "error"]
 }
 
+/// What a child leaves behind.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) status: ExitStatus,
+    pub(super) stdout: Vec<u8>,
+    pub(super) complaints: String,
+}
+
 /// A child process that reads one file. Dropping it kills and reaps it.
 #[derive(Debug)]
 pub(super) struct Confined {
@@ -159,6 +168,24 @@ impl Confined {
     /// The child's output; it can be taken once.
     pub(super) fn stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
+    }
+
+    /// Reads the child's whole output, `bytes` of it at most, and waits for its end. One that takes longer
+    /// than `patience` by the clock is ended, with [`io::ErrorKind::TimedOut`].
+    pub(super) fn output(mut self, patience: Duration, bytes: u64) -> io::Result<Output> {
+        let stdout = self.stdout().ok_or(io::ErrorKind::BrokenPipe)?;
+        // A thread of its own, so that a child which waits for a disk forever is not waited for.
+        let (sender, receiver) = mpsc::channel();
+        let read = move || {
+            let mut output = Vec::new();
+            let read = stdout.take(bytes).read_to_end(&mut output);
+            // Nobody listens any more once the patience is over.
+            let _ = sender.send(read.map(|_| output));
+        };
+        thread::Builder::new().name("ffmpeg-stdout".to_owned()).spawn(read)?;
+        let stdout = receiver.recv_timeout(patience).map_err(|_| io::ErrorKind::TimedOut)??;
+        let (status, complaints) = self.wait()?;
+        Ok(Output { status, stdout, complaints })
     }
 
     /// Waits for the child's end: how it ended and its last complaints.

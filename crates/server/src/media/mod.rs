@@ -2,6 +2,7 @@
 
 mod confine;
 mod decode;
+mod measure;
 mod probe;
 mod sandbox;
 

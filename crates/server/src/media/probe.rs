@@ -1,14 +1,13 @@
 //! What a file is, as ffprobe sees it.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::confine::{Confined, INPUT, Tool, input_options, reason};
+use super::measure::measure;
 use super::{MediaError, PcmStream};
 use crate::job::FileType;
 
@@ -21,21 +20,23 @@ const CPU_SECONDS: u64 = 30;
 /// ffprobe's whole answer, with a thousand streams, stays under this.
 const ANSWER_BYTES: u64 = 4 << 20;
 
-const QUESTIONS: &str = "format=format_name,duration:\
-    stream=codec_type,codec_name,sample_rate,channels,duration,nb_frames,avg_frame_rate:\
+const QUESTIONS: &str = "format=format_name,duration,start_time:\
+    stream=codec_type,codec_name,sample_rate,channels,start_time,duration,nb_frames,avg_frame_rate:\
     stream_disposition=attached_pic";
 
 /// Codecs of pictures. A stream of one frame of them is a cover, whatever the container calls it.
 const PICTURE_CODECS: [&str; 7] = ["bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"];
 
-/// Containers that tell no duration: ffprobe guesses it from the size and the bits a second of the
-/// beginning, and after a quiet beginning is wrong by a factor of thirty.
-const GUESSERS: [&str; 2] = ["aac", "loas"];
+/// Bare streams, which do not tell how long they are: ffprobe guesses from their size and the bits a
+/// second of their beginning, and where that is silent is wrong by a factor of up to thirty.
+const GUESSED: [&str; 11] =
+    ["aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "gsm", "loas", "mp3", "truehd"];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MediaInfo {
     pub file_type: FileType,
-    /// As the container tells it, in seconds: of the sound where it says, else of the whole.
+    /// In seconds, as the container tells it, or as measured where it does not. `None` where measuring
+    /// would take too long.
     pub duration: Option<f64>,
 }
 
@@ -52,11 +53,14 @@ pub fn probe_blocking(path: &Path, max_duration: Duration) -> Result<MediaInfo, 
     let answer = ask(path)?;
     let answer: Answer = serde_json::from_slice(&answer)
         .map_err(|error| MediaError::Tool(format!("ffprobe's answer could not be read: {error}.")))?;
-    let info = judge(&answer)?;
+    let mut info = judge(&answer)?;
+    hear(path, max_duration)?;
+    if info.duration.is_none() {
+        info.duration = measure(path);
+    }
     if info.duration.is_some_and(|seconds| seconds > max_duration.as_secs_f64()) {
         return Err(too_long(max_duration));
     }
-    hear(path, max_duration)?;
     Ok(info)
 }
 
@@ -75,35 +79,21 @@ pub(super) fn too_long(max_duration: Duration) -> MediaError {
 fn ask(path: &Path) -> Result<Vec<u8>, MediaError> {
     let mut args = input_options().to_vec();
     args.extend(["-of", "json", "-show_entries", QUESTIONS, "-i", INPUT]);
-    let mut ffprobe = Confined::spawn(Tool::Ffprobe, &args, path, CPU_SECONDS)?;
-    let lost = |error: io::Error| MediaError::Tool(format!("ffprobe's answer was lost: {error}."));
-    let stdout = ffprobe.stdout().ok_or_else(|| lost(io::ErrorKind::BrokenPipe.into()))?;
-
-    // A thread of its own, so that a ffprobe which waits for a disk forever is not waited for.
-    let (sender, receiver) = mpsc::channel();
-    let read = move || {
-        let mut answer = Vec::new();
-        let read = stdout.take(ANSWER_BYTES).read_to_end(&mut answer);
-        // Nobody listens any more once the patience is over.
-        let _ = sender.send(read.map(|_| answer));
-    };
-    thread::Builder::new().name("ffprobe-stdout".to_owned()).spawn(read).map_err(lost)?;
-    let answer = receiver
-        .recv_timeout(PATIENCE)
-        .map_err(|_| MediaError::unreadable("looking into it took too long"))?
-        .map_err(lost)?;
-
-    let (status, complaints) = ffprobe.wait().map_err(lost)?;
-    if !status.success() {
-        let reason = match status.code() {
-            Some(_) => reason(&complaints),
-            None => Some("it takes too much time or memory to look into".to_owned()),
-        };
-        return Err(MediaError::unreadable(
-            reason.as_deref().unwrap_or("nothing in it looks like a format that is known"),
-        ));
+    let ffprobe = Confined::spawn(Tool::Ffprobe, &args, path, CPU_SECONDS)?;
+    let output = ffprobe.output(PATIENCE, ANSWER_BYTES).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => MediaError::unreadable("looking into it takes too long"),
+        _ => MediaError::Tool(format!("ffprobe's answer was lost: {error}.")),
+    })?;
+    if output.status.success() {
+        return Ok(output.stdout);
     }
-    Ok(answer)
+    let reason = match output.status.code() {
+        Some(_) => reason(&output.complaints),
+        None => Some("it takes too much time or memory to look into".to_owned()),
+    };
+    Err(MediaError::unreadable(
+        reason.as_deref().unwrap_or("nothing in it looks like a format that is known"),
+    ))
 }
 
 /// Decodes the first second: a header alone does not tell of a damaged or encrypted or empty stream.
@@ -129,6 +119,7 @@ struct Answer {
 #[derive(Debug, Default, Deserialize)]
 struct Format {
     format_name: Option<String>,
+    start_time: Option<String>,
     duration: Option<String>,
 }
 
@@ -138,6 +129,7 @@ struct Stream {
     codec_name: Option<String>,
     sample_rate: Option<String>,
     channels: Option<u32>,
+    start_time: Option<String>,
     duration: Option<String>,
     nb_frames: Option<String>,
     avg_frame_rate: Option<String>,
@@ -191,12 +183,20 @@ fn judge(answer: &Answer) -> Result<MediaInfo, MediaError> {
         true => FileType::Video,
         false => FileType::Audio,
     };
-    let guessed = answer.format.format_name.as_deref().is_some_and(|name| GUESSERS.contains(&name));
-    let told = seconds(audio.duration.as_deref()).or(seconds(answer.format.duration.as_deref()));
-    let duration = told.filter(|_| !guessed);
-    Ok(MediaInfo { file_type, duration })
+    Ok(MediaInfo { file_type, duration: told_duration(&answer.format, audio) })
 }
 
-fn seconds(text: Option<&str>) -> Option<f64> {
-    text?.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0)
+/// When the sound ends, as the container tells it; its own times count from its earliest stream's start.
+fn told_duration(format: &Format, audio: &Stream) -> Option<f64> {
+    if format.format_name.as_deref().is_some_and(|name| GUESSED.contains(&name)) {
+        return None;
+    }
+    let start = |text: &Option<String>| number(text.as_deref()).unwrap_or(0.0);
+    let delay = (start(&audio.start_time) - start(&format.start_time)).max(0.0);
+    let of_audio = number(audio.duration.as_deref()).map(|seconds| seconds + delay);
+    of_audio.or_else(|| number(format.duration.as_deref())).filter(|seconds| *seconds > 0.0)
+}
+
+fn number(text: Option<&str>) -> Option<f64> {
+    text?.parse().ok().filter(|number: &f64| number.is_finite())
 }

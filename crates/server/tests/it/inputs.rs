@@ -7,7 +7,7 @@ use crate::support::clips::make;
 
 /// ffmpeg's options for three seconds of a tone and of a moving picture.
 pub(crate) const TONE: &str = "-f lavfi -i sine=frequency=440:duration=3";
-pub(crate) const PICTURE: &str = "-f lavfi -i testsrc=duration=3:size=160x120:rate=10";
+pub(crate) const PICTURE: &str = "-f lavfi -i testsrc=duration=3:size=160x120:rate=25";
 
 fn write(dir: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let path = dir.join(name);

@@ -52,6 +52,14 @@ const FORMATS: &[(&str, &str, bool)] = &[
     ("tone.aiff", "", false),
     ("tone.caf", "", false),
     ("tone.au", "", false),
+    ("tone.w64", "", false),
+    ("tone.ac3", "", false),
+    ("tone.wv", "", false),
+    ("alac.m4a", "-c:a alac", false),
+    ("sound.3gp", "-c:a aac", false),
+    ("sound.mka", "-c:a libmp3lame", false),
+    ("video.flv", "-ar 44100", true),
+    ("video.mpg", "", true),
     ("video.webm", "-c:v libvpx -c:a libopus", true),
     ("video.mkv", "-c:v libx264 -c:a aac", true),
     ("video.mov", "-c:v libx264 -c:a aac", true),
@@ -113,9 +121,12 @@ fn sound_that_starts_late_or_has_gaps_keeps_its_times() {
     let dir = TempDir::new().unwrap();
     let options = format!("{PICTURE} -itsoffset 2 {TONE} -map 0:v -map 1:a -c:v libx264 -c:a aac");
     for name in ["late.mkv", "late.mp4"] {
-        let samples = decode(&make(dir.path(), name, &options));
+        let path = make(dir.path(), name, &options);
+        let samples = decode(&path);
         let seconds = samples.len() as f64 / 16_000.0;
         assert!((4.9..5.2).contains(&seconds), "{name} gave {seconds} s");
+        let told = probe_blocking(&path, DAY).unwrap().duration.unwrap();
+        assert!((told - seconds).abs() < 0.1, "{name} tells of {told} s, gave {seconds}");
         assert!(loudness(&samples[..31_000]) < 1e-3, "{name} starts too early");
         assert!(loudness(&samples[33_000..64_000]) > 0.02, "{name} starts too late");
     }
@@ -189,7 +200,7 @@ fn what_is_too_long_is_refused_by_its_header_or_broken_off() {
         .status()
         .unwrap();
     assert!(pipe.success());
-    assert_eq!(probe_blocking(&untold, minute).unwrap().duration, None);
+    assert!(refusal(&untold, minute).contains("lasts longer"));
     for path in [untold, hundred_hours(dir.path())] {
         let chunks: Vec<_> = PcmStream::open(&path, minute).unwrap().collect();
         let (error, sound) = chunks.split_last().unwrap();
@@ -198,15 +209,24 @@ fn what_is_too_long_is_refused_by_its_header_or_broken_off() {
     }
 }
 
-/// Whose quiet beginning makes ffprobe guess at hours.
 #[test]
-fn a_guessed_duration_refuses_nothing() {
+fn a_duration_that_is_not_told_is_measured() {
     let dir = TempDir::new().unwrap();
-    let concat = "-f lavfi -i anullsrc=d=10 -f lavfi -i anoisesrc=d=120 -filter_complex concat=n=2:v=0:a=1";
-    let path = make(dir.path(), "quiet.aac", &format!("{concat} -c:a aac"));
-    let info = probe_blocking(&path, Duration::from_secs(200)).unwrap();
-    assert_eq!(info.duration, None);
-    assert!((decode(&path).len() as f64 / 16_000.0 - 130.0).abs() < 1.0);
+    // The quiet beginning would make ffprobe guess at hours.
+    let quiet = "-f lavfi -i anullsrc=d=10 -f lavfi -i anoisesrc=d=120 -filter_complex concat=n=2:v=0:a=1";
+    let live = "-live 1 -f webm";
+    for (name, options) in [
+        ("quiet.aac", "-c:a aac"),
+        ("quiet.mp3", "-q:a 2 -write_xing 0"),
+        ("live.webm", &format!("-c:a libopus {live}")),
+        ("live.mkv", "-c:a aac -live 1"),
+    ] {
+        let path = make(dir.path(), name, &format!("{quiet} {options}"));
+        let told = probe_blocking(&path, Duration::from_secs(200)).unwrap().duration.unwrap();
+        let decoded = decode(&path).len() as f64 / 16_000.0;
+        assert!((decoded - 130.0).abs() < 1.0 && (told - decoded).abs() < 0.2, "{name}: {told}, {decoded}");
+        assert!(refusal(&path, Duration::from_secs(125)).contains("longer than the 2 minutes"));
+    }
 }
 
 #[test]
