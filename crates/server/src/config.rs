@@ -28,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve the HTTP API and work on its jobs
     Serve(ServeSettings),
+    /// Transcribe files here and now, without a server
+    Transcribe(TranscribeSettings),
     /// List, fetch and check model files
     Models(ModelsSettings),
 }
@@ -167,7 +169,11 @@ pub struct TranscribeSettings {
     #[arg(long, value_parser = language)]
     pub language: Option<Language>,
 
-    /// Where to write: a folder, or a file's name for one file in one format [default: the terminal]
+    /// What to write; several, separated by commas, need --output
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "txt")]
+    pub format: Vec<Format>,
+
+    /// Where to write: a folder, or for one file in one format a file's name [default: the terminal]
     #[arg(long, short, value_parser = path)]
     pub output: Option<PathBuf>,
 
@@ -181,6 +187,29 @@ pub struct TranscribeSettings {
 
     #[command(flatten)]
     pub model: ModelSettings,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Format {
+    /// One segment a line
+    Txt,
+    /// SubRip subtitles
+    Srt,
+    /// WebVTT subtitles
+    Vtt,
+    /// All there is, as the API gives it
+    Json,
+}
+
+impl Format {
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Txt => "txt",
+            Self::Srt => "srt",
+            Self::Vtt => "vtt",
+            Self::Json => "json",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Args)]

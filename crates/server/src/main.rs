@@ -11,6 +11,7 @@ use verbatim::app::App;
 use verbatim::config::{Cli, Command, ServeSettings, explain};
 use verbatim::models;
 use verbatim::telemetry::{self, LogFilter};
+use verbatim::transcribe::{self, PlanError};
 
 /// Bad arguments and bad settings, as clap has it.
 const USAGE_ERROR: u8 = 2;
@@ -22,17 +23,18 @@ fn main() -> ExitCode {
     };
     let default = match cli.command {
         Command::Serve(_) => LevelFilter::INFO,
-        Command::Models(_) => LevelFilter::WARN,
+        Command::Transcribe(_) | Command::Models(_) => LevelFilter::WARN,
     };
     let filter = cli.log.log_level.unwrap_or_else(|| LogFilter::level(default));
     telemetry::init(&filter, cli.log.log_format);
     let done = match cli.command {
         Command::Serve(settings) => serve(settings).map(|()| ExitCode::SUCCESS),
+        Command::Transcribe(settings) => transcribe::run(&settings, &mut std::io::stdout()).map(exit_code),
         Command::Models(settings) => models::run(&settings, &mut std::io::stdout()).map(exit_code),
     };
     done.unwrap_or_else(|error| {
         eprintln!("verbatim: {error:#}");
-        ExitCode::FAILURE
+        if error.is::<PlanError>() { ExitCode::from(USAGE_ERROR) } else { ExitCode::FAILURE }
     })
 }
 

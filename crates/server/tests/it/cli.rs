@@ -1,0 +1,139 @@
+//! The command line: the binary as people call it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::speech::models_dir;
+use crate::support::clips;
+
+/// Runs `verbatim` in a folder, with nothing in its environment but where things are.
+fn verbatim(dir: &Path, arguments: &[&OsStr]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_verbatim"))
+        .args(arguments)
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("MODELS_DIR", models_dir())
+        .env("WHISPER_MODEL", "tiny.en")
+        .output()
+        .unwrap()
+}
+
+fn arguments<'a>(words: &'a str, files: &[&'a Path]) -> Vec<&'a OsStr> {
+    words.split(' ').map(OsStr::new).chain(files.iter().map(|file| file.as_os_str())).collect()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_file_is_transcribed_to_the_terminal() {
+    let (dir, novel) = (TempDir::new().unwrap(), clips::novel());
+    let run = verbatim(dir.path(), &arguments("transcribe", &[&novel]));
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    assert!(text(&run.stdout).to_lowercase().contains("young man"), "{}", text(&run.stdout));
+    assert_eq!(text(&run.stderr), "", "no bar where there is no terminal");
+
+    let run = verbatim(dir.path(), &arguments("transcribe --format json --language English", &[&novel]));
+    let result: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(result["filename"], novel.file_name().unwrap().to_str().unwrap());
+    assert_eq!(result["language_detection"]["language"], "en");
+    assert_eq!(result["models_used"]["whisper"], "tiny.en");
+    assert_eq!(result["whisper_segments"][0]["id"], 0);
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is written beside");
+}
+
+#[test]
+fn several_files_and_formats_go_to_a_folder_and_a_bad_one_stops_none() {
+    let dir = TempDir::new().unwrap();
+    let (novel, video) = (clips::novel(), clips::video(dir.path()));
+    let broken = dir.path().join("broken.mp3");
+    fs::write(&broken, "This is no sound.").unwrap();
+    let words = "transcribe --format srt,vtt,txt --threads 1 --output out";
+    let run = verbatim(dir.path(), &arguments(words, &[&broken, &novel, &video]));
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("broken.mp3: "), "{}", text(&run.stderr));
+    let mut written: Vec<_> = fs::read_dir(dir.path().join("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    written.sort();
+    let stem = novel.file_stem().unwrap().to_str().unwrap();
+    let mut expected: Vec<_> = ["srt", "txt", "vtt"]
+        .iter()
+        .flat_map(|ext| [format!("novel.{ext}"), format!("{stem}.{ext}")])
+        .collect();
+    expected.sort();
+    assert_eq!(written, expected);
+    let srt = fs::read_to_string(dir.path().join("out/novel.srt")).unwrap();
+    assert!(srt.starts_with("1\n00:00:0") && srt.contains(" --> "), "{srt}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_done() {
+    let dir = TempDir::new().unwrap();
+    for (words, says) in [
+        ("transcribe --format srt,txt a.mp3", "--output"),
+        ("transcribe --language klingon a.mp3", "“klingon”"),
+        ("transcribe --format docx a.mp3", "“docx” is not one of txt, srt, vtt, json"),
+        ("serve --port 99999", "PORT (--port): “99999” is not a port"),
+        ("serve --max-file-size lots", "MAX_FILE_SIZE (--max-file-size): “lots” is not a size"),
+        ("--log-level loud serve", "LOG_LEVEL (--log-level): “loud” is not one of"),
+        ("models fetch base --hf-endpoint hub", "HF_ENDPOINT (--hf-endpoint): “hub” is not an address"),
+    ] {
+        let run = verbatim(dir.path(), &arguments(words, &[]));
+        assert_eq!(run.status.code(), Some(2), "{words}");
+        let sentence = text(&run.stderr);
+        assert!(sentence.contains(says) && sentence.lines().count() == 1, "{words}: {sentence}");
+        assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "{words}");
+    }
+}
+
+#[test]
+fn a_setting_of_the_environment_counts_and_a_flag_counts_more() {
+    let dir = TempDir::new().unwrap();
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_verbatim"))
+            .args(arguments)
+            .current_dir(dir.path())
+            .env_clear()
+            .env("WEBHOOK_TIMEOUT", "soon")
+            .env("MODELS_DIR", "/nowhere")
+            .env("PORT", "0")
+            .output()
+            .unwrap()
+    };
+    let by_environment = run(&["serve"]);
+    assert_eq!(by_environment.status.code(), Some(2));
+    assert!(text(&by_environment.stderr).contains("WEBHOOK_TIMEOUT"), "{}", text(&by_environment.stderr));
+    let by_flag = run(&["serve", "--webhook-timeout", "5"]);
+    assert_eq!(by_flag.status.code(), Some(1));
+    let sentence = text(&by_flag.stderr);
+    assert!(sentence.contains("verbatim models fetch base"), "{sentence}");
+}
+
+#[test]
+fn models_are_listed_and_checked() {
+    let dir = TempDir::new().unwrap();
+    let list = verbatim(dir.path(), &arguments("models list", &[]));
+    let line = text(&list.stdout).lines().find(|line| line.starts_with("tiny.en ")).unwrap();
+    assert!(line.contains("75.5 MB") && line.ends_with("present"), "{line}");
+    assert!(verbatim(dir.path(), &arguments("models check tiny.en silero-vad-v6", &[])).status.success());
+    let missing = verbatim(dir.path(), &arguments("models check tiny.en --models-dir .", &[]));
+    assert_eq!((missing.status.code(), text(&missing.stdout).contains("missing")), (Some(1), true));
+    let unknown = verbatim(dir.path(), &arguments("models fetch huge", &[]));
+    assert!(text(&unknown.stderr).contains("no model “huge”"), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn without_a_command_there_is_help() {
+    let dir = TempDir::new().unwrap();
+    let run = verbatim(dir.path(), &[]);
+    assert!(text(&run.stderr).contains("transcribe") && text(&run.stderr).contains("Usage"));
+}
