@@ -220,9 +220,10 @@ fn last_words(mut stderr: impl Read) -> String {
 /// What a tool complained of, as the end of a sentence; `None` where it says nothing in particular. Only
 /// for people to read: nothing is decided by it.
 pub(super) fn reason(complaints: &str) -> Option<String> {
-    // The lines about the input as a whole only repeat that it could not be read.
-    let line =
-        complaints.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with(INPUT))?;
+    // The lines about the input as a whole only say again that it could not be read.
+    let says_nothing =
+        |line: &str| line.is_empty() || line.starts_with(INPUT) || line.starts_with("Last message repeated");
+    let line = complaints.lines().map(str::trim).rfind(|line| !says_nothing(line))?;
     let (part, mut line) = split_part(line);
     if line.starts_with("Format not on whitelist") {
         return Some(format!("files of the kind {part} are not accepted"));
@@ -234,7 +235,7 @@ pub(super) fn reason(complaints: &str) -> Option<String> {
     }
     let line: String = line.chars().filter(|c| !c.is_control()).collect();
     let line = line.trim_end_matches('.');
-    (!line.is_empty()).then(|| line.to_owned())
+    (!line.is_empty()).then(|| format!("it is damaged or incomplete ({line})"))
 }
 
 /// “[mov,mp4 @ 0x55a4] moov atom not found”: the part of ffmpeg that speaks, and what it says.
@@ -297,8 +298,9 @@ mod tests {
             ("", None),
             ("file:/dev/stdin: Invalid data found when processing input\n", None),
             (
-                "[mov,mp4,m4a,3gp,3g2,mj2 @ 0x55a4] moov atom not found\nfile:/dev/stdin: Invalid data\n",
-                Some("moov atom not found"),
+                "[mov,mp4,m4a @ 0x55a4] moov atom not found\n    Last message repeated 2 times\n\
+                 file:/dev/stdin: Invalid data\n",
+                Some("it is damaged or incomplete (moov atom not found)"),
             ),
             (
                 "[hls @ 0x5557] Format not on whitelist 'aac,ac3'\nfile:/dev/stdin: Invalid argument\n",
@@ -306,7 +308,7 @@ mod tests {
             ),
             (
                 "[aist#0:0/aac @ 0x1] [dec:aac @ 0x2] Error\u{7} while decoding.\n",
-                Some("Error while decoding"),
+                Some("it is damaged or incomplete (Error while decoding)"),
             ),
         ] {
             assert_eq!(reason(complaints).as_deref(), expected, "{complaints}");
