@@ -1,6 +1,7 @@
 //! Workers: claim a job, hold its lease, run it, end it. What a dead worker leaves behind, another one
 //! takes up once the lease has expired.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ impl Default for Rhythm {
             lease: Duration::from_secs(15),
             heartbeat: Duration::from_secs(5),
             poll: Duration::from_secs(1),
-            tidy: Duration::from_secs(60),
+            tidy: Duration::from_secs(10),
         }
     }
 }
@@ -172,16 +173,21 @@ impl Workers {
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
-            let kept = self.uploads.jobs().unwrap_or_else(|error| {
-                tracing::error!("the uploads cannot be listed: {error}");
-                Vec::new()
-            });
-            for id in kept {
-                if let Err(error) = self.tidy(id).await {
-                    tracing::error!(job = %id, "the upload could not be removed: {error}");
-                }
+            if let Err(error) = self.tidy_all().await {
+                tracing::error!("uploads of jobs that have ended could not be removed: {error}");
             }
         }
+    }
+
+    async fn tidy_all(&self) -> io::Result<()> {
+        // In this order: an upload whose job is stored in between is not looked at.
+        let kept = self.uploads.jobs()?;
+        let needed: HashSet<_> =
+            self.store.unfinished().await.map_err(io::Error::other)?.into_iter().collect();
+        for id in kept.into_iter().filter(|id| !needed.contains(id)) {
+            self.tidy(id).await?;
+        }
+        Ok(())
     }
 }
 

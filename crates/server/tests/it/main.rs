@@ -9,6 +9,8 @@ mod inputs;
 mod media;
 mod models;
 mod pipeline;
+mod process;
+mod recovery;
 mod sounds;
 mod speech;
 mod support;

@@ -140,7 +140,7 @@ impl Service {
 }
 
 /// What two runs of one recording have in common: all but ids and times of day.
-fn comparable(mut result: Value) -> Value {
+pub(crate) fn comparable(mut result: Value) -> Value {
     for field in ["job_id", "processing_completed_at"] {
         result.as_object_mut().unwrap().remove(field).expect("a result has its job's id and time");
     }

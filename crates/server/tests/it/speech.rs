@@ -1,7 +1,6 @@
 //! Real models, real speech, and an engine that fails where a test wants it to.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
@@ -12,6 +11,8 @@ use verbatim_whisper::{
     DecodeRequest, Encoded, Error, LanguageProbabilities, Model, SAMPLE_RATE, Transcriber, Vad, Window,
     WindowTranscript,
 };
+
+use crate::support::clips::make;
 
 static TINY_EN: LazyLock<Transcriber> = LazyLock::new(|| load("tiny.en"));
 static BASE: LazyLock<Transcriber> = LazyLock::new(|| load("base"));
@@ -44,16 +45,7 @@ pub(crate) fn novel(dir: &Path, seconds: u32) -> PathBuf {
     let list_path = dir.join("clips.txt");
     // The clips last 24 s together.
     std::fs::write(&list_path, list.repeat(seconds.div_ceil(24) as usize)).unwrap();
-    let novel = dir.join("novel.mp3");
-    let run = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i"])
-        .arg(&list_path)
-        .args(["-b:a", "64k"])
-        .arg(&novel)
-        .output()
-        .expect("ffmpeg runs");
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    novel
+    make(dir, "novel.mp3", &format!("-f concat -safe 0 -i {} -b:a 64k", list_path.display()))
 }
 
 /// The first seconds of the novel as a window.

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How the receiver answers a call.
 #[derive(Debug, Clone)]
-enum Answer {
+pub(crate) enum Answer {
     Status(StatusCode),
     Redirect(String),
     /// Not at all.
@@ -33,22 +33,22 @@ enum Answer {
 }
 
 #[derive(Debug, Clone)]
-struct Call {
-    path: String,
-    headers: HeaderMap,
-    body: String,
+pub(crate) struct Call {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 /// Answers `Status(OK)` once it runs out of answers.
 #[derive(Clone)]
-struct Receiver {
-    url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     answers: Arc<Mutex<VecDeque<Answer>>>,
     calls: Arc<watch::Sender<Vec<Call>>>,
 }
 
 impl Receiver {
-    async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+    pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let receiver = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
@@ -61,7 +61,7 @@ impl Receiver {
     }
 
     /// Waits until this many calls have come in, and returns all of them.
-    async fn wait_for(&self, calls: usize) -> Vec<Call> {
+    pub(crate) async fn wait_for(&self, calls: usize) -> Vec<Call> {
         let mut watch = self.calls.subscribe();
         let enough = watch.wait_for(|seen| seen.len() >= calls);
         let seen = tokio::time::timeout(PATIENCE, enough).await.expect("more calls were to come");
