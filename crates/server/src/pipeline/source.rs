@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +41,11 @@ impl Source {
     pub(crate) fn start(self) -> io::Result<mpsc::Receiver<Event>> {
         let (events, receiver) = mpsc::channel(AHEAD);
         std::thread::Builder::new().name("media".to_owned()).spawn(move || {
-            let last = self.read(&events).unwrap_or_else(Event::Failed);
+            // A panic must not look like the end of the recording.
+            let read = catch_unwind(AssertUnwindSafe(|| self.read(&events)));
+            let broken_off =
+                || MediaError::Tool("Reading the sound broke off (an internal error).".to_owned());
+            let last = read.unwrap_or_else(|_| Err(broken_off())).unwrap_or_else(Event::Failed);
             // Fails where nobody listens any more, and then nobody misses it.
             let _ = events.blocking_send(last);
         })?;
