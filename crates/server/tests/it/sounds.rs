@@ -2,18 +2,12 @@
 //! and where nothing is said nothing is.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::Parser;
 use serde_json::Value;
 use tempfile::TempDir;
-use verbatim::app::App;
-use verbatim::config::ServeSettings;
 
-use crate::speech::models_dir;
-use crate::support::app::{Client, json};
+use crate::service::Service;
 use crate::support::clips::{make, novel};
-use crate::support::form;
 
 /// What [`novel`] says.
 const SAID: [&str; 8] = ["he", "was", "not", "an", "ill", "disposed", "young", "man"];
@@ -37,72 +31,6 @@ const KINDS: &[(&str, &str)] = &[
     ("video.mov", "-c:v libx264 -c:a aac"),
     ("video.avi", "-c:v mpeg4 -c:a libmp3lame"),
 ];
-
-#[derive(Parser)]
-struct Options {
-    #[command(flatten)]
-    settings: ServeSettings,
-}
-
-struct Service {
-    app: App,
-    client: Client,
-    dir: TempDir,
-}
-
-impl Service {
-    async fn start() -> Self {
-        let dir = TempDir::new().expect("a temporary folder");
-        let path = |name: &str| dir.path().join(name).display().to_string();
-        let models = models_dir().display().to_string();
-        let (data, database) = (path("data"), path("jobs.db"));
-        let options = Options::parse_from([
-            "verbatim",
-            "--port=0",
-            "--whisper-model=base",
-            "--models-dir",
-            &models,
-            "--data-dir",
-            &data,
-            "--database-path",
-            &database,
-        ]);
-        let app = App::start(options.settings).await.expect("the service starts");
-        let client = Client::new(app.address());
-        Self { app, client, dir }
-    }
-
-    /// Uploads all, then waits for each: the `result` objects.
-    async fn transcribe(&self, recordings: &[PathBuf]) -> Vec<Value> {
-        let mut jobs = Vec::new();
-        for path in recordings {
-            let (status, body) = json(self.client.post("/process", form::file(path)).await).await;
-            assert_eq!(status.as_u16(), 200, "{}: {body}", path.display());
-            jobs.push(body["job_id"].as_str().expect("a job id").to_owned());
-        }
-        let mut results = Vec::new();
-        for job in jobs {
-            results.push(self.result(&job).await);
-        }
-        let uploads = std::fs::read_dir(self.dir.path().join("data/uploads")).expect("a folder of uploads");
-        assert_eq!(uploads.count(), 0, "uploads are left");
-        results
-    }
-
-    async fn result(&self, job: &str) -> Value {
-        let ended = async {
-            loop {
-                let (status, mut body) = json(self.client.get(&format!("/result/{job}")).await).await;
-                match status.as_u16() {
-                    200 => break body["result"].take(),
-                    202 => tokio::time::sleep(Duration::from_millis(50)).await,
-                    _ => panic!("{status}: {body}"),
-                }
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(300), ended).await.expect("the job ends")
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn speech_is_understood_in_every_format() {
@@ -128,7 +56,7 @@ async fn speech_is_understood_in_every_format() {
         );
         assert_eq!(result["language_detection"]["language"], "en", "{name}");
     }
-    service.app.shut_down().await;
+    service.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,7 +69,7 @@ async fn where_nothing_is_said_nothing_is_written() {
         assert_eq!(result["whisper_segments"], Value::Array(vec![]), "{}", path.display());
         assert_eq!(result["language_detection"]["language"], Value::Null, "{}", path.display());
     }
-    service.app.shut_down().await;
+    service.shut_down().await;
 }
 
 fn wordless(dir: &Path) -> Vec<PathBuf> {
@@ -175,5 +103,5 @@ async fn half_a_second_of_speech_completes() {
     for segment in result["whisper_segments"].as_array().unwrap() {
         assert!(segment["end"].as_f64().unwrap() <= 1.0, "{segment}");
     }
-    service.app.shut_down().await;
+    service.shut_down().await;
 }
