@@ -4,8 +4,22 @@ use crate::tokenizer::{TIMESTAMP_STEP, Tokenizer};
 use crate::vector::{log_sum_exp, max};
 use crate::weights::Config;
 
+/// Where a segment was opened with no more than this many seconds of the window left, it may stay empty.
+const MAX_REST: f64 = 1.0;
+
 /// The first timestamp lies within this many seconds of the window's start.
 const MAX_INITIAL_TIMESTAMP: f64 = 1.0;
+
+/// What is asked of timestamps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Timing {
+    /// No timestamps.
+    None,
+    /// Timestamps by the rules of the reference alone, under which a window's end may stay unwritten.
+    Reference,
+    /// And a window of `duration` seconds is written down to its end.
+    Whole { duration: f64 },
+}
 
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -30,14 +44,39 @@ impl Rules {
     }
 
     /// Sets to minus infinity what may not follow `sampled`, the tokens that came after the prompt.
-    pub(crate) fn apply(&self, logits: &mut [f32], sampled: &[u32], timestamps: bool) {
+    pub(crate) fn apply(&self, logits: &mut [f32], sampled: &[u32], timing: Timing) {
         if sampled.is_empty() {
             forbid_tokens(logits, &self.suppress_first);
         }
         forbid_tokens(logits, &self.suppress);
-        if timestamps {
-            self.apply_timestamp_rules(logits, sampled);
+        match timing {
+            Timing::None => {}
+            Timing::Reference => self.apply_timestamp_rules(logits, sampled),
+            Timing::Whole { duration } => {
+                self.forbid_early_end(logits, sampled, duration);
+                self.apply_timestamp_rules(logits, sampled);
+            }
         }
+    }
+
+    /// Asks for text after a segment was opened in the middle of the window.
+    ///
+    /// The model was trained to stop there where the segment runs on behind the window, and the reference
+    /// starts its next window at that point. Windows that are cut in pauses and decoded side by side have no
+    /// next window to leave their end to.
+    fn forbid_early_end(&self, logits: &mut [f32], sampled: &[u32], duration: f64) {
+        if let [.., end, start] = sampled
+            && let (Some(_), Some(start)) = (self.seconds(*end), self.seconds(*start))
+            && duration - start > MAX_REST
+        {
+            logits[self.end_of_text] = f32::NEG_INFINITY;
+        }
+    }
+
+    /// Seconds that a token stands for, if it is a timestamp.
+    fn seconds(&self, token: u32) -> Option<f64> {
+        let steps = (token as usize).checked_sub(self.first_timestamp)?;
+        Some(steps as f64 * TIMESTAMP_STEP)
     }
 
     fn apply_timestamp_rules(&self, logits: &mut [f32], sampled: &[u32]) {
@@ -103,7 +142,7 @@ mod tests {
 
     fn allowed(sampled: &[u32], logits: impl Fn(usize) -> f32) -> Vec<usize> {
         let mut logits: Vec<f32> = (0..112).map(logits).collect();
-        rules().apply(&mut logits, sampled, true);
+        rules().apply(&mut logits, sampled, Timing::Reference);
         (0..112).filter(|token| logits[*token] > f32::NEG_INFINITY).collect()
     }
 
@@ -114,7 +153,7 @@ mod tests {
     #[test]
     fn without_timestamps_only_suppression_applies() {
         let mut logits = vec![0.0; 112];
-        rules().apply(&mut logits, &[], false);
+        rules().apply(&mut logits, &[], Timing::None);
         let forbidden: Vec<usize> = (0..112).filter(|token| logits[*token] == f32::NEG_INFINITY).collect();
         assert_eq!(forbidden, [0, 3, 10]);
     }
@@ -141,6 +180,20 @@ mod tests {
         assert!(allowed(&[12, 1, 20, 20], text_likely).iter().all(|token| *token < 12));
         let within = allowed(&[12, 1, 20, 20, 2], text_likely);
         assert!(within.iter().filter(|token| **token >= 12).all(|token| *token > 20));
+    }
+
+    #[test]
+    fn a_window_does_not_end_with_a_segment_just_opened() {
+        let end_allowed = |sampled: &[u32], duration| {
+            let mut logits: Vec<f32> = (0..112).map(text_likely).collect();
+            rules().apply(&mut logits, sampled, Timing::Whole { duration });
+            logits[10] > f32::NEG_INFINITY
+        };
+        // Token 32 stands for 0.4 s.
+        assert!(!end_allowed(&[12, 1, 32, 32], 1.5));
+        assert!(end_allowed(&[12, 1, 32, 32], 1.3));
+        assert!(end_allowed(&[12, 1, 32], 1.5));
+        assert!(end_allowed(&[12, 1, 32, 32, 2], 1.5));
     }
 
     #[test]

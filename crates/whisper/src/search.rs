@@ -11,7 +11,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rayon::prelude::*;
 
 use crate::decoder::{Cache, Decoder, Feed, Memory};
-use crate::rules::Rules;
+use crate::rules::{Rules, Timing};
 use crate::tokenizer::Tokenizer;
 use crate::vector::{log_sum_exp, max};
 use crate::{LanguageProbabilities, Options};
@@ -30,6 +30,7 @@ pub(crate) struct Request<'a> {
     pub(crate) memory: &'a Memory,
     pub(crate) prompt: Vec<u32>,
     pub(crate) options: &'a Options,
+    pub(crate) timing: Timing,
     /// Different for every window, so that their samples differ.
     pub(crate) seed: u64,
 }
@@ -70,7 +71,7 @@ struct Sequence<'a> {
     sum_logprob: f32,
     no_speech_prob: f32,
     temperature: f32,
-    timestamps: bool,
+    timing: Timing,
     /// The most tokens it may come to.
     limit: usize,
     rng: StdRng,
@@ -170,7 +171,7 @@ impl Search<'_> {
             sum_logprob: 0.0,
             no_speech_prob: 0.0,
             temperature,
-            timestamps: request.options.timestamps,
+            timing: request.timing,
             limit: (context / 2).min(context.saturating_sub(request.prompt.len())),
             rng: StdRng::seed_from_u64(request.seed.wrapping_mul(1_000_003).wrapping_add(sample)),
             ended: false,
@@ -231,7 +232,7 @@ impl Search<'_> {
 
     /// Chooses the next token.
     fn extend(&self, sequence: &mut Sequence<'_>, logits: &mut [f32]) {
-        self.rules.apply(logits, &sequence.sampled, sequence.timestamps);
+        self.rules.apply(logits, &sequence.sampled, sequence.timing);
         let token = if sequence.temperature > 0.0 {
             sample(logits, sequence.temperature, &mut sequence.rng)
         } else {

@@ -10,32 +10,20 @@ pub(crate) struct Piece {
     pub(crate) tokens: Vec<u32>,
 }
 
-/// A window's tokens, cut into segments.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Cut {
-    pub(crate) pieces: Vec<Piece>,
-    /// Up to where the window was written down, in seconds from its start: less than `duration` where the
-    /// model closed a segment and opened another that it did not get to.
-    pub(crate) consumed: f64,
-}
-
 /// Cuts the tokens of a window of `duration` seconds wherever one segment's end meets the next one's start.
-pub(crate) fn cut(tokens: &[u32], tokenizer: &Tokenizer, duration: f64) -> Cut {
+pub(crate) fn cut(tokens: &[u32], tokenizer: &Tokenizer, duration: f64) -> Vec<Piece> {
     let is_timestamp = |token: &u32| tokenizer.is_timestamp(*token);
     let seconds = |token: u32| tokenizer.seconds(token).min(duration);
     let mut boundaries: Vec<usize> =
         (1..tokens.len()).filter(|at| is_timestamp(&tokens[at - 1]) && is_timestamp(&tokens[*at])).collect();
-    let ends_open = match tokens {
-        [.., before, last] => is_timestamp(last) && !is_timestamp(before),
-        _ => false,
-    };
+    let ends_in_one = matches!(tokens, [.., before, last] if is_timestamp(last) && !is_timestamp(before));
     if boundaries.is_empty() {
         let timed = tokens.iter().copied().filter(is_timestamp).collect::<Vec<_>>();
         let start = timed.first().filter(|_| timed.len() > 1).map_or(0.0, |token| seconds(*token));
         let end = timed.last().map(|token| seconds(*token)).filter(|end| *end > start).unwrap_or(duration);
-        return Cut { pieces: vec![Piece { start, end, tokens: tokens.to_vec() }], consumed: duration };
+        return vec![Piece { start, end, tokens: tokens.to_vec() }];
     }
-    if ends_open {
+    if ends_in_one {
         boundaries.push(tokens.len());
     }
     let mut pieces = Vec::new();
@@ -45,6 +33,55 @@ pub(crate) fn cut(tokens: &[u32], tokenizer: &Tokenizer, duration: f64) -> Cut {
         pieces.push(Piece { start: seconds(first), end: seconds(last), tokens: tokens[from..to].to_vec() });
         from = to;
     }
-    let consumed = if ends_open { duration } else { seconds(tokens[from - 1]) };
-    Cut { pieces, consumed }
+    // A segment that was opened and not closed runs to the window's end.
+    if from < tokens.len() && tokens[from..].iter().any(|token| !is_timestamp(token)) {
+        pieces.push(Piece { start: seconds(tokens[from]), end: duration, tokens: tokens[from..].to_vec() });
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+
+    /// Cuts a window of 10 s whose tokens are text (under 1000) and timestamps (1000 and tenths of a second).
+    fn times(tokens: &[u32]) -> Vec<(f64, f64, usize)> {
+        let tokenizer = reference::base().model().tokenizer();
+        let step = |token: &u32| {
+            if *token < 1000 { *token } else { tokenizer.first_timestamp() + (token - 1000) * 5 }
+        };
+        let tokens: Vec<u32> = tokens.iter().map(step).collect();
+        let is_text = |token: &&u32| !tokenizer.is_timestamp(**token);
+        let piece = |piece: &Piece| {
+            let round = |seconds: f64| (seconds * 100.0).round() / 100.0;
+            (round(piece.start), round(piece.end), piece.tokens.iter().filter(is_text).count())
+        };
+        cut(&tokens, tokenizer, 10.0).iter().map(piece).collect()
+    }
+
+    #[test]
+    fn pairs_of_timestamps_separate_segments() {
+        assert_eq!(times(&[1000, 1, 2, 1020, 1020, 3, 1050]), [(0.0, 2.0, 2), (2.0, 5.0, 1)]);
+        assert_eq!(times(&[1000, 1, 1020, 1030, 3, 4, 1050, 1050]), [(0.0, 2.0, 1), (3.0, 5.0, 2)]);
+    }
+
+    #[test]
+    fn without_pairs_all_is_one_segment() {
+        assert_eq!(times(&[1000, 1, 2, 1040]), [(0.0, 4.0, 2)]);
+        assert_eq!(times(&[1005, 1, 2, 1040]), [(0.5, 4.0, 2)]);
+        assert_eq!(times(&[1000, 1, 2]), [(0.0, 10.0, 2)]);
+        assert_eq!(times(&[1, 2]), [(0.0, 10.0, 2)]);
+    }
+
+    #[test]
+    fn an_open_segment_runs_to_the_end_and_an_empty_one_is_none() {
+        assert_eq!(times(&[1000, 1, 1020, 1020, 3, 4]), [(0.0, 2.0, 1), (2.0, 10.0, 2)]);
+        assert_eq!(times(&[1000, 1, 1020, 1020]), [(0.0, 2.0, 1)]);
+    }
+
+    #[test]
+    fn no_segment_ends_behind_the_window() {
+        assert_eq!(times(&[1000, 1, 1090, 1090, 2, 1120]), [(0.0, 9.0, 1), (9.0, 10.0, 1)]);
+    }
 }

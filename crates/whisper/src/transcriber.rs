@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::decoder::{Decoder, Memory};
 use crate::encoder::Encoder;
 use crate::mel::MelExtractor;
-use crate::rules::Rules;
+use crate::rules::{Rules, Timing};
 use crate::search::{Decoded, Request, Search};
 use crate::segments::cut;
 use crate::tokenizer::Tokenizer;
@@ -75,7 +75,7 @@ pub enum Task {
     Translate,
 }
 
-/// How to decode. The defaults are those of OpenAI's reference implementation.
+/// How to decode. Thresholds and temperatures default to those of OpenAI's reference implementation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// `None`: the window's most probable language.
@@ -83,6 +83,9 @@ pub struct Options {
     pub task: Task,
     /// Let the model say where segments start and end. Without, a window is one segment.
     pub timestamps: bool,
+    /// Have every window written down to its end. Without, a window's last segment may be left out where the
+    /// model takes it to run on behind the window, as in OpenAI's reference, whose next window starts there.
+    pub whole_windows: bool,
     /// Text that the model is to believe came before every window: names, spelling, style.
     pub initial_prompt: Option<String>,
     /// Tried in turn until a decoding passes the thresholds below.
@@ -105,6 +108,7 @@ impl Default for Options {
             language: None,
             task: Task::Transcribe,
             timestamps: true,
+            whole_windows: true,
             initial_prompt: None,
             temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             compression_ratio_threshold: Some(2.4),
@@ -247,20 +251,21 @@ impl Transcriber {
             options.task,
             options.timestamps,
         )?;
-        Ok(Request {
-            memory,
-            prompt,
-            options,
-            seed: options.seed.wrapping_add(request.encoded.0.window.index as u64),
-        })
+        let timing = match (options.timestamps, options.whole_windows) {
+            (false, _) => Timing::None,
+            (true, false) => Timing::Reference,
+            (true, true) => Timing::Whole { duration: request.encoded.duration() },
+        };
+        let seed = options.seed.wrapping_add(request.encoded.0.window.index as u64);
+        Ok(Request { memory, prompt, options, timing, seed })
     }
 
     fn transcript(&self, request: &DecodeRequest<'_>, decoded: &Decoded) -> WindowTranscript {
         let window = &request.encoded.0.window;
-        let duration = (window.samples.len() as f64 / SAMPLE_RATE as f64).min(WINDOW_SECONDS as f64);
+        let duration = request.encoded.duration();
         let mut segments = Vec::new();
         if !decoded.is_silence(request.options) {
-            for piece in cut(&decoded.tokens, &self.model.tokenizer, duration).pieces {
+            for piece in cut(&decoded.tokens, &self.model.tokenizer, duration) {
                 let text = self.model.tokenizer.decode(&piece.tokens);
                 if text.trim().is_empty() || piece.start >= piece.end {
                     continue;
@@ -290,6 +295,11 @@ impl Encoded {
     #[cfg(test)]
     pub(crate) fn states(&self) -> &[f32] {
         &self.0.states
+    }
+
+    /// Seconds that were heard.
+    fn duration(&self) -> f64 {
+        (self.0.window.samples.len() as f64 / SAMPLE_RATE as f64).min(WINDOW_SECONDS as f64)
     }
 
     /// What was judged, once it was.

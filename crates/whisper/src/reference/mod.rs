@@ -29,6 +29,11 @@ pub(crate) fn clip(name: &str) -> Vec<f32> {
     CLIPS.samples_of(name)
 }
 
+/// The base model.
+pub(crate) fn base() -> &'static Transcriber {
+    &BASE
+}
+
 /// The folder of model files.
 pub(crate) fn models() -> PathBuf {
     std::env::var_os("MODELS_DIR")
