@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant as Moment, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use verbatim_whisper::{Model, Transcriber, Vad};
 
@@ -24,15 +24,15 @@ use crate::store::{JobStore, SqliteStore, StoreError};
 use crate::webhook::{ClientError, Webhooks};
 use crate::worker::{Rhythm, Stop, Workers};
 
-/// How long windows that are being computed may take to end at a shutdown. With what comes after, it
-/// stays under the ten seconds that service managers give before they kill.
-const SOFT_GRACE: Duration = Duration::from_millis(7500);
+/// How long windows that are being computed may take to end at a shutdown.
+const SOFT_GRACE: Duration = Duration::from_secs(8);
 
-/// How long giving jobs back to the queue may take after that.
-const HARD_GRACE: Duration = Duration::from_millis(1000);
+/// How long a shutdown may take in all: less than the ten seconds that service managers give before they
+/// kill. What is left of it behind [`SOFT_GRACE`] is for giving jobs back to the queue.
+const SHUTDOWN: Duration = Duration::from_secs(9);
 
-/// How long answers under way and the database may take after that.
-const LAST_GRACE: Duration = Duration::from_millis(500);
+/// How long closing the database may take on top of that.
+const CLOSING: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -125,25 +125,25 @@ impl App {
     /// Ends within ten seconds: nothing new is begun, windows that are being computed end and are
     /// stored, and jobs that have not ended go back to the queue.
     pub async fn shut_down(mut self) {
+        let begun = Moment::now();
         self.stop.soft.cancel();
         self.inference.stop();
-        if timeout(SOFT_GRACE, &mut self.workers).await.is_err() {
+        if timeout_at(begun + SOFT_GRACE, &mut self.workers).await.is_err() {
             tracing::warn!("windows that are being computed take too long; they will be computed again");
             self.stop.hard.cancel();
-            if timeout(HARD_GRACE, &mut self.workers).await.is_err() {
+            if timeout_at(begun + SHUTDOWN, &mut self.workers).await.is_err() {
                 tracing::warn!("jobs could not be given back; they go on once their leases have expired");
             }
         }
-        let rest = async {
-            let _ = (&mut self.webhooks).await;
-            let _ = (&mut self.server).await;
-            self.store.close().await;
-        };
-        if timeout(LAST_GRACE, rest).await.is_err() {
+        let requests = async { tokio::join!(&mut self.webhooks, &mut self.server) };
+        if timeout_at(begun + SHUTDOWN, requests).await.is_err() {
             tracing::warn!("requests or webhook calls were cut off");
         }
         self.webhooks.abort();
         self.server.abort();
+        if timeout(CLOSING, self.store.close()).await.is_err() {
+            tracing::warn!("the database was left open; nothing in it is lost");
+        }
     }
 }
 

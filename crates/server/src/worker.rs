@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -79,7 +79,13 @@ impl Workers {
 
     async fn work_on_jobs(&self) {
         let mut queued = self.bells.queued.listen();
+        let mut clock = Clock::default();
         while !self.stop.soft.is_cancelled() {
+            if clock.jumped(Timestamp::now(), Instant::now(), self.rhythm.heartbeat) {
+                tracing::warn!("the clock has jumped; no job is claimed until leases had time to be renewed");
+                self.stop.soft.run_until_cancelled(sleep(self.rhythm.heartbeat * 2)).await;
+                continue;
+            }
             if !self.engine.is_alive() {
                 tracing::error!("the engine has died; no more jobs are taken until the service is restarted");
                 return;
@@ -191,6 +197,31 @@ impl Workers {
     }
 }
 
+/// Notices that the machine slept or its clock was set. All leases look expired then, though whoever
+/// holds them lives; without a pause, jobs would be taken away in mid-work and lose an attempt each time.
+#[derive(Debug)]
+struct Clock {
+    wall: Timestamp,
+    /// Stands still while the machine sleeps.
+    running: Instant,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { wall: Timestamp::now(), running: Instant::now() }
+    }
+}
+
+impl Clock {
+    /// Whether the wall clock has gone further than it should since the last call.
+    fn jumped(&mut self, wall: Timestamp, running: Instant, tolerance: Duration) -> bool {
+        let gone = wall.duration_since(self.wall);
+        let should = running.saturating_duration_since(self.running) + tolerance;
+        *self = Self { wall, running };
+        SignedDuration::try_from(should).is_ok_and(|should| gone > should)
+    }
+}
+
 /// How working on a job came to an end.
 enum Ended {
     With(Outcome, Timestamp),
@@ -215,5 +246,34 @@ impl From<Result<Result<Finished, PipelineError>, JoinError>> for Ended {
                 Some(error.to_string()),
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_goes_on_while_the_machine_sleeps_has_jumped() {
+        let (wall, running) = (Timestamp::now(), Instant::now());
+        let tolerance = Duration::from_secs(5);
+        let mut clock = Clock { wall, running };
+        let after = |seconds| wall + Duration::from_secs(seconds);
+        let ran = |seconds| running + Duration::from_secs(seconds);
+        assert!(!clock.jumped(after(10), ran(10), tolerance));
+        assert!(!clock.jumped(after(24), ran(20), tolerance), "clocks are set by a little now and then");
+        assert!(clock.jumped(after(3600), ran(21), tolerance));
+        assert!(!clock.jumped(after(3601), ran(22), tolerance), "it jumps once");
+        assert!(!clock.jumped(after(10), ran(23), tolerance), "backwards, leases only last longer");
+    }
+
+    #[tokio::test]
+    async fn a_panic_fails_its_job_in_a_sentence() {
+        let job = tokio::spawn(async { panic!("as a bug would") });
+        let Ended::With(Outcome::Failed { message, detail }, _) = Ended::from(job.await) else {
+            panic!("a panic is the job's end");
+        };
+        assert!(message.contains("an error of its own"), "{message}");
+        assert!(detail.unwrap().contains("as a bug would"));
     }
 }
