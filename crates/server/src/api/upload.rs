@@ -25,8 +25,7 @@ use crate::units::format_size;
 /// What a form may hold besides the file, in bytes: its other fields, boundaries and headers.
 const FORM_OVERHEAD: u64 = 1 << 20;
 
-/// How long a refused client that still sends is listened to. Closing at once would reset the
-/// connection, and the client would never read why.
+/// How long a refused client that still sends is listened to.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// What a client may say about its file, in the query or in the form; the query wins.
@@ -53,18 +52,33 @@ pub(super) struct Received {
 
 /// Reads the request to its end. Whatever is refused, and a client that hangs up, leaves nothing.
 pub(super) async fn receive(state: &ApiState, request: Request) -> Result<Received, ApiError> {
-    let (parts, body) = request.into_parts();
+    let (head, body) = request.into_parts();
     let mut body = body.into_data_stream();
-    let received = match check_head(state, &parts) {
-        Ok((boundary, wishes)) => read_form(state, &mut body, boundary, wishes).await,
+    let (boundary, wishes) = match check_head(state, &head) {
+        Ok(checked) => checked,
         // This client waits for leave to send its body, and gets none.
-        Err(error) if parts.headers.contains_key(header::EXPECT) => return Err(error),
-        Err(error) => Err(error),
+        Err(error) if head.headers.contains_key(header::EXPECT) => return Err(error),
+        Err(error) => {
+            linger(body);
+            return Err(error);
+        }
     };
+    let reading = read_form(state, &mut body, boundary, wishes);
+    let received = state.stopping.run_until_cancelled(reading).await.unwrap_or_else(|| Err(stopping()));
     if received.is_err() {
-        tokio::spawn(timeout(LINGER, async move { while let Some(Ok(_)) = body.next().await {} }));
+        linger(body);
     }
     received
+}
+
+/// Listens to a refused client for a while. Closing at once would reset the connection, and a client
+/// that still sends would never read why.
+fn linger(mut body: BodyDataStream) {
+    tokio::spawn(timeout(LINGER, async move { while let Some(Ok(_)) = body.next().await {} }));
+}
+
+fn stopping() -> ApiError {
+    ApiError::Unavailable("The server is stopping; send the file again once it is back.".into())
 }
 
 /// All that can be known before the body is read.

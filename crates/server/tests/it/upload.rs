@@ -14,6 +14,11 @@ use verbatim::config::UploadLimits;
 use crate::support::app::{ApiAlone, json, problem};
 use crate::support::{clips, form};
 
+/// The beginning of an upload whose client sends no more.
+const HALF_A_REQUEST: &str = "POST /process HTTP/1.1\r\nHost: x\r\n\
+    Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 999999\r\n\r\n\
+    --x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF";
+
 /// A server that takes at most 10 kB, and media of at most 5 s.
 async fn small() -> ApiAlone {
     ApiAlone::with_limits(UploadLimits { max_file_size: 10_000, max_media_duration: Duration::from_secs(5) })
@@ -105,6 +110,35 @@ async fn a_file_over_the_limit_is_refused_before_and_while_it_is_read() {
 }
 
 #[tokio::test]
+async fn what_would_fill_the_disk_is_refused_before_it_is_read() {
+    let limits = UploadLimits { max_file_size: u64::MAX, max_media_duration: Duration::from_secs(5) };
+    let api = ApiAlone::with_limits(limits).await;
+    let mut stream = TcpStream::connect(api.client.address).await.unwrap();
+    let head = "POST /process HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n\
+                Content-Length: 999999999999999\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1000];
+    let read = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 507") && answer.contains("not enough room"), "{answer}");
+    api.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_gives_up_the_uploads_under_way() {
+    let api = ApiAlone::start().await;
+    let mut stream = TcpStream::connect(api.client.address).await.unwrap();
+    stream.write_all(HALF_A_REQUEST.as_bytes()).await.unwrap();
+    api.until_files(1).await;
+    api.stopping.cancel();
+    let mut answer = vec![0; 1000];
+    let read = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("send the file again"), "{answer}");
+    api.assert_nothing_left().await;
+}
+
+#[tokio::test]
 async fn a_client_that_still_sends_gets_to_read_why_it_is_refused() {
     let api = small().await;
     for _ in 0..5 {
@@ -126,10 +160,7 @@ async fn a_recording_over_the_time_limit_is_refused() {
 async fn a_client_that_hangs_up_leaves_nothing() {
     let api = ApiAlone::start().await;
     let mut stream = TcpStream::connect(api.client.address).await.unwrap();
-    let head = "POST /process HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n\
-                Content-Length: 999999\r\n\r\n\
-                --x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF";
-    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(HALF_A_REQUEST.as_bytes()).await.unwrap();
     api.until_files(1).await;
     drop(stream);
     api.until_files(0).await;
