@@ -212,13 +212,15 @@ impl Transcriber {
         self.decode(&requests)
     }
 
-    /// Prompt and tokens of one window.
+    /// Prompt and tokens of every window.
     #[cfg(test)]
-    pub(crate) fn decode_tokens(&self, request: DecodeRequest<'_>) -> (Vec<u32>, Decoded) {
-        let memory = self.memory(request.encoded);
-        let search = self.request(&request, &memory).expect("the fixtures ask for what the model knows");
-        let decoded = self.model.search().decode(std::slice::from_ref(&search));
-        (search.prompt, decoded.into_iter().next().expect("one window was asked for"))
+    pub(crate) fn decode_tokens(&self, requests: &[DecodeRequest<'_>]) -> Vec<(Vec<u32>, Decoded)> {
+        let memories: Vec<Memory> = requests.iter().map(|request| self.memory(request.encoded)).collect();
+        let searches = requests.iter().zip(&memories).map(|(request, memory)| self.request(request, memory));
+        let searches: Vec<Request<'_>> =
+            searches.map(|search| search.expect("the model knows what is asked")).collect();
+        let decoded = self.model.search().decode(&searches);
+        searches.into_iter().map(|search| search.prompt).zip(decoded).collect()
     }
 
     fn memory(&self, encoded: &Encoded) -> Memory {

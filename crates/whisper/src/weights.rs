@@ -212,3 +212,102 @@ impl Reader<'_> {
         Ok(taken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `model.bin` of these variables (name, shape, type, data), with `changes` made to its bytes.
+    fn model(
+        variables: &[(&str, &[u32], u8, &[u8])],
+        change: impl Fn(&mut Vec<u8>),
+    ) -> Result<Weights, Error> {
+        let mut bytes = Vec::new();
+        let name = |bytes: &mut Vec<u8>, name: &str| {
+            bytes.extend((name.len() as u16 + 1).to_le_bytes());
+            bytes.extend(name.as_bytes());
+            bytes.push(0);
+        };
+        bytes.extend(VERSION.to_le_bytes());
+        name(&mut bytes, SPEC);
+        bytes.extend(3u32.to_le_bytes());
+        bytes.extend((variables.len() as u32).to_le_bytes());
+        for (variable, shape, kind, data) in variables {
+            name(&mut bytes, variable);
+            bytes.push(shape.len() as u8);
+            bytes.extend(shape.iter().flat_map(|size| size.to_le_bytes()));
+            bytes.push(*kind);
+            bytes.extend((data.len() as u32).to_le_bytes());
+            bytes.extend(*data);
+        }
+        bytes.extend(1u32.to_le_bytes());
+        name(&mut bytes, "alias");
+        name(&mut bytes, variables[0].0);
+        change(&mut bytes);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.bin");
+        std::fs::write(&path, bytes).unwrap();
+        Weights::open(&path)
+    }
+
+    const VARIABLES: [(&str, &[u32], u8, &[u8]); 3] = [
+        ("halves", &[2, 1], FLOAT16, &[0x00, 0x3c, 0x00, 0xc0]),
+        ("floats", &[1], FLOAT32, &[0x00, 0x00, 0x20, 0x41]),
+        ("heads", &[], INT16, &[0xfe, 0xff]),
+    ];
+
+    #[test]
+    fn variables_are_read_by_name_alias_and_type() {
+        let weights = model(&VARIABLES, |_| {}).unwrap();
+        assert_eq!(weights.tensor("halves", &[2, 1]).unwrap(), [1.0, -2.0]);
+        assert_eq!(weights.tensor("alias", &[2, 1]).unwrap(), [1.0, -2.0]);
+        assert_eq!(weights.tensor("floats", &[1]).unwrap(), [10.0]);
+        assert_eq!(weights.integer("heads").unwrap(), -2);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_variable_is_said_with_file_and_name() {
+        let weights = model(&VARIABLES, |_| {}).unwrap();
+        for (error, reason) in [
+            (
+                weights.tensor("halves", &[1, 2]).unwrap_err(),
+                "`halves` has shape [2, 1] where [1, 2] is needed",
+            ),
+            (weights.tensor("missing", &[1]).unwrap_err(), "`missing` is missing"),
+            (weights.tensor("heads", &[]).unwrap_err(), "`heads` is int16; only float16 and float32"),
+            (weights.integer("floats").unwrap_err(), "`floats` is not a whole number"),
+        ] {
+            let sentence = error.to_string();
+            assert!(sentence.contains("model.bin") && sentence.contains(reason), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_file_says_what_it_is_not() {
+        let sentence = |change: fn(&mut Vec<u8>)| model(&VARIABLES, change).unwrap_err().to_string();
+        assert!(sentence(|bytes| bytes[0] = 5).contains("its format version is 5"));
+        assert!(sentence(|bytes| bytes[6] = b'X').contains("it holds a `XhisperSpec`"));
+        assert!(sentence(|bytes| bytes.clear()).contains("model.bin"));
+        let length = |bytes: &mut Vec<u8>| {
+            let at = bytes.windows(6).position(|window| window == b"floats").unwrap();
+            bytes[at + 7 + 1 + 4 + 1] = 5;
+        };
+        assert!(
+            sentence(length).contains("variable `floats` of type float32 and shape [1] cannot have 5 bytes")
+        );
+    }
+
+    #[test]
+    fn a_file_cut_off_anywhere_or_with_any_byte_changed_never_panics() {
+        let whole = std::sync::Mutex::new(0);
+        model(&VARIABLES, |bytes| *whole.lock().unwrap() = bytes.len()).unwrap();
+        let length = *whole.lock().unwrap();
+        for at in 0..length {
+            assert!(model(&VARIABLES, |bytes| bytes.truncate(at)).is_err(), "cut off at {at}");
+            for value in [0, 0x7f, 0xff] {
+                // Some changes are only to numbers, which leaves a readable file.
+                let _ = model(&VARIABLES, |bytes| bytes[at] = value);
+            }
+        }
+    }
+}
