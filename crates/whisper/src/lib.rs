@@ -13,6 +13,8 @@ mod error;
 mod language;
 mod linear;
 mod mel;
+mod model;
+mod options;
 #[cfg(test)]
 mod reference;
 mod rules;
@@ -29,7 +31,9 @@ mod window;
 
 pub use error::Error;
 pub use language::{Language, LanguageProbabilities};
-pub use transcriber::{DecodeRequest, Encoded, Model, Options, Task, Transcriber};
+pub use model::Model;
+pub use options::{Options, Task};
+pub use transcriber::{DecodeRequest, Encoded, Transcriber};
 pub use transcript::{Segment, WindowTranscript};
 pub use vad::Vad;
 pub use window::{Window, Windows};

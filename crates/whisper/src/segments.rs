@@ -47,7 +47,7 @@ mod tests {
 
     /// Cuts a window of 10 s whose tokens are text (under 1000) and timestamps (1000 and tenths of a second).
     fn times(tokens: &[u32]) -> Vec<(f64, f64, usize)> {
-        let tokenizer = reference::base().model().tokenizer();
+        let tokenizer = &reference::base().model().tokenizer;
         let step = |token: &u32| {
             if *token < 1000 { *token } else { tokenizer.first_timestamp() + (token - 1000) * 5 }
         };

@@ -1,124 +1,15 @@
-//! The public face of recognition: model, options, transcriber.
+//! The public face of recognition: windows in, transcripts out.
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use crate::decoder::{Decoder, Memory};
-use crate::encoder::Encoder;
-use crate::mel::MelExtractor;
-use crate::rules::{Rules, Timing};
-use crate::search::{Decoded, Request, Search};
+use crate::decoder::Memory;
+use crate::rules::Timing;
+use crate::search::{Decoded, Request};
 use crate::segments::cut;
-use crate::tokenizer::Tokenizer;
-use crate::weights::{Config, Weights};
 use crate::{
-    Error, Language, LanguageProbabilities, SAMPLE_RATE, Segment, WINDOW_SECONDS, Window, WindowTranscript,
+    Error, Language, LanguageProbabilities, Model, Options, SAMPLE_RATE, Segment, WINDOW_SECONDS, Window,
+    WindowTranscript,
 };
-
-/// A Whisper model in memory.
-#[derive(Debug)]
-pub struct Model {
-    mel: MelExtractor,
-    encoder: Encoder,
-    decoder: Decoder,
-    tokenizer: Tokenizer,
-    rules: Rules,
-}
-
-impl Model {
-    /// Loads a folder in CTranslate2's format: `model.bin`, `config.json`, `tokenizer.json`.
-    pub fn load(dir: &Path) -> Result<Self, Error> {
-        let config = Config::load(&dir.join("config.json"))?;
-        let weights = Weights::open(&dir.join("model.bin"))?;
-        let encoder = Encoder::load(&weights)?;
-        let decoder = Decoder::load(&weights, encoder.width())?;
-        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"), decoder.vocabulary())?;
-        Ok(Self {
-            mel: MelExtractor::new(encoder.n_mels()),
-            rules: Rules::new(&config, &tokenizer),
-            encoder,
-            decoder,
-            tokenizer,
-        })
-    }
-
-    /// False for the English-only models (`tiny.en` …).
-    pub fn is_multilingual(&self) -> bool {
-        self.tokenizer.is_multilingual()
-    }
-
-    /// Whether the model can be told to write down this language.
-    pub fn knows(&self, language: Language) -> bool {
-        if !self.is_multilingual() {
-            return language == Language::ENGLISH;
-        }
-        self.tokenizer.languages().iter().any(|(known, _)| *known == language)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
-    }
-
-    fn search(&self) -> Search<'_> {
-        Search { decoder: &self.decoder, tokenizer: &self.tokenizer, rules: &self.rules }
-    }
-}
-
-/// What to do with the speech.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Task {
-    /// Write it down in its own language.
-    #[default]
-    Transcribe,
-    /// Write it down in English.
-    Translate,
-}
-
-/// How to decode. Thresholds and temperatures default to those of OpenAI's reference implementation.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// `None`: the window's most probable language.
-    pub language: Option<Language>,
-    pub task: Task,
-    /// Let the model say where segments start and end. Without, a window is one segment.
-    pub timestamps: bool,
-    /// Have every window written down to its end. Without, a window's last segment may be left out where the
-    /// model takes it to run on behind the window, as in OpenAI's reference, whose next window starts there.
-    pub whole_windows: bool,
-    /// Text that the model is to believe came before every window: names, spelling, style.
-    pub initial_prompt: Option<String>,
-    /// Tried in turn until a decoding passes the thresholds below.
-    pub temperatures: Vec<f32>,
-    /// A higher compression ratio of the text means that it repeats itself: try the next temperature.
-    pub compression_ratio_threshold: Option<f32>,
-    /// A lower mean log-probability means that the model is lost: try the next temperature.
-    pub logprob_threshold: Option<f32>,
-    /// A window above this with a mean log-probability under `logprob_threshold` is silence.
-    pub no_speech_threshold: Option<f32>,
-    /// Samples drawn at temperatures above 0; the most probable is kept.
-    pub best_of: usize,
-    /// Seeds the sampling, so that a run repeats.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            language: None,
-            task: Task::Transcribe,
-            timestamps: true,
-            whole_windows: true,
-            initial_prompt: None,
-            temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
-            compression_ratio_threshold: Some(2.4),
-            logprob_threshold: Some(-1.0),
-            no_speech_threshold: Some(0.6),
-            best_of: 5,
-            seed: 0,
-        }
-    }
-}
 
 /// A window after the encoder: what language detection and decoding work on. Cheap to clone; about
 /// 5 MB for the base model.

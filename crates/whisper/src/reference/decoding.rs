@@ -17,7 +17,7 @@ fn texts_become_the_same_tokens_and_back() {
     let text = std::fs::read(fixtures().join("tokenizer.json")).unwrap();
     let records: Vec<Value> = serde_json::from_slice(&text).unwrap();
     for record in &records {
-        let tokenizer = named(&record["model"]).model().tokenizer();
+        let tokenizer = &named(&record["model"]).model().tokenizer;
         let (text, tokens) = (record["text"].as_str().unwrap(), integers(&record["tokens"]));
         assert_eq!(tokenizer.encode(text).unwrap(), tokens, "{text:?}");
         assert_eq!(tokenizer.decode(&tokens), record["decoded"].as_str().unwrap(), "{tokens:?}");

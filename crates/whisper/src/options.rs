@@ -1,0 +1,58 @@
+//! How to decode.
+
+use crate::Language;
+
+/// What to do with the speech.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Task {
+    /// Write it down in its own language.
+    #[default]
+    Transcribe,
+    /// Write it down in English.
+    Translate,
+}
+
+/// How to decode. Thresholds and temperatures default to those of OpenAI's reference implementation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// `None`: the window's most probable language.
+    pub language: Option<Language>,
+    pub task: Task,
+    /// Let the model say where segments start and end. Without, a window is one segment.
+    pub timestamps: bool,
+    /// Have every window written down to its end. Without, a window's last segment may be left out where the
+    /// model takes it to run on behind the window, as in OpenAI's reference, whose next window starts there.
+    pub whole_windows: bool,
+    /// Text that the model is to believe came before every window: names, spelling, style.
+    pub initial_prompt: Option<String>,
+    /// Tried in turn until a decoding passes the thresholds below.
+    pub temperatures: Vec<f32>,
+    /// A higher compression ratio of the text means that it repeats itself: try the next temperature.
+    pub compression_ratio_threshold: Option<f32>,
+    /// A lower mean log-probability means that the model is lost: try the next temperature.
+    pub logprob_threshold: Option<f32>,
+    /// A window above this with a mean log-probability under `logprob_threshold` is silence.
+    pub no_speech_threshold: Option<f32>,
+    /// Samples drawn at temperatures above 0; the most probable is kept.
+    pub best_of: usize,
+    /// Seeds the sampling, so that a run repeats.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            language: None,
+            task: Task::Transcribe,
+            timestamps: true,
+            whole_windows: true,
+            initial_prompt: None,
+            temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
+            compression_ratio_threshold: Some(2.4),
+            logprob_threshold: Some(-1.0),
+            no_speech_threshold: Some(0.6),
+            best_of: 5,
+            seed: 0,
+        }
+    }
+}
