@@ -163,10 +163,11 @@ impl Transcriber {
                 if text.trim().is_empty() || piece.start >= piece.end {
                     continue;
                 }
+                let (start, end) = window.original_span(piece.start, piece.end);
                 segments.push(Segment {
                     seek: (window.start() * 100.0).round() as u64,
-                    start: window.original_start(piece.start),
-                    end: window.original_end(piece.end),
+                    start,
+                    end,
                     text,
                     tokens: piece.tokens,
                     temperature: decoded.temperature,

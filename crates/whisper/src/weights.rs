@@ -158,7 +158,7 @@ impl Reader<'_> {
         let mut variables = HashMap::new();
         for _ in 0..count {
             let name = self.string()?;
-            let variable = self.variable().map_err(|reason| format!("variable `{name}` {reason}"))?;
+            let variable = self.variable().map_err(|reason| format!("variable `{name}`: {reason}"))?;
             variables.insert(name, variable);
         }
         for _ in 0..self.u32()? {
@@ -205,8 +205,7 @@ impl Reader<'_> {
 
     fn take(&mut self, count: usize) -> Result<&[u8], String> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
-        let end =
-            end.ok_or_else(|| format!("it ends at byte {}, in the middle of a variable", self.bytes.len()))?;
+        let end = end.ok_or_else(|| format!("the file ends at byte {}, too early", self.bytes.len()))?;
         let taken = &self.bytes[self.at..end];
         self.at = end;
         Ok(taken)
@@ -292,9 +291,7 @@ mod tests {
             let at = bytes.windows(6).position(|window| window == b"floats").unwrap();
             bytes[at + 7 + 1 + 4 + 1] = 5;
         };
-        assert!(
-            sentence(length).contains("variable `floats` of type float32 and shape [1] cannot have 5 bytes")
-        );
+        assert!(sentence(length).contains("variable `floats`: float32 of shape [1] cannot have 5 bytes"));
     }
 
     #[test]

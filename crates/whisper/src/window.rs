@@ -52,15 +52,29 @@ impl Window {
         self.original_end(self.samples.len() as f64 / SAMPLE_RATE as f64)
     }
 
-    /// Where in the original something starts that starts `seconds` into the window: on the border of two
-    /// pieces, in the later one.
-    pub fn original_start(&self, seconds: f64) -> f64 {
+    /// Where in the original something was that was heard from `start` to `end` seconds into the window.
+    ///
+    /// The model puts the border of two segments somewhere into the silence between them. Where most of that
+    /// was left out, a segment that only just reaches over it is taken to stop, or to start, at it.
+    pub fn original_span(&self, start: f64, end: f64) -> (f64, f64) {
+        const REACH: f64 = 2.0 * PADDING as f64 / SAMPLE_RATE as f64;
+        let cuts = || self.pieces.iter().skip(1).map(|piece| seconds_of(piece.offset));
+        let cut_before_end = cuts().find(|cut| start < *cut && *cut < end && end - cut <= REACH);
+        let cut_after_start = cuts().find(|cut| start < *cut && *cut < end && cut - start <= REACH);
+        match (cut_before_end, cut_after_start) {
+            (Some(cut), None) => (self.original_start(start), self.original_end(cut)),
+            (None, Some(cut)) => (self.original_start(cut), self.original_end(end)),
+            _ => (self.original_start(start), self.original_end(end)),
+        }
+    }
+
+    /// On the border of two pieces, in the later one.
+    fn original_start(&self, seconds: f64) -> f64 {
         self.original(seconds, self.pieces.partition_point(|piece| seconds_of(piece.offset) <= seconds))
     }
 
-    /// Where in the original something ends that ends `seconds` into the window: on the border of two
-    /// pieces, in the earlier one.
-    pub fn original_end(&self, seconds: f64) -> f64 {
+    /// On the border of two pieces, in the earlier one.
+    fn original_end(&self, seconds: f64) -> f64 {
         self.original(seconds, self.pieces.partition_point(|piece| seconds_of(piece.offset) < seconds))
     }
 
@@ -413,11 +427,15 @@ mod tests {
     }
 
     #[test]
-    fn times_on_the_border_of_two_pieces_belong_to_either() {
-        let pieces = vec![Piece { offset: 0, origin: 16_000 }, Piece { offset: 16_000, origin: 160_000 }];
-        let window = Window { index: 0, samples: vec![0.0; 32_000], pieces };
-        assert_eq!((window.start(), window.end()), (1.0, 11.0));
-        assert_eq!((window.original_end(1.0), window.original_start(1.0)), (2.0, 10.0));
-        assert_eq!((window.original_start(0.5), window.original_end(1.5)), (1.5, 10.5));
+    fn times_are_those_of_the_original_and_keep_to_one_side_of_a_silence() {
+        let pieces = vec![Piece { offset: 0, origin: 16_000 }, Piece { offset: 64_000, origin: 320_000 }];
+        let window = Window { index: 0, samples: vec![0.0; 128_000], pieces };
+        assert_eq!((window.start(), window.end()), (1.0, 24.0));
+        assert_eq!(window.original_span(0.5, 4.0), (1.5, 5.0));
+        assert_eq!(window.original_span(4.0, 5.0), (20.0, 21.0));
+        assert_eq!(window.original_span(1.0, 4.5), (2.0, 5.0), "it stops before the silence");
+        assert_eq!(window.original_span(3.5, 6.0), (20.0, 22.0), "it starts behind it");
+        assert_eq!(window.original_span(1.0, 6.0), (2.0, 22.0), "it goes on over it");
+        assert_eq!(window.original_span(3.7, 4.3), (4.7, 20.3), "nothing tells where it was");
     }
 }

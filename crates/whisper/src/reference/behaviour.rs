@@ -1,0 +1,125 @@
+//! What a user of the engine can count on, on real speech and the real models.
+
+use std::path::Path;
+
+use super::{BASE, TINY_EN, clip, models};
+use crate::{DecodeRequest, Error, Language, Model, Options, SAMPLE_RATE, Task, Vad, Window, Windows};
+
+fn windows(samples: &[f32]) -> Vec<Window> {
+    let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
+    Windows::new(&vad, samples.chunks(16_000).map(|chunk| Ok(chunk.to_vec()))).map(Result::unwrap).collect()
+}
+
+#[test]
+fn segments_are_timed_in_the_recording_though_silences_were_left_out() {
+    // 3 s of silence, the 7.1 s of austen-0870, 2.5 s of silence, cards-005 …
+    let samples = clip("with-pauses");
+    let windows = windows(&samples);
+    let transcripts = BASE.transcribe(&windows, &Options::default()).unwrap();
+    let segments: Vec<_> = transcripts.into_iter().flat_map(|transcript| transcript.segments).collect();
+    let duration = samples.len() as f64 / SAMPLE_RATE as f64;
+    assert!(segments.iter().all(|segment| segment.start < segment.end && segment.end <= duration));
+    assert!(segments.windows(2).all(|pair| pair[0].end <= pair[1].start + 1e-9), "{segments:#?}");
+    // austen-0880 ends at 39 s; then there are 4 s of silence.
+    let before = segments.iter().rfind(|segment| segment.start < 39.0).unwrap();
+    assert!(before.end < 40.0, "{before:?}");
+    let start_of = |words: &str| {
+        let segment = segments.iter().find(|segment| segment.text.to_lowercase().contains(words));
+        segment.unwrap_or_else(|| panic!("no “{words}” in {segments:#?}")).start
+    };
+    for (words, start) in [("dashwood", 3.0), ("spades", 12.6), ("cold", 30.4), ("amiable himself", 43.0)] {
+        let found = start_of(words);
+        assert!(
+            (found - start).abs() < 1.5,
+            "“{words}” was said from {start} s on, not {found}: {segments:#?}"
+        );
+    }
+}
+
+#[test]
+fn silence_and_noise_hold_no_words() {
+    for name in ["silence", "noise", "sweep"] {
+        let transcripts = BASE.transcribe(&windows(&clip(name)), &Options::default()).unwrap();
+        let segments: Vec<_> = transcripts.iter().flat_map(|transcript| &transcript.segments).collect();
+        assert!(segments.is_empty(), "{name}: {segments:#?}");
+    }
+    // Also where voice activity was not asked first.
+    let silent = Window::new(0, 0.0, clip("silence"));
+    let transcripts = BASE.transcribe(&[silent], &Options::default()).unwrap();
+    assert_eq!(transcripts[0].segments, []);
+}
+
+#[test]
+fn a_text_that_repeats_itself_is_tried_again_at_higher_temperatures() {
+    let loops = Window::new(0, 0.0, clip("sweep"));
+    let greedy = Options { temperatures: vec![0.0], no_speech_threshold: None, ..Options::default() };
+    let first = TINY_EN.transcribe(std::slice::from_ref(&loops), &greedy).unwrap();
+    assert!(first[0].segments[0].compression_ratio > 2.4, "the clip makes the model repeat itself");
+    let options = Options { no_speech_threshold: None, ..Options::default() };
+    let again = TINY_EN.transcribe(std::slice::from_ref(&loops), &options).unwrap();
+    assert!(
+        again[0].segments.iter().all(|segment| segment.temperature > 0.0 && segment.compression_ratio <= 2.4)
+    );
+    assert_eq!(again, TINY_EN.transcribe(&[loops], &options).unwrap(), "the seed makes a run repeat");
+}
+
+#[test]
+fn an_english_only_model_says_so() {
+    let window = Window::new(0, 0.0, clip("cards-001"));
+    let encoded = &TINY_EN.encode(&[&window])[0];
+    assert!(!TINY_EN.model().is_multilingual());
+    assert_eq!(TINY_EN.detect_language(&[encoded])[0].best(), Some((Language::ENGLISH, 1.0)));
+    let german = Options { language: Language::parse("de"), ..Options::default() };
+    let translate = Options { task: Task::Translate, ..Options::default() };
+    for (options, sentence) in [
+        (german, "the model only knows English; it cannot transcribe german"),
+        (translate, "the model only knows English; it cannot translate"),
+    ] {
+        let error = TINY_EN.decode(&[DecodeRequest { encoded, options: &options }]).unwrap_err();
+        assert_eq!(error.to_string(), sentence);
+    }
+}
+
+#[test]
+fn a_language_that_the_model_lacks_is_refused() {
+    let window = Window::new(0, 0.0, clip("cards-001"));
+    let cantonese = Language::parse("yue").unwrap();
+    assert!(!BASE.model().knows(cantonese) && BASE.model().knows(Language::ENGLISH));
+    let error = BASE.transcribe(&[window], &Options { language: Some(cantonese), ..Options::default() });
+    assert!(matches!(error, Err(Error::Language(language)) if language == cantonese));
+}
+
+#[test]
+fn a_folder_that_is_no_model_is_refused_with_the_file_that_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let sentence = |dir: &Path| Model::load(dir).unwrap_err().to_string();
+    assert!(sentence(dir.path()).contains("config.json"));
+    for file in ["config.json", "model.bin", "tokenizer.json"] {
+        std::os::unix::fs::symlink(models().join("tiny.en").join(file), dir.path().join(file)).unwrap();
+    }
+    Model::load(dir.path()).unwrap();
+
+    let replace = |file: &str, with: &[u8]| {
+        std::fs::remove_file(dir.path().join(file)).unwrap();
+        std::fs::write(dir.path().join(file), with).unwrap();
+    };
+    // The tokens of another model.
+    let tokenizer = std::fs::read(models().join("base/tokenizer.json")).unwrap();
+    replace("tokenizer.json", &tokenizer);
+    assert!(sentence(dir.path()).contains("the model knows only 51864 tokens"), "{}", sentence(dir.path()));
+    replace("tokenizer.json", b"{}");
+    assert!(sentence(dir.path()).contains("tokenizer.json is not a usable model file: it is no tokenizer"));
+    let weights = std::fs::read(models().join("tiny.en/model.bin")).unwrap();
+    replace("model.bin", &weights[..weights.len() / 2]);
+    let cut_off = sentence(dir.path());
+    assert!(cut_off.contains("model.bin is not a usable model file: variable `"), "{cut_off}");
+    assert!(cut_off.contains("the file ends at byte"), "{cut_off}");
+    replace("config.json", b"[1, 2]");
+    assert!(
+        sentence(dir.path())
+            .contains("config.json is not a usable model file: it is no Whisper configuration")
+    );
+    assert!(
+        Vad::load(&dir.path().join("config.json")).unwrap_err().to_string().contains("it is no ONNX network")
+    );
+}
