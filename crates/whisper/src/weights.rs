@@ -180,10 +180,7 @@ impl Reader<'_> {
         let elements = shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
         let expected = type_size(kind).zip(elements).and_then(|(size, elements)| size.checked_mul(elements));
         if expected != Some(length) {
-            return Err(format!(
-                "of type {} and shape {shape:?} cannot have {length} bytes",
-                type_name(kind)
-            ));
+            return Err(format!("{} of shape {shape:?} cannot have {length} bytes", type_name(kind)));
         }
         let start = self.at;
         self.take(length)?;
