@@ -286,9 +286,11 @@ mod tests {
 
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         server.set_nonblocking(true).unwrap();
-        let url = format!("tcp://{}", server.local_addr().unwrap());
-        let complaints = escape(&dir, &["-i", &url, "-f", "null", "-"]);
-        assert!(complaints.contains("Permission denied"), "{complaints}");
+        for protocol in ["tcp", "udp"] {
+            let url = format!("{protocol}://{}", server.local_addr().unwrap());
+            let complaints = escape(&dir, &["-i", &url, "-f", "null", "-"]);
+            assert!(complaints.contains("Permission denied"), "{complaints}");
+        }
         assert!(server.accept().is_err());
     }
 

@@ -1,6 +1,7 @@
-//! What the kernel lets ffmpeg reach: its own programs and libraries, and the one input. No other file,
-//! no connection, no signal to other processes. By Landlock, as far as the kernel knows it.
+//! What the kernel lets ffmpeg reach: its own programs and libraries, and the one input. No other file and
+//! no signal to other processes, by Landlock; no network, by a seccomp filter.
 
+use std::env::consts::ARCH;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus, Scope,
 };
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 /// The newest rules asked for; an older kernel enforces those that it knows. This one brought scopes.
 const RULES: ABI = ABI::V6;
@@ -35,15 +37,15 @@ pub(super) fn spawn(command: &mut Command, program: &Path, input: Option<&File>)
     // Rules bind the thread that sets them and all that it starts, so it is one for this alone.
     thread::scope(|scope| {
         let confined = thread::Builder::new().name("sandbox".to_owned()).spawn_scoped(scope, || {
-            let status = restrict(program, input).map_err(io::Error::other)?;
-            tell_once(status);
+            let files = forbid_files(program, input).map_err(io::Error::other)?;
+            tell_once(files, forbid_sockets());
             command.spawn()
         })?;
         confined.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it panicked")))
     })
 }
 
-fn restrict(program: &Path, input: Option<&File>) -> Result<RulesetStatus, RulesetError> {
+fn forbid_files(program: &Path, input: Option<&File>) -> Result<RulesetStatus, RulesetError> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(RULES))?
         .handle_access(AccessNet::from_all(RULES))?
@@ -69,15 +71,36 @@ fn installation(program: &Path) -> Vec<PathBuf> {
     [Some(program), libraries].into_iter().flatten().collect()
 }
 
-fn tell_once(status: RulesetStatus) {
+/// Nothing can be connected without a socket; io_uring could make one past the filter.
+fn forbid_sockets() -> seccompiler::Result<()> {
+    let calls = [libc::SYS_socket, libc::SYS_io_uring_setup];
+    let refused = SeccompAction::Errno(libc::EACCES.unsigned_abs());
+    let filter = SeccompFilter::new(
+        calls.into_iter().map(|call| (call, Vec::new())).collect(),
+        SeccompAction::Allow,
+        refused,
+        ARCH.try_into()?,
+    )?;
+    seccompiler::apply_filter(&BpfProgram::try_from(filter)?)
+}
+
+/// Tells the log how much of this the kernel does.
+fn tell_once(files: RulesetStatus, sockets: seccompiler::Result<()>) {
     static TOLD: Once = Once::new();
-    TOLD.call_once(|| match status {
-        RulesetStatus::FullyEnforced => tracing::debug!("ffmpeg is confined by Landlock"),
-        RulesetStatus::PartiallyEnforced => {
-            tracing::warn!("ffmpeg is only partly confined: this kernel knows not all rules of Landlock");
+    TOLD.call_once(|| {
+        match files {
+            RulesetStatus::FullyEnforced => tracing::debug!("ffmpeg can read its input only"),
+            RulesetStatus::PartiallyEnforced => {
+                tracing::warn!("ffmpeg is only partly confined: this kernel knows not all rules of Landlock");
+            }
+            RulesetStatus::NotEnforced => {
+                tracing::warn!(
+                    "ffmpeg can read every file that this service can: the kernel has no Landlock"
+                );
+            }
         }
-        RulesetStatus::NotEnforced => {
-            tracing::warn!("ffmpeg may read any file of this service: this kernel has no Landlock");
+        if let Err(error) = sockets {
+            tracing::warn!("ffmpeg is not cut off from the network: {error}");
         }
     });
 }
