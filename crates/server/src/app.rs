@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use verbatim_whisper::{Model, Transcriber, Vad};
+use verbatim_whisper::{Language, Model, Transcriber, Vad};
 
 use crate::api::{self, ApiState, ModelsLoaded};
 use crate::config::{ModelSettings, ServeSettings};
@@ -75,7 +75,7 @@ impl App {
         let store = Arc::new(SqliteStore::open(&settings.storage.database_path).await?);
         let uploads = open_uploads(&settings, store.as_ref()).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
-        let (inference, vad) = start_engine(settings.model.clone()).await?;
+        let (inference, vad, languages) = start_engine(settings.model.clone()).await?;
 
         let (bells, stop, running) = (Bells::default(), Stop::default(), Running::default());
         let name = settings.model.whisper_model.clone();
@@ -84,6 +84,7 @@ impl App {
             uploads: uploads.clone(),
             limits: settings.limits,
             models_loaded: ModelsLoaded { whisper: name.clone(), vad: "silero_vad_v6".to_owned() },
+            languages,
             max_workers: settings.max_concurrent_jobs,
             bells: bells.clone(),
             engine: inference.alive(),
@@ -167,11 +168,12 @@ async fn open_uploads(settings: &ServeSettings, store: &dyn JobStore) -> Result<
     Ok(uploads)
 }
 
-/// Gives the engine its thread.
-async fn start_engine(settings: ModelSettings) -> Result<(Inference, Arc<Vad>), AppError> {
+/// Gives the engine its thread. The languages are those that the model knows.
+async fn start_engine(settings: ModelSettings) -> Result<(Inference, Arc<Vad>, Arc<[Language]>), AppError> {
     let start = move || {
         let (transcriber, vad) = load_models(&settings)?;
-        Ok((Inference::start(transcriber)?, Arc::new(vad)))
+        let languages = Language::all().filter(|language| transcriber.model().knows(*language)).collect();
+        Ok((Inference::start(transcriber)?, Arc::new(vad), languages))
     };
     tokio::task::spawn_blocking(start).await.map_err(io::Error::other)?
 }

@@ -25,6 +25,7 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use verbatim_whisper::Language;
 
 use self::error::ApiError;
 use crate::config::UploadLimits;
@@ -40,6 +41,8 @@ pub struct ApiState {
     pub uploads: Uploads,
     pub limits: UploadLimits,
     pub models_loaded: ModelsLoaded,
+    /// Those that the Whisper model knows.
+    pub languages: Arc<[Language]>,
     /// How many jobs are worked on at the same time.
     pub max_workers: u32,
     pub bells: Bells,

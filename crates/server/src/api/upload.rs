@@ -86,7 +86,7 @@ fn check_head(state: &ApiState, head: &Parts) -> Result<(String, Wishes), ApiErr
     let Query(query) = Query::<QueryWishes>::try_from_uri(&head.uri)
         .map_err(|error| ApiError::Invalid(format!("The query cannot be read: {}.", error.body_text())))?;
     let wishes = Wishes {
-        language: language(query.language.as_deref())?,
+        language: language(state, query.language.as_deref())?,
         webhook_url: webhook_url(query.webhook_url.as_deref())?,
     };
     let boundary = boundary(&head.headers)?;
@@ -139,7 +139,7 @@ async fn read_form(
                 write_file(&mut part, &mut writer, &state.limits).await?;
                 file = Some((writer, filename));
             }
-            "language" => wishes.language = language(Some(&part.text("language").await?))?,
+            "language" => wishes.language = language(state, Some(&part.text("language").await?))?,
             "webhook_url" => wishes.webhook_url = webhook_url(Some(&part.text("webhook_url").await?))?,
             _ => while part.chunk().await?.is_some() {},
         }
@@ -171,15 +171,19 @@ async fn write_file(
 }
 
 /// An empty text is none: forms send empty fields for what was not filled in.
-fn language(text: Option<&str>) -> Result<Option<Language>, ApiError> {
+fn language(state: &ApiState, text: Option<&str>) -> Result<Option<Language>, ApiError> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let unknown = || {
-        ApiError::Invalid(format!(
+    let Some(language) = Language::parse(text) else {
+        return Err(ApiError::Invalid(format!(
             "“{text}” is not a language that is known here; send a code such as en, or a name such as \
              English."
-        ))
+        )));
     };
-    Language::parse(text).map(Some).ok_or_else(unknown)
+    if !state.languages.contains(&language) {
+        let model = &state.models_loaded.whisper;
+        return Err(ApiError::Invalid(format!("The model {model} does not know the language {language}.")));
+    }
+    Ok(Some(language))
 }
 
 fn webhook_url(text: Option<&str>) -> Result<Option<String>, ApiError> {

@@ -162,5 +162,8 @@ fn bar(name: &str, seconds: Option<f64>) -> ProgressBar {
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(seconds.unwrap_or(0.0).ceil() as u64);
-    bar.with_style(style).with_message(name.to_owned())
+    let bar = bar.with_style(style).with_message(name.to_owned());
+    // Shows itself before the first window is done, and goes on turning.
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }

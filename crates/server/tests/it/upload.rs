@@ -38,6 +38,7 @@ async fn parameters_that_make_no_sense_are_refused() {
     for (name, value) in [
         ("language", "klingon"),
         ("language", "e"),
+        ("language", "yue"),
         ("webhook_url", "example.com/hook"),
         ("webhook_url", "ftp://example.com"),
         ("webhook_url", "file:///etc/passwd"),

@@ -17,6 +17,7 @@ use verbatim::files::Uploads;
 use verbatim::job::JobId;
 use verbatim::signals::{Bells, Running};
 use verbatim::store::{JobStore, SqliteStore};
+use verbatim_whisper::Language;
 
 /// The API without a worker: jobs stay where a test puts them.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ impl ApiAlone {
             uploads: Uploads::open(&dir.path().join("data")).expect("a data folder"),
             limits,
             models_loaded: ModelsLoaded { whisper: "base".into(), vad: "silero_vad_v6".into() },
+            // As of the base model, which came before Cantonese.
+            languages: Language::all().filter(|language| language.code() != "yue").collect(),
             max_workers: 4,
             bells: bells.clone(),
             engine: engine.watch(),
