@@ -54,6 +54,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 fn serve(settings: ServeSettings) -> anyhow::Result<()> {
+    telemetry::log_panics();
     let runtime = Runtime::new().context("cannot start")?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

@@ -1,6 +1,7 @@
 //! Log lines: which are written, and how they look. All of them go to standard error.
 
-use std::io;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::{io, panic, thread};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -64,6 +65,18 @@ pub fn init(filter: &LogFilter, format: LogFormat) {
     if started.is_err() {
         tracing::debug!("log lines are being written already");
     }
+}
+
+/// From here on a panic is a log line like any other. Without, it would be text between the JSON.
+pub fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        let location = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("without a message");
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        tracing::error!(thread = thread.name(), location, backtrace, "panic: {message}");
+    }));
 }
 
 #[cfg(test)]
