@@ -17,6 +17,7 @@ use crate::api::{self, ApiState, ModelsLoaded};
 use crate::config::{ModelSettings, ServeSettings};
 use crate::files::Uploads;
 use crate::inference::Inference;
+use crate::media::{self, MediaError};
 use crate::pipeline::Pipeline;
 use crate::result::ModelsUsed;
 use crate::signals::{Bells, Running};
@@ -44,6 +45,8 @@ pub enum AppError {
     NoModel { dir: PathBuf, name: String },
     #[error(transparent)]
     Model(#[from] verbatim_whisper::Error),
+    #[error(transparent)]
+    Media(#[from] MediaError),
     #[error(transparent)]
     Webhooks(#[from] ClientError),
     #[error("cannot listen on {address}: {error}; choose another address with HOST and PORT")]
@@ -75,6 +78,7 @@ impl App {
         let store = Arc::new(SqliteStore::open(&settings.storage.database_path).await?);
         let uploads = open_uploads(&settings, store.as_ref()).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
+        tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
         let (inference, vad, languages) = start_engine(settings.model.clone()).await?;
 
         let (bells, stop, running) = (Bells::default(), Stop::default(), Running::default());

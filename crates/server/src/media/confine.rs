@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::env;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -53,25 +54,34 @@ impl Tool {
         }
     }
 
-    /// Where it is on the PATH; looked for and tried out once.
+    /// Where it is on the PATH; looked for and tried out until it is found.
     fn path(self) -> Result<&'static Path, MediaError> {
-        static FFMPEG: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-        static FFPROBE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-        let cell = match self {
+        static FFMPEG: OnceLock<PathBuf> = OnceLock::new();
+        static FFPROBE: OnceLock<PathBuf> = OnceLock::new();
+        let known = match self {
             Self::Ffmpeg => &FFMPEG,
             Self::Ffprobe => &FFPROBE,
         };
-        let found = cell.get_or_init(|| find(self.name()));
-        found.as_deref().map_err(|sentence| MediaError::Tool(sentence.clone()))
+        if let Some(path) = known.get() {
+            return Ok(path);
+        }
+        let found = find(self.name(), env::var_os("PATH").unwrap_or_default()).map_err(MediaError::Tool)?;
+        Ok(known.get_or_init(|| found))
     }
 }
 
-fn find(name: &str) -> Result<PathBuf, String> {
-    let missing =
-        || format!("{name} was not found on the PATH. Install ffmpeg, which has it, and start again.");
-    let path = env::var_os("PATH").ok_or_else(missing)?;
+/// Fails with a sentence where ffmpeg or ffprobe is missing or does not run. Blocks, some 0.1 s at first.
+pub fn require_tools() -> Result<(), MediaError> {
+    Tool::Ffmpeg.path()?;
+    Tool::Ffprobe.path()?;
+    Ok(())
+}
+
+fn find(name: &str, path: OsString) -> Result<PathBuf, String> {
     let mut places = env::split_paths(&path).map(|dir| dir.join(name));
-    let program = places.find(|file| file.is_absolute() && file.is_file()).ok_or_else(missing)?;
+    let program = places
+        .find(|file| file.is_absolute() && file.is_file())
+        .ok_or_else(|| format!("{name} was not found on the PATH. Install ffmpeg, which has it."))?;
 
     // Whether all that it needs is within the sandbox; else every upload would be blamed for it.
     let fails = |reason: &str| format!("{} does not run: {}.", program.display(), reason.trim());
@@ -247,8 +257,9 @@ fn split_part(line: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, Permissions};
     use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt;
 
     use tempfile::TempDir;
 
@@ -292,6 +303,18 @@ mod tests {
             assert!(complaints.contains("Permission denied"), "{complaints}");
         }
         assert!(server.accept().is_err());
+    }
+
+    #[test]
+    fn a_tool_that_is_missing_or_does_not_run_is_told_of() {
+        let dir = TempDir::new().unwrap();
+        let missing = find("ffmpeg", dir.path().into()).unwrap_err();
+        assert_eq!(missing, "ffmpeg was not found on the PATH. Install ffmpeg, which has it.");
+        let broken = dir.path().join("ffmpeg");
+        fs::write(&broken, "#!/bin/sh\necho no library >&2\nexit 1\n").unwrap();
+        fs::set_permissions(&broken, Permissions::from_mode(0o755)).unwrap();
+        let says = find("ffmpeg", dir.path().into()).unwrap_err();
+        assert_eq!(says, format!("{} does not run: no library.", broken.display()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod sandbox;
 
 use std::io;
 
+pub use confine::require_tools;
 pub use decode::PcmStream;
 pub use probe::{MediaInfo, probe, probe_blocking};
 
