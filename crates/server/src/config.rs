@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use url::Url;
 use verbatim_whisper::Language;
 
-use crate::telemetry::LogFilter;
+use crate::telemetry::{LogFilter, LogFormat};
 use crate::units;
 
 /// Transcribes audio and video on your own machine.
@@ -45,14 +45,6 @@ pub struct LogSettings {
     /// How log lines look
     #[arg(long, env = "LOG_FORMAT", global = true, value_enum, ignore_case = true, default_value = "text")]
     pub log_format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object a line, for programs
-    Json,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -3,13 +3,21 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::{io, panic, thread};
 
+use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::LogFormat;
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line, for programs
+    Json,
+}
 
 /// Which log lines are written.
 #[derive(Debug, Clone, PartialEq)]

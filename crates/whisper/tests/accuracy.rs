@@ -1,6 +1,8 @@
 //! Word error rates on real speech, where a folder of it lies beside the checkout: `../shared/speech` with a
 //! `manifest.tsv`. `make accuracy` measures the same more finely, beside a peer.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
