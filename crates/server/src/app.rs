@@ -75,11 +75,12 @@ impl App {
         let listener =
             TcpListener::bind(address).await.map_err(|error| AppError::Listen { address, error })?;
         let address = listener.local_addr()?;
+        // What is only read comes first: a service that lacks it leaves nothing behind.
+        tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
+        let (inference, vad, languages) = start_engine(settings.model.clone()).await?;
         let store = Arc::new(SqliteStore::open(&settings.storage.database_path).await?);
         let uploads = open_uploads(&settings, store.as_ref()).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
-        tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
-        let (inference, vad, languages) = start_engine(settings.model.clone()).await?;
 
         let (bells, stop, running) = (Bells::default(), Stop::default(), Running::default());
         let name = settings.model.whisper_model.clone();

@@ -103,6 +103,7 @@ fn a_setting_of_the_environment_counts_and_a_flag_counts_more() {
             .args(arguments)
             .current_dir(dir.path())
             .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
             .env("WEBHOOK_TIMEOUT", "soon")
             .env("MODELS_DIR", "/nowhere")
             .env("PORT", "0")
@@ -116,6 +117,7 @@ fn a_setting_of_the_environment_counts_and_a_flag_counts_more() {
     assert_eq!(by_flag.status.code(), Some(1));
     let sentence = text(&by_flag.stderr);
     assert!(sentence.contains("verbatim models fetch base"), "{sentence}");
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "a service that cannot start leaves nothing");
 }
 
 #[test]
