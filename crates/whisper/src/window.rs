@@ -192,11 +192,6 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         seconds_of(self.tape.end())
     }
 
-    /// The stream that the windows are cut from.
-    pub fn pcm(&self) -> &I {
-        &self.pcm
-    }
-
     /// Listens to what was read, as far as it makes up whole batches of frames: batches do not depend on
     /// how the stream was cut into chunks, so that neither do the windows.
     fn listen(&mut self) -> io::Result<()> {
