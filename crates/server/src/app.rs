@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use verbatim_whisper::{Language, Model, Transcriber, Vad};
+use verbatim_whisper::{ComputeType, Language, Model, Transcriber, Vad};
 
 use crate::api::{self, ApiState, ModelsLoaded};
 use crate::config::{ModelSettings, ServeSettings};
@@ -191,7 +191,7 @@ pub(crate) fn load_models(settings: &ModelSettings) -> Result<(Transcriber, Vad)
     }
     let begun = Instant::now();
     let vad = Vad::load(&settings.vad_path())?;
-    let transcriber = Transcriber::new(Model::load(&dir)?);
+    let transcriber = Transcriber::new(Model::load(&dir, ComputeType::Auto)?);
     let seconds = begun.elapsed().as_secs_f32();
     tracing::info!(model = settings.whisper_model, seconds, "model loaded");
     Ok((transcriber, vad))

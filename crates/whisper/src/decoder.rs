@@ -1,24 +1,30 @@
-//! The text decoder: one step of many sequences at once, each with a key/value cache of its own.
+//! The text decoder: one step of many sequences at once.
 //!
-//! A batch is a list of [`Feed`]s: some tokens for a sequence, whether its whole prompt or the one token
-//! sampled last. Their rows go through every weight matrix together; attention is each sequence's own.
+//! A step takes rows: each a token, its position, and which rows before it belong to its sequence. The rows of
+//! all windows go through every weight matrix together. Sequences of one window (beams, samples) share its
+//! [`Context`]: they look at the same audio, and at the same keys and values as far as their texts agree.
 
+use std::sync::Arc;
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
-use rten_tensor::{Matrix, MatrixLayout};
 
 use crate::Error;
+use crate::attention::{BLOCK, Heads, KeysValues, Rows, attend_path};
 use crate::encoder::{STATES, heads};
-use crate::linear::{Linear, multiply, strided};
-use crate::vector::{LayerNorm, add, gelu, softmax_rows};
+use crate::linear::Linear;
+use crate::precision::Precision;
+use crate::vector::{LayerNorm, add, gelu};
 use crate::weights::Weights;
 
 #[derive(Debug)]
 pub(crate) struct Decoder {
-    width: usize,
-    heads: usize,
+    precision: Precision,
+    heads: Heads,
     vocabulary: usize,
     /// `[vocabulary, width]`
-    embeddings: Vec<f32>,
+    embeddings: Vec<f16>,
     /// `[context, width]`
     positions: Vec<f32>,
     layers: Vec<Layer>,
@@ -42,33 +48,59 @@ struct Layer {
     ffn_out: Linear,
 }
 
-/// Keys and values of a window's encoder states, `[STATES, 2 width]` a layer: what cross attention looks
-/// at. The same for all sequences that write the window down.
+/// Keys and values of a window's encoder states, a layer each: what cross attention looks at.
 #[derive(Debug)]
-pub(crate) struct Memory(Vec<Vec<f32>>);
+pub(crate) struct Memory(Vec<KeysValues>);
 
-/// Keys and values of a sequence's tokens so far, a layer each.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Cache {
-    length: usize,
-    /// `[length, width]` a layer.
+/// All that a window's sequences share: the audio, and the keys and values of every row fed so far.
+#[derive(Debug)]
+pub(crate) struct Context {
+    memory: Arc<Memory>,
+    rows: u32,
+    /// `[rows, width]` a layer.
     keys: Vec<Vec<f32>>,
     values: Vec<Vec<f32>>,
 }
 
-/// What one sequence brings to a step.
+impl Context {
+    pub(crate) fn new(memory: Arc<Memory>) -> Self {
+        let empty = || memory.0.iter().map(|_| Vec::new()).collect();
+        let (keys, values) = (empty(), empty());
+        Self { memory, rows: 0, keys, values }
+    }
+
+    /// The number that the next row fed will have.
+    pub(crate) fn next_row(&self) -> u32 {
+        self.rows
+    }
+
+    /// Forgets all rows.
+    pub(crate) fn clear(&mut self) {
+        self.rows = 0;
+        self.keys.iter_mut().chain(&mut self.values).for_each(Vec::clear);
+    }
+}
+
+/// A token to feed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) token: u32,
+    /// The rows of its sequence, by their numbers: the row of every token before it, and its own.
+    pub(crate) path: &'a [u32],
+    /// Whether the logits of the token after it are wanted.
+    pub(crate) wanted: bool,
+}
+
+/// What one window brings to a step.
 #[derive(Debug)]
 pub(crate) struct Feed<'a> {
-    /// The tokens that follow those in the cache.
-    pub(crate) tokens: &'a [u32],
-    pub(crate) cache: &'a mut Cache,
-    pub(crate) memory: &'a Memory,
-    /// For which of `tokens` the logits of the next token are wanted.
-    pub(crate) wanted: &'a [usize],
+    pub(crate) context: &'a mut Context,
+    /// Numbered from [`Context::next_row`] on.
+    pub(crate) rows: Vec<Row<'a>>,
 }
 
 impl Decoder {
-    pub(crate) fn load(weights: &Weights, width: usize) -> Result<Self, Error> {
+    pub(crate) fn load(weights: &Weights, precision: Precision, width: usize) -> Result<Self, Error> {
         expect(weights, "decoder/pre_norm", 1, "normalises after each block")?;
         expect(weights, "decoder/activation", 3, "uses another activation than GELU")?;
         expect(weights, "decoder/scale_embeddings", 0, "scales its embeddings")?;
@@ -76,19 +108,20 @@ impl Decoder {
         let vocabulary = weights.shape(embeddings)?.first().copied().unwrap_or(0);
         let positions = "decoder/position_encodings/encodings";
         let context = weights.shape(positions)?.first().copied().unwrap_or(0);
-        let layers = (0..)
-            .take_while(|layer| weights.contains(&format!("decoder/layer_{layer}/ffn/linear_0/weight")))
-            .map(|layer| Layer::load(weights, &format!("decoder/layer_{layer}"), width))
-            .collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<String> = (0..)
+            .map(|layer| format!("decoder/layer_{layer}"))
+            .take_while(|layer| weights.contains(&format!("{layer}/ffn/linear_0/weight")))
+            .collect();
+        let layers = names.par_iter().map(|name| Layer::load(weights, precision, name, width));
         Ok(Self {
-            width,
+            precision,
             heads: heads(weights, "decoder", width)?,
             vocabulary,
-            embeddings: weights.tensor(embeddings, &[vocabulary, width])?,
+            embeddings: halves(&weights.tensor(embeddings, &[vocabulary, width])?),
             positions: weights.tensor(positions, &[context, width])?,
-            layers,
+            layers: layers.collect::<Result<_, _>>()?,
             norm: LayerNorm::load(weights, "decoder/layer_norm", width)?,
-            projection: Linear::load(weights, "decoder/projection", width, vocabulary)?,
+            projection: Linear::load(weights, precision.weight, "decoder/projection", width, vocabulary)?,
         })
     }
 
@@ -98,138 +131,113 @@ impl Decoder {
 
     /// The most tokens a sequence can have, prompt included.
     pub(crate) fn context(&self) -> usize {
-        self.positions.len() / self.width
+        self.positions.len() / self.heads.width()
     }
 
     /// Prepares a window's encoder states `[STATES, width]` for cross attention.
     pub(crate) fn memory(&self, states: &[f32]) -> Memory {
-        Memory(self.layers.iter().map(|layer| layer.cross_memory.apply(states)).collect())
+        let width = self.heads.width();
+        let of_layer = |layer: &Layer| {
+            let mut memory = KeysValues::new(self.precision.attention, self.heads, STATES);
+            states.par_chunks(BLOCK * width).zip(memory.blocks_mut()).for_each(|(states, mut block)| {
+                let rows = layer.cross_memory.apply(states);
+                block.fill(Rows::new(&rows, 2 * width), 0, width);
+            });
+            memory
+        };
+        Memory(self.layers.iter().map(of_layer).collect())
     }
 
-    /// Feeds every sequence its tokens. Gives the logits, `[wanted, vocabulary]`, for all wanted positions of
-    /// the first feed, then of the second, and so on.
-    pub(crate) fn step(&self, feeds: &mut [Feed<'_>]) -> Vec<f32> {
+    /// Feeds every window its rows. The logits become `[wanted, vocabulary]`, for all wanted rows of the first
+    /// window, then of the second, and so on.
+    pub(crate) fn step(&self, feeds: &mut [Feed<'_>], logits: &mut Vec<f32>) {
         let mut x = self.embed(feeds);
+        let (mut wide, mut hidden) = (Vec::new(), Vec::new());
         for (index, layer) in self.layers.iter().enumerate() {
-            let qkv = layer.self_in.apply(&layer.self_norm.apply(&x));
-            self.remember(feeds, index, &qkv);
-            let attended = self.self_attention(feeds, index, &qkv);
-            add(&mut x, &layer.self_out.apply(&attended));
+            layer.self_in.apply_to(&layer.self_norm.apply(&x), &mut wide, |_| {});
+            self.remember(feeds, index, &wide);
+            add(&mut x, &layer.self_out.apply(&self.self_attention(feeds, index, &wide)));
 
-            let queries = layer.cross_query.apply(&layer.cross_norm.apply(&x));
-            let attended = self.cross_attention(feeds, index, &queries);
-            add(&mut x, &layer.cross_out.apply(&attended));
+            layer.cross_query.apply_to(&layer.cross_norm.apply(&x), &mut wide, |_| {});
+            add(&mut x, &layer.cross_out.apply(&self.cross_attention(feeds, index, &wide)));
 
-            let mut hidden = layer.ffn_in.apply(&layer.ffn_norm.apply(&x));
-            gelu(&mut hidden);
+            layer.ffn_in.apply_to(&layer.ffn_norm.apply(&x), &mut hidden, gelu);
             add(&mut x, &layer.ffn_out.apply(&hidden));
         }
         for feed in feeds.iter_mut() {
-            feed.cache.length += feed.tokens.len();
+            feed.context.rows += feed.rows.len() as u32;
         }
-        self.projection.apply(&self.norm.apply(&self.wanted_rows(feeds, &x)))
+        self.projection.apply_to(&self.norm.apply(&self.wanted_rows(feeds, &x)), logits, |_| {});
     }
 
     /// Token and position embeddings, `[rows, width]`.
     fn embed(&self, feeds: &[Feed<'_>]) -> Vec<f32> {
-        let mut x = Vec::new();
-        for feed in feeds {
-            for (offset, token) in feed.tokens.iter().enumerate() {
-                let token = &self.embeddings[*token as usize * self.width..][..self.width];
-                let position = &self.positions[(feed.cache.length + offset) * self.width..][..self.width];
-                x.extend(token.iter().zip(position).map(|(token, position)| token + position));
-            }
+        let width = self.heads.width();
+        let rows = feeds.iter().flat_map(|feed| &feed.rows);
+        let mut x = vec![0.0; feeds.iter().map(|feed| feed.rows.len()).sum::<usize>() * width];
+        for (row, x) in rows.zip(x.chunks_exact_mut(width)) {
+            self.embeddings[row.token as usize * width..][..width].convert_to_f32_slice(x);
+            add(x, &self.positions[(row.path.len() - 1) * width..][..width]);
         }
         x
     }
 
     fn wanted_rows(&self, feeds: &[Feed<'_>], x: &[f32]) -> Vec<f32> {
-        let mut rows = Vec::new();
-        let mut first = 0;
-        for feed in feeds {
-            for wanted in feed.wanted {
-                rows.extend_from_slice(&x[(first + wanted) * self.width..][..self.width]);
-            }
-            first += feed.tokens.len();
-        }
-        rows
+        let rows = feeds.iter().flat_map(|feed| &feed.rows).zip(x.chunks_exact(self.heads.width()));
+        rows.filter(|(row, _)| row.wanted).flat_map(|(_, x)| x).copied().collect()
     }
 
-    /// Appends the new rows' keys and values to each sequence's cache.
+    /// Appends the new rows' keys and values to those of their windows.
     fn remember(&self, feeds: &mut [Feed<'_>], layer: usize, qkv: &[f32]) {
-        let mut rows = qkv.chunks_exact(3 * self.width);
+        let width = self.heads.width();
+        let mut rows = qkv.chunks_exact(3 * width);
         for feed in feeds {
-            let cache = &mut *feed.cache;
-            cache.keys.resize_with(self.layers.len(), Vec::new);
-            cache.values.resize_with(self.layers.len(), Vec::new);
-            for row in rows.by_ref().take(feed.tokens.len()) {
-                cache.keys[layer].extend_from_slice(&row[self.width..2 * self.width]);
-                cache.values[layer].extend_from_slice(&row[2 * self.width..]);
+            for row in rows.by_ref().take(feed.rows.len()) {
+                feed.context.keys[layer].extend_from_slice(&row[width..2 * width]);
+                feed.context.values[layer].extend_from_slice(&row[2 * width..]);
             }
         }
     }
 
     /// Each row attends to its own sequence's tokens up to itself.
     fn self_attention(&self, feeds: &[Feed<'_>], layer: usize, qkv: &[f32]) -> Vec<f32> {
-        let size = self.width / self.heads;
-        self.attend(feeds, |feed, first_row, head, out| {
-            let keys = &feed.cache.keys[layer][head * size..];
-            let values = &feed.cache.values[layer][head * size..];
-            for (offset, out) in out.chunks_exact_mut(size).enumerate() {
-                let length = feed.cache.length + offset + 1;
-                let query = &qkv[(first_row + offset) * 3 * self.width + head * size..][..size];
-                attend_one_head(
-                    strided(query, [1, size], [size, 1]),
-                    strided(keys, [size, length], [1, self.width]),
-                    strided(values, [length, size], [self.width, 1]),
-                    out,
-                );
-            }
-        })
+        let width = self.heads.width();
+        let rows: Vec<(&Context, &[u32])> =
+            feeds.iter().flat_map(|feed| feed.rows.iter().map(|row| (&*feed.context, row.path))).collect();
+        let mut out = vec![0.0; rows.len() * width];
+        out.par_chunks_mut(width).zip(qkv.par_chunks(3 * width)).zip(rows).with_min_len(4).for_each(
+            |((out, qkv), (context, path))| {
+                let (keys, values) = (&context.keys[layer], &context.values[layer]);
+                attend_path(self.heads, &qkv[..width], keys, values, path, out);
+            },
+        );
+        out
     }
 
     /// Each row attends to all states of its own window.
     fn cross_attention(&self, feeds: &[Feed<'_>], layer: usize, queries: &[f32]) -> Vec<f32> {
-        let size = self.width / self.heads;
-        self.attend(feeds, |feed, first_row, head, out| {
-            let rows = out.len() / size;
-            let memory = &feed.memory.0[layer];
-            let queries = &queries[first_row * self.width + head * size..];
-            attend_one_head(
-                strided(queries, [rows, size], [self.width, 1]),
-                strided(&memory[head * size..], [size, STATES], [1, 2 * self.width]),
-                strided(&memory[self.width + head * size..], [STATES, size], [2 * self.width, 1]),
-                out,
-            );
-        })
-    }
-
-    /// Calls `attend(feed, its first row, head, out)` for every sequence and head, in parallel, where `out`
-    /// is `[the feed's rows, width of a head]`, and joins the heads to `[rows, width]`.
-    fn attend(
-        &self,
-        feeds: &[Feed<'_>],
-        attend: impl Fn(&Feed<'_>, usize, usize, &mut [f32]) + Sync,
-    ) -> Vec<f32> {
-        let size = self.width / self.heads;
+        let (width, size) = (self.heads.width(), self.heads.size);
         let mut tasks = Vec::new();
-        let mut rows = 0;
+        let mut first = 0;
         for feed in feeds {
-            tasks.extend((0..self.heads).map(|head| (feed, rows, head)));
-            rows += feed.tokens.len();
+            tasks.extend((0..self.heads.count).map(|head| (feed, first, head)));
+            first += feed.rows.len();
         }
         let by_task: Vec<Vec<f32>> = tasks
             .par_iter()
-            .map(|(feed, first_row, head)| {
-                let mut out = vec![0.0; feed.tokens.len() * size];
-                attend(feed, *first_row, *head, &mut out);
+            .map(|&(feed, first, head)| {
+                let count = feed.rows.len();
+                let data = &queries[first * width + head * size..];
+                let mut out = vec![0.0; count * size];
+                let memory = &feed.context.memory.0[layer];
+                memory.attend(head, Rows { data, stride: width, count }, &mut out, size);
                 out
             })
             .collect();
-        let mut joined = vec![0.0; rows * self.width];
-        for ((_, first_row, head), out) in tasks.iter().zip(by_task) {
+        let mut joined = vec![0.0; first * width];
+        for ((_, first, head), out) in tasks.into_iter().zip(by_task) {
             for (offset, out) in out.chunks_exact(size).enumerate() {
-                joined[(first_row + offset) * self.width + head * size..][..size].copy_from_slice(out);
+                joined[(first + offset) * width + head * size..][..size].copy_from_slice(out);
             }
         }
         joined
@@ -237,11 +245,12 @@ impl Decoder {
 }
 
 impl Layer {
-    fn load(weights: &Weights, name: &str, width: usize) -> Result<Self, Error> {
+    fn load(weights: &Weights, precision: Precision, name: &str, width: usize) -> Result<Self, Error> {
         let hidden = weights.shape(&format!("{name}/ffn/linear_0/weight"))?.first().copied().unwrap_or(0);
         let norm = |part: &str| LayerNorm::load(weights, &format!("{name}/{part}/layer_norm"), width);
-        let linear =
-            |part: &str, inputs, outputs| Linear::load(weights, &format!("{name}/{part}"), inputs, outputs);
+        let linear = |part: &str, inputs, outputs| {
+            Linear::load(weights, precision.weight, &format!("{name}/{part}"), inputs, outputs)
+        };
         Ok(Self {
             self_norm: norm("self_attention")?,
             self_in: linear("self_attention/linear_0", width, 3 * width)?,
@@ -265,15 +274,8 @@ fn expect(weights: &Weights, name: &str, value: i64, otherwise: &str) -> Result<
     Ok(())
 }
 
-/// `softmax(q k / √size) v` of `[rows, size]` queries, `[size, length]` keys and `[length, size]` values.
-fn attend_one_head(queries: Matrix<'_>, keys: Matrix<'_>, values: Matrix<'_>, out: &mut [f32]) {
-    let (rows, size, length) = (queries.rows(), queries.cols(), keys.cols());
-    let mut scores = vec![0.0; rows * length];
-    multiply(&mut scores, queries, keys);
-    let scale = (size as f32).sqrt().recip();
-    for score in &mut scores {
-        *score *= scale;
-    }
-    softmax_rows(&mut scores, length);
-    multiply(out, strided(&scores, [rows, length], [length, 1]), values);
+fn halves(floats: &[f32]) -> Vec<f16> {
+    let mut halves = vec![f16::ZERO; floats.len()];
+    halves.convert_from_f32_slice(floats);
+    halves
 }

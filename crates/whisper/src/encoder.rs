@@ -5,9 +5,11 @@
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::linear::{Linear, multiply_packed, pack, strided};
+use crate::attention::{BLOCK, HEAD, Heads, KeysValues, Rows};
+use crate::linear::{Linear, Weight, strided};
 use crate::mel::{self, LogMel};
-use crate::vector::{LayerNorm, add, gelu, softmax_rows};
+use crate::precision::Precision;
+use crate::vector::{LayerNorm, add, gelu};
 use crate::weights::Weights;
 
 /// States that the encoder gives for a window: one for every 20 ms of 30 s.
@@ -16,14 +18,11 @@ pub(crate) const STATES: usize = 1500;
 /// Width of both convolutions' kernels.
 const KERNEL: usize = 3;
 
-/// Query rows whose attention scores are held at once: few enough that they stay in the cache.
-const QUERY_BLOCK: usize = 128;
-
 #[derive(Debug)]
 pub(crate) struct Encoder {
+    precision: Precision,
     n_mels: usize,
-    width: usize,
-    heads: usize,
+    heads: Heads,
     conv1: Linear,
     conv2: Linear,
     /// `[STATES, width]`
@@ -44,24 +43,24 @@ struct Layer {
 }
 
 impl Encoder {
-    pub(crate) fn load(weights: &Weights) -> Result<Self, Error> {
+    pub(crate) fn load(weights: &Weights, precision: Precision) -> Result<Self, Error> {
         let conv1_weight = "encoder/conv1/weight";
         let &[width, n_mels, KERNEL] = weights.shape(conv1_weight)? else {
             return Err(weights.fault(conv1_weight, format!("is not [width, mels, {KERNEL}]")));
         };
-        let heads = heads(weights, "encoder", width)?;
-        let layers = (0..)
-            .take_while(|layer| weights.contains(&format!("encoder/layer_{layer}/ffn/linear_0/weight")))
-            .map(|layer| Layer::load(weights, &format!("encoder/layer_{layer}"), width))
-            .collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<String> = (0..)
+            .map(|layer| format!("encoder/layer_{layer}"))
+            .take_while(|layer| weights.contains(&format!("{layer}/ffn/linear_0/weight")))
+            .collect();
+        let layers = names.par_iter().map(|name| Layer::load(weights, precision.weight, name, width));
         Ok(Self {
+            precision,
             n_mels,
-            width,
-            heads,
+            heads: heads(weights, "encoder", width)?,
             conv1: convolution(weights, "encoder/conv1", n_mels, width)?,
             conv2: convolution(weights, "encoder/conv2", width, width)?,
             positions: weights.tensor("encoder/position_encodings/encodings", &[STATES, width])?,
-            layers,
+            layers: layers.collect::<Result<_, _>>()?,
             norm: LayerNorm::load(weights, "encoder/layer_norm", width)?,
         })
     }
@@ -72,20 +71,44 @@ impl Encoder {
 
     /// Width of a state, the model's dimension.
     pub(crate) fn width(&self) -> usize {
-        self.width
+        self.heads.width()
     }
 
     /// One window's states, `[STATES, width]`.
+    ///
+    /// A few rows at a time go through all that is done row by row, so that they stay in the cache; only
+    /// attention needs those of all others, as keys and values.
     pub(crate) fn forward(&self, mel: &LogMel) -> Vec<f32> {
+        let width = self.width();
         let mut x = self.convolve(mel);
         add(&mut x, &self.positions);
+        let mut queries = vec![0.0; x.len()];
+        let mut memory = KeysValues::new(self.precision.attention, self.heads, STATES);
         for layer in &self.layers {
-            let qkv = layer.attention_in.apply(&layer.attention_norm.apply(&x));
-            let attended = self_attention(&qkv, self.width, self.heads);
-            add(&mut x, &layer.attention_out.apply(&attended));
-            let mut hidden = layer.ffn_in.apply(&layer.ffn_norm.apply(&x));
-            gelu(&mut hidden);
-            add(&mut x, &layer.ffn_out.apply(&hidden));
+            x.par_chunks(BLOCK * width)
+                .zip(queries.par_chunks_mut(BLOCK * width))
+                .zip(memory.blocks_mut())
+                .for_each(|((x, queries), mut block)| {
+                    let qkv = layer.attention_in.apply(&layer.attention_norm.apply(x));
+                    for (qkv, query) in qkv.chunks_exact(3 * width).zip(queries.chunks_exact_mut(width)) {
+                        query.copy_from_slice(&qkv[..width]);
+                    }
+                    block.fill(Rows::new(&qkv, 3 * width), width, 2 * width);
+                });
+            x.par_chunks_mut(BLOCK * width).zip(queries.par_chunks(BLOCK * width)).for_each(
+                |(x, queries)| {
+                    let mut attended = vec![0.0; x.len()];
+                    for head in 0..self.heads.count {
+                        let at = head * self.heads.size;
+                        let queries = Rows { data: &queries[at..], stride: width, count: x.len() / width };
+                        memory.attend(head, queries, &mut attended[at..], width);
+                    }
+                    add(x, &layer.attention_out.apply(&attended));
+                    let mut hidden = Vec::new();
+                    layer.ffn_in.apply_to(&layer.ffn_norm.apply(x), &mut hidden, gelu);
+                    add(x, &layer.ffn_out.apply(&hidden));
+                },
+            );
         }
         self.norm.apply(&x)
     }
@@ -96,42 +119,45 @@ impl Encoder {
         let rows = padded(&mel.time_major(), self.n_mels);
         let x = strided(&rows, [mel::FRAMES, KERNEL * self.n_mels], [self.n_mels, 1]);
         let mut x = self.conv1.apply_matrix(x);
-        gelu(&mut x);
-        let rows = padded(&x, self.width);
-        let x = strided(&rows, [STATES, KERNEL * self.width], [2 * self.width, 1]);
+        x.par_chunks_mut(BLOCK * self.width()).for_each(gelu);
+        let rows = padded(&x, self.width());
+        let x = strided(&rows, [STATES, KERNEL * self.width()], [2 * self.width(), 1]);
         let mut x = self.conv2.apply_matrix(x);
-        gelu(&mut x);
+        x.par_chunks_mut(BLOCK * self.width()).for_each(gelu);
         x
     }
 }
 
 impl Layer {
-    fn load(weights: &Weights, name: &str, width: usize) -> Result<Self, Error> {
+    fn load(weights: &Weights, kind: Weight, name: &str, width: usize) -> Result<Self, Error> {
         let hidden = weights.shape(&format!("{name}/ffn/linear_0/weight"))?.first().copied().unwrap_or(0);
+        let norm = |part: &str| LayerNorm::load(weights, &format!("{name}/{part}/layer_norm"), width);
+        let linear = |part: &str, inputs, outputs| {
+            Linear::load(weights, kind, &format!("{name}/{part}"), inputs, outputs)
+        };
         Ok(Self {
-            attention_norm: LayerNorm::load(weights, &format!("{name}/self_attention/layer_norm"), width)?,
-            attention_in: Linear::load(
-                weights,
-                &format!("{name}/self_attention/linear_0"),
-                width,
-                3 * width,
-            )?,
-            attention_out: Linear::load(weights, &format!("{name}/self_attention/linear_1"), width, width)?,
-            ffn_norm: LayerNorm::load(weights, &format!("{name}/ffn/layer_norm"), width)?,
-            ffn_in: Linear::load(weights, &format!("{name}/ffn/linear_0"), width, hidden)?,
-            ffn_out: Linear::load(weights, &format!("{name}/ffn/linear_1"), hidden, width)?,
+            attention_norm: norm("self_attention")?,
+            attention_in: linear("self_attention/linear_0", width, 3 * width)?,
+            attention_out: linear("self_attention/linear_1", width, width)?,
+            ffn_norm: norm("ffn")?,
+            ffn_in: linear("ffn/linear_0", width, hidden)?,
+            ffn_out: linear("ffn/linear_1", hidden, width)?,
         })
     }
 }
 
-/// The number of attention heads of `encoder` or `decoder`, checked against the width.
-pub(crate) fn heads(weights: &Weights, part: &str, width: usize) -> Result<usize, Error> {
+/// The attention heads of `encoder` or `decoder`, checked against the width.
+pub(crate) fn heads(weights: &Weights, part: &str, width: usize) -> Result<Heads, Error> {
     let name = format!("{part}/num_heads");
-    let heads = usize::try_from(weights.integer(&name)?).unwrap_or(0);
-    if heads == 0 || !width.is_multiple_of(heads) {
-        return Err(weights.fault(&name, format!("is {heads}, which does not divide the width {width}")));
+    let count = usize::try_from(weights.integer(&name)?).unwrap_or(0);
+    if count == 0 || !width.is_multiple_of(count) {
+        return Err(weights.fault(&name, format!("is {count}, which does not divide the width {width}")));
     }
-    Ok(heads)
+    let size = width / count;
+    if size > HEAD {
+        return Err(weights.fault(&name, format!("makes heads {size} wide; at most {HEAD} can be computed")));
+    }
+    Ok(Heads { count, size })
 }
 
 /// A convolution over time as a linear layer over `KERNEL` rows of input: `[out, in, KERNEL]` becomes
@@ -145,7 +171,7 @@ fn convolution(weights: &Weights, name: &str, inputs: usize, outputs: usize) -> 
         }
     }
     let bias = weights.tensor(&format!("{name}/bias"), &[outputs])?;
-    Ok(Linear::new(&by_row, Some(bias), KERNEL * inputs, outputs))
+    Ok(Linear::new(Weight::F32, &by_row, Some(bias), KERNEL * inputs, outputs))
 }
 
 /// Rows of `width` with a row of zeros before and after.
@@ -153,40 +179,4 @@ fn padded(rows: &[f32], width: usize) -> Vec<f32> {
     let mut padded = vec![0.0; rows.len() + 2 * width];
     padded[width..width + rows.len()].copy_from_slice(rows);
     padded
-}
-
-/// Attention of every position to every other. `qkv` is `[rows, 3 width]`; gives `[rows, width]`.
-fn self_attention(qkv: &[f32], width: usize, heads: usize) -> Vec<f32> {
-    let rows = qkv.len() / (3 * width);
-    let size = width / heads;
-    let scale = (size as f32).sqrt().recip();
-    let by_head: Vec<Vec<f32>> = (0..heads)
-        .into_par_iter()
-        .map(|head| {
-            let part = |which: usize| &qkv[which * width + head * size..];
-            let keys = pack(strided(part(1), [size, rows], [1, 3 * width]));
-            let values = pack(strided(part(2), [rows, size], [3 * width, 1]));
-            let queries: Vec<f32> = (0..rows)
-                .flat_map(|row| &part(0)[row * 3 * width..][..size])
-                .map(|query| query * scale)
-                .collect();
-            let mut out = vec![0.0; rows * size];
-            let mut scores = vec![0.0; QUERY_BLOCK * rows];
-            for (queries, out) in queries.chunks(QUERY_BLOCK * size).zip(out.chunks_mut(QUERY_BLOCK * size)) {
-                let block = queries.len() / size;
-                let scores = &mut scores[..block * rows];
-                multiply_packed(scores, strided(queries, [block, size], [size, 1]), &keys);
-                softmax_rows(scores, rows);
-                multiply_packed(out, strided(scores, [block, rows], [rows, 1]), &values);
-            }
-            out
-        })
-        .collect();
-    let mut out = vec![0.0; rows * width];
-    for (row, out) in out.chunks_exact_mut(width).enumerate() {
-        for (head, out) in out.chunks_exact_mut(size).enumerate() {
-            out.copy_from_slice(&by_head[head][row * size..][..size]);
-        }
-    }
-    out
 }

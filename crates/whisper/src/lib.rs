@@ -7,14 +7,18 @@
 //! Everything here blocks and computes on the calling thread and rayon's pool; nothing is async.
 //! All audio is 16 kHz mono `f32` in -1 … 1.
 
+mod attention;
 mod decoder;
 mod encoder;
 mod error;
+mod hypothesis;
 mod language;
 mod linear;
 mod mel;
 mod model;
 mod options;
+mod precision;
+mod quantize;
 #[cfg(test)]
 mod reference;
 mod rules;
@@ -33,6 +37,7 @@ pub use error::Error;
 pub use language::{Language, LanguageProbabilities};
 pub use model::Model;
 pub use options::{Options, Task};
+pub use precision::ComputeType;
 pub use transcriber::{DecodeRequest, Encoded, Transcriber};
 pub use transcript::{Segment, WindowTranscript};
 pub use vad::Vad;

@@ -1,59 +1,148 @@
 //! Matrix products: the one place that knows how weights are kept and which kernel multiplies them.
 
-use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
+use std::cell::Cell;
+
+use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
 use rten_tensor::{Matrix, MatrixLayout, NdTensorView};
 
 use crate::Error;
+use crate::quantize::{QuantizedRows, ZERO_POINT, quantize_weights, to_f32};
 use crate::weights::Weights;
 
 thread_local! {
-    // The executor may be shared but not sent between threads; it is only a choice of kernel, so each
+    // The executors may be shared but not sent between threads; they are only a choice of kernel, so each
     // thread makes its own.
     static GEMM: GemmExecutor<f32> = GemmExecutor::new();
+    static GEMM_INT8: GemmExecutor<u8, i8, i32> = GemmExecutor::new();
+
+    /// The activations at hand, as bytes.
+    static QUANTIZED: Cell<QuantizedRows> = Cell::default();
+}
+
+/// How weights are kept and multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weight {
+    F32,
+    /// Bytes with a scale for every output; activations are turned to bytes row by row.
+    Int8,
 }
 
 /// A fully connected layer, `y = x Wᵀ + b`.
 pub(crate) struct Linear {
-    /// `Wᵀ`, `[inputs, outputs]`, in the kernel's own order.
-    weight: PackedBMatrix<f32>,
+    matrix: Packed,
     bias: Option<Vec<f32>>,
     inputs: usize,
     outputs: usize,
 }
 
+/// `Wᵀ`, `[inputs, outputs]`, in the kernel's own order.
+enum Packed {
+    F32(PackedBMatrix<f32>),
+    Int8 {
+        matrix: PackedBMatrix<i8>,
+        /// What a unit of each output's weights stands for.
+        scales: Vec<f32>,
+    },
+}
+
 impl Linear {
     /// Reads `{name}/weight` `[outputs, inputs]` and `{name}/bias` `[outputs]`, if there is one.
-    pub(crate) fn load(weights: &Weights, name: &str, inputs: usize, outputs: usize) -> Result<Self, Error> {
+    pub(crate) fn load(
+        weights: &Weights,
+        kind: Weight,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self, Error> {
         let weight = weights.tensor(&format!("{name}/weight"), &[outputs, inputs])?;
         let bias_name = format!("{name}/bias");
         let bias =
             weights.contains(&bias_name).then(|| weights.tensor(&bias_name, &[outputs])).transpose()?;
-        Ok(Self::new(&weight, bias, inputs, outputs))
+        Ok(Self::new(kind, &weight, bias, inputs, outputs))
     }
 
     /// `weight` is `[outputs, inputs]`, row-major.
-    pub(crate) fn new(weight: &[f32], bias: Option<Vec<f32>>, inputs: usize, outputs: usize) -> Self {
-        let weight = NdTensorView::from_data([outputs, inputs], weight);
-        let weight = GEMM.with(|gemm| gemm.prepack_b(weight.transposed()));
-        Self { weight, bias, inputs, outputs }
+    pub(crate) fn new(
+        kind: Weight,
+        weight: &[f32],
+        bias: Option<Vec<f32>>,
+        inputs: usize,
+        outputs: usize,
+    ) -> Self {
+        let matrix = match kind {
+            Weight::F32 => {
+                let weight = NdTensorView::from_data([outputs, inputs], weight);
+                Packed::F32(GEMM.with(|gemm| gemm.prepack_b(weight.transposed())))
+            }
+            Weight::Int8 => GEMM_INT8.with(|gemm| {
+                let (bytes, scales) = quantize_weights(weight, inputs, gemm.may_saturate());
+                let bytes = NdTensorView::from_data([outputs, inputs], &bytes[..]);
+                Packed::Int8 { matrix: gemm.prepack_b(bytes.transposed()), scales }
+            }),
+        };
+        Self { matrix, bias, inputs, outputs }
     }
 
     /// `x` is `[rows, inputs]`; gives `[rows, outputs]`.
     ///
-    /// A row's result does not depend on the other rows: with packed weights the kernel adds up every
-    /// element in the same order, however many rows there are.
+    /// A row's result does not depend on the other rows: every element is added up in the same order, however
+    /// many rows there are.
     pub(crate) fn apply(&self, x: &[f32]) -> Vec<f32> {
-        debug_assert_eq!(x.len() % self.inputs, 0);
-        self.apply_matrix(NdTensorView::from_data([x.len() / self.inputs, self.inputs], x))
-    }
-
-    /// As [`Self::apply`], for rows that may overlap or lie apart.
-    pub(crate) fn apply_matrix(&self, x: Matrix<'_>) -> Vec<f32> {
-        let mut y = vec![0.0; x.rows() * self.outputs];
-        let bias = self.bias.as_deref().map(BiasVector::Row);
-        product(&mut y, x, GemmInputB::Packed(&self.weight), GemmOptions { bias, ..Default::default() });
+        let mut y = Vec::new();
+        self.apply_to(x, &mut y, |_| {});
         y
     }
+
+    /// As [`Self::apply`], into `y`, whose memory is used again; `finish` is then called with every row.
+    pub(crate) fn apply_to(&self, x: &[f32], y: &mut Vec<f32>, finish: impl Fn(&mut [f32])) {
+        debug_assert_eq!(x.len() % self.inputs, 0);
+        let rows = x.len() / self.inputs;
+        y.resize(rows * self.outputs, 0.0);
+        match &self.matrix {
+            Packed::F32(matrix) => {
+                self.multiply_f32(NdTensorView::from_data([rows, self.inputs], x), matrix, y);
+                y.chunks_exact_mut(self.outputs).for_each(finish);
+            }
+            Packed::Int8 { matrix, scales } => {
+                // Taken, not borrowed: while the product waits for other threads, this one may come here again.
+                let mut quantized = QUANTIZED.take();
+                quantized.fill(x, self.inputs);
+                let sums = multiply_int8(&quantized, matrix, y);
+                for (row, scale) in sums.chunks_exact_mut(self.outputs).zip(quantized.scales()) {
+                    finish(to_f32(row, *scale, scales, self.bias.as_deref()));
+                }
+                QUANTIZED.set(quantized);
+            }
+        }
+    }
+
+    /// As [`Self::apply`], for rows that may overlap or lie apart. Only for weights in `f32`.
+    pub(crate) fn apply_matrix(&self, x: Matrix<'_>) -> Vec<f32> {
+        let Packed::F32(matrix) = &self.matrix else { panic!("rows of bytes do not overlap") };
+        let mut y = vec![0.0; x.rows() * self.outputs];
+        self.multiply_f32(x, matrix, &mut y);
+        y
+    }
+
+    fn multiply_f32(&self, x: Matrix<'_>, matrix: &PackedBMatrix<f32>, y: &mut [f32]) {
+        let bias = self.bias.as_deref().map(BiasVector::Row);
+        let options = GemmOptions { bias, ..Default::default() };
+        GEMM.with(|gemm| gemm.gemm(y, GemmInputA::Unpacked(x), GemmInputB::Packed(matrix), options))
+            .expect("shapes were checked when the model was loaded");
+    }
+}
+
+/// The sums of products of bytes, in the memory of `y`.
+fn multiply_int8<'y>(x: &QuantizedRows, matrix: &PackedBMatrix<i8>, y: &'y mut [f32]) -> &'y mut [i32] {
+    let sums: &mut [i32] = bytemuck::cast_slice_mut(y);
+    let zero_points = vec![ZERO_POINT; x.scales().len()];
+    let a_quant = Some(QuantParams { zero_point: &zero_points });
+    let options = GemmOptions { a_quant, ..Default::default() };
+    let rows = NdTensorView::from_data([x.scales().len(), matrix.rows()], x.bytes());
+    GEMM_INT8
+        .with(|gemm| gemm.gemm(sums, GemmInputA::Unpacked(rows), GemmInputB::Packed(matrix), options))
+        .expect("shapes were checked when the model was loaded");
+    sums
 }
 
 impl std::fmt::Debug for Linear {
@@ -62,27 +151,7 @@ impl std::fmt::Debug for Linear {
     }
 }
 
-/// `out = a b`; `out` is `[a.rows, b.cols]`, row-major.
-pub(crate) fn multiply(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
-    product(out, a, GemmInputB::Unpacked(b), GemmOptions::default());
-}
-
-/// A right-hand side that several products share.
-pub(crate) fn pack(b: Matrix<'_>) -> PackedBMatrix<f32> {
-    GEMM.with(|gemm| gemm.prepack_b(b))
-}
-
-/// `out = a b` with `b` from [`pack`].
-pub(crate) fn multiply_packed(out: &mut [f32], a: Matrix<'_>, b: &PackedBMatrix<f32>) {
-    product(out, a, GemmInputB::Packed(b), GemmOptions::default());
-}
-
-fn product(out: &mut [f32], a: Matrix<'_>, b: GemmInputB<'_, f32>, options: GemmOptions<'_, f32, f32, f32>) {
-    GEMM.with(|gemm| gemm.gemm(out, GemmInputA::Unpacked(a), b, options))
-        .expect("shapes were checked when the model was loaded");
-}
-
-/// A matrix of `[rows, cols]` within `data`, whose element `(r, c)` is `data[r * row_stride + c * col_stride]`.
+/// A view of `[rows, cols]` within `data`, whose element `(r, c)` is `data[r * row_stride + c * col_stride]`.
 pub(crate) fn strided(
     data: &[f32],
     [rows, cols]: [usize; 2],

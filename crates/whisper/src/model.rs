@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::decoder::Decoder;
 use crate::encoder::Encoder;
 use crate::mel::MelExtractor;
+use crate::precision::{ComputeType, Precision};
 use crate::rules::Rules;
 use crate::search::Search;
 use crate::tokenizer::Tokenizer;
@@ -23,11 +24,12 @@ pub struct Model {
 
 impl Model {
     /// Loads a folder in CTranslate2's format: `model.bin`, `config.json`, `tokenizer.json`.
-    pub fn load(dir: &Path) -> Result<Self, Error> {
+    pub fn load(dir: &Path, compute: ComputeType) -> Result<Self, Error> {
+        let precision = Precision::from(compute);
         let config = Config::load(&dir.join("config.json"))?;
         let weights = Weights::open(&dir.join("model.bin"))?;
-        let encoder = Encoder::load(&weights)?;
-        let decoder = Decoder::load(&weights, encoder.width())?;
+        let encoder = Encoder::load(&weights, precision)?;
+        let decoder = Decoder::load(&weights, precision, encoder.width())?;
         let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"), decoder.vocabulary())?;
         Ok(Self {
             mel: MelExtractor::new(encoder.n_mels()),

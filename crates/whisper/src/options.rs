@@ -33,6 +33,8 @@ pub struct Options {
     pub logprob_threshold: Option<f32>,
     /// A window above this with a mean log-probability under `logprob_threshold` is silence.
     pub no_speech_threshold: Option<f32>,
+    /// Texts followed side by side at temperature 0, of which the most probable is kept; 1 is greedy decoding.
+    pub beam_size: usize,
     /// Samples drawn at temperatures above 0; the most probable is kept.
     pub best_of: usize,
     /// Seeds the sampling, so that a run repeats.
@@ -51,6 +53,7 @@ impl Default for Options {
             compression_ratio_threshold: Some(2.4),
             logprob_threshold: Some(-1.0),
             no_speech_threshold: Some(0.6),
+            beam_size: 5,
             best_of: 5,
             seed: 0,
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use verbatim_whisper::{Language, Model, Options, Transcriber, Vad, Window, Windows};
+use verbatim_whisper::{ComputeType, Language, Model, Options, Transcriber, Vad, Window, Windows};
 
 const BATCH: usize = 8;
 
@@ -41,7 +41,7 @@ fn words_are_right_on_real_speech() {
         by_language.entry(clip.language.clone()).or_default().push(clip);
     }
     let vad = Vad::load(&root().join("models/silero_vad_v6.onnx")).unwrap();
-    let transcriber = Transcriber::new(Model::load(&root().join("models/base")).unwrap());
+    let transcriber = Transcriber::new(Model::load(&root().join("models/base"), ComputeType::Auto).unwrap());
 
     let mut totals: BTreeMap<(String, String), Errors> = BTreeMap::new();
     let mut invented = Vec::new();

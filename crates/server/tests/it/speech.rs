@@ -8,8 +8,8 @@ use std::time::Duration;
 use verbatim::inference::{Engine, Inference};
 use verbatim::media::PcmStream;
 use verbatim_whisper::{
-    DecodeRequest, Encoded, Error, LanguageProbabilities, Model, SAMPLE_RATE, Transcriber, Vad, Window,
-    WindowTranscript,
+    ComputeType, DecodeRequest, Encoded, Error, LanguageProbabilities, Model, SAMPLE_RATE, Transcriber, Vad,
+    Window, WindowTranscript,
 };
 
 use crate::support::clips::make;
@@ -27,7 +27,7 @@ pub(crate) fn models_dir() -> PathBuf {
 }
 
 fn load(name: &str) -> Transcriber {
-    Transcriber::new(Model::load(&models_dir().join(name)).unwrap())
+    Transcriber::new(Model::load(&models_dir().join(name), ComputeType::Auto).unwrap())
 }
 
 pub(crate) fn vad() -> Arc<Vad> {

@@ -33,6 +33,7 @@ fn options(record: &Value) -> Options {
         timestamps: record["timestamps"].as_bool().unwrap(),
         initial_prompt: record["initial_prompt"].as_str().map(String::from),
         temperatures: vec![0.0],
+        beam_size: 1,
         whole_windows: false,
         ..Options::default()
     }

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::{Model, Transcriber};
+use crate::{ComputeType, Model, Transcriber};
 use clips::Clips;
 
 /// Fixtures made as this engine pads a short window: zeros behind the features, not behind the audio.
@@ -42,7 +42,7 @@ pub(crate) fn models() -> PathBuf {
 }
 
 fn transcriber(name: &str) -> Transcriber {
-    let model = Model::load(&models().join(name));
+    let model = Model::load(&models().join(name), ComputeType::F32);
     Transcriber::new(model.unwrap_or_else(|error| panic!("{error}; `make models` fetches the models")))
 }
 

@@ -1,0 +1,519 @@
+//! Attention of a few queries to one head's keys and values, in registers and cache.
+//!
+//! One kernel serves every processor: it is written over `rten_simd`'s instruction sets, and over the
+//! [`Operand`] that says how a 32-bit word of keys or values is multiplied. (Unsafe: pointers into the
+//! operands, whose lengths are checked on entry.)
+
+use rten_simd::ops::{BitOps, IntOps, NumOps};
+use rten_simd::{Isa, Simd, SimdOp};
+
+use super::{BLOCK, Format, HEAD, Heads};
+use crate::vector::exp2;
+
+/// Queries whose scores are held at once: few enough that scores, keys and values stay in the second level
+/// of the cache.
+const QUERIES: usize = 24;
+
+/// How words of keys and values are multiplied with the queries or probabilities that belong to them.
+///
+/// # Safety
+/// [`Self::multiply_add`] reads no more than [`Self::LEFT_WORDS`] words.
+unsafe trait Operand<I: Isa>: Copy {
+    /// Left-hand words that meet one right-hand word.
+    const LEFT_WORDS: usize;
+
+    /// Elements in a right-hand word.
+    const ELEMENTS: usize;
+
+    /// A right-hand vector, made ready to be multiplied with several left-hand words.
+    type Ready: Copy;
+
+    fn ready(self, isa: I, words: I::I32) -> Self::Ready;
+
+    /// `sum + left * right`, in every lane.
+    ///
+    /// # Safety
+    /// `left` points to [`Self::LEFT_WORDS`] words.
+    unsafe fn multiply_add(self, isa: I, left: *const u32, right: Self::Ready, sum: I::F32) -> I::F32;
+
+    /// Turns `row`, a multiple of 32 `f32`, into left-hand words, in place and from its start on.
+    fn left_words(self, isa: I, row: &mut [f32]);
+}
+
+/// One `f32` a word.
+#[derive(Debug, Clone, Copy)]
+struct Single;
+
+// SAFETY: one word is read.
+unsafe impl<I: Isa> Operand<I> for Single {
+    const LEFT_WORDS: usize = 1;
+    const ELEMENTS: usize = 1;
+    type Ready = I::F32;
+
+    #[inline(always)]
+    fn ready(self, _isa: I, words: I::I32) -> I::F32 {
+        words.reinterpret_cast()
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, isa: I, left: *const u32, right: I::F32, sum: I::F32) -> I::F32 {
+        let ops = isa.f32();
+        // SAFETY: the caller vouches for one word.
+        ops.mul_add(ops.splat(f32::from_bits(unsafe { *left })), right, sum)
+    }
+
+    #[inline(always)]
+    fn left_words(self, _isa: I, _row: &mut [f32]) {}
+}
+
+/// Two bfloat16 a word, widened to be multiplied; the left-hand side stays in `f32`.
+#[derive(Debug, Clone, Copy)]
+struct WidenedPair;
+
+// SAFETY: two words are read.
+unsafe impl<I: Isa> Operand<I> for WidenedPair {
+    const LEFT_WORDS: usize = 2;
+    const ELEMENTS: usize = 2;
+    type Ready = [I::F32; 2];
+
+    #[inline(always)]
+    fn ready(self, isa: I, words: I::I32) -> [I::F32; 2] {
+        let ops = isa.i32();
+        let low = ops.shift_left::<16>(words);
+        let high = ops.and(words, ops.splat(0xffff_0000_u32 as i32));
+        [low.reinterpret_cast(), high.reinterpret_cast()]
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, isa: I, left: *const u32, right: [I::F32; 2], sum: I::F32) -> I::F32 {
+        let ops = isa.f32();
+        // SAFETY: the caller vouches for two words.
+        let [low, high] = unsafe { [f32::from_bits(*left), f32::from_bits(*left.add(1))] };
+        let sum = ops.mul_add(ops.splat(low), right[0], sum);
+        ops.mul_add(ops.splat(high), right[1], sum)
+    }
+
+    #[inline(always)]
+    fn left_words(self, _isa: I, _row: &mut [f32]) {}
+}
+
+#[cfg(target_arch = "x86_64")]
+mod bf16 {
+    use std::arch::x86_64::{
+        __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_storeu_si512,
+    };
+    use std::mem::transmute;
+
+    use rten_simd::Isa;
+    use rten_simd::isa::Avx512Isa;
+    use rten_simd::ops::BitOps;
+
+    use super::Operand;
+
+    /// Two bfloat16 a word on either side, multiplied by AVX-512 BF16.
+    #[derive(Debug, Clone, Copy)]
+    pub(super) struct Bf16Pair {
+        _supported: (),
+    }
+
+    impl Bf16Pair {
+        pub(super) fn new() -> Option<Self> {
+            is_x86_feature_detected!("avx512bf16").then_some(Self { _supported: () })
+        }
+    }
+
+    // SAFETY: one word is read.
+    unsafe impl Operand<Avx512Isa> for Bf16Pair {
+        const LEFT_WORDS: usize = 1;
+        const ELEMENTS: usize = 2;
+        type Ready = <Avx512Isa as Isa>::I32;
+
+        #[inline(always)]
+        fn ready(self, _isa: Avx512Isa, words: Self::Ready) -> Self::Ready {
+            words
+        }
+
+        #[inline(always)]
+        unsafe fn multiply_add(
+            self,
+            isa: Avx512Isa,
+            left: *const u32,
+            right: Self::Ready,
+            sum: <Avx512Isa as Isa>::F32,
+        ) -> <Avx512Isa as Isa>::F32 {
+            // SAFETY: the caller vouches for one word, and `Self` exists only where the processor has the
+            // instruction.
+            unsafe {
+                let left = isa.i32().splat((*left).cast_signed());
+                let left: __m512bh = transmute(left.0);
+                let right: __m512bh = transmute(right.0);
+                _mm512_dpbf16_ps(sum.0, left, right).into()
+            }
+        }
+
+        #[inline(always)]
+        fn left_words(self, _isa: Avx512Isa, row: &mut [f32]) {
+            let length = row.len();
+            assert!(length.is_multiple_of(32));
+            let row = row.as_mut_ptr();
+            for at in (0..length).step_by(32) {
+                // SAFETY: 32 elements are read at `at`, and 16 written at `at / 2`, both within the row, and
+                // what is written over was read before.
+                unsafe {
+                    let low = _mm512_loadu_ps(row.add(at));
+                    let high = _mm512_loadu_ps(row.add(at + 16));
+                    let words: __m512i = transmute(_mm512_cvtne2ps_pbh(high, low));
+                    _mm512_storeu_si512(row.add(at / 2).cast(), words);
+                }
+            }
+        }
+    }
+}
+
+/// What to attend to: one head of [`super::KeysValues`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head<'a> {
+    pub(super) format: Format,
+    /// The first block's words of this head, and all that lies behind.
+    pub(super) words: &'a [u32],
+    /// Words from a block of this head to the next.
+    pub(super) stride: usize,
+    /// Positions that there are.
+    pub(super) length: usize,
+}
+
+impl Head<'_> {
+    fn blocks(&self) -> usize {
+        self.length.div_ceil(BLOCK)
+    }
+}
+
+/// Softmax over the scores of some queries, and the mean of the values by it.
+#[derive(Debug)]
+pub(super) struct Attend<'a> {
+    pub(super) head: Head<'a>,
+    /// Rows of `size` elements, `stride` apart, to be multiplied by `scale`.
+    pub(super) queries: &'a [f32],
+    pub(super) stride: usize,
+    pub(super) rows: usize,
+    pub(super) size: usize,
+    pub(super) scale: f32,
+    /// Rows of `size` elements, `out_stride` apart.
+    pub(super) out: &'a mut [f32],
+    pub(super) out_stride: usize,
+    pub(super) scratch: &'a mut Vec<f32>,
+}
+
+impl Attend<'_> {
+    pub(super) fn dispatch(self) {
+        match self.head.format {
+            Format::F32 => SimdOp::dispatch(With { attend: self, operand: Single }),
+            Format::Bf16 => {
+                #[cfg(target_arch = "x86_64")]
+                if let (Some(isa), Some(operand)) = (rten_simd::isa::Avx512Isa::new(), bf16::Bf16Pair::new())
+                {
+                    // SAFETY: the processor has AVX-512 F, VL, BW, DQ and BF16.
+                    return unsafe { attend_bf16(isa, operand, self) };
+                }
+                SimdOp::dispatch(With { attend: self, operand: WidenedPair });
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,f16c")]
+fn attend_bf16(isa: rten_simd::isa::Avx512Isa, operand: bf16::Bf16Pair, attend: Attend<'_>) {
+    evaluate(isa, operand, attend);
+}
+
+struct With<'a, F> {
+    attend: Attend<'a>,
+    operand: F,
+}
+
+impl SimdOp for With<'_, Single> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        evaluate(isa, self.operand, self.attend);
+    }
+}
+
+impl SimdOp for With<'_, WidenedPair> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        evaluate(isa, self.operand, self.attend);
+    }
+}
+
+#[inline(always)]
+fn evaluate<I: Isa, F: Operand<I>>(isa: I, operand: F, attend: Attend<'_>) {
+    let Attend { head, queries, stride, rows, size, scale, out, out_stride, scratch } = attend;
+    let blocks = head.blocks();
+    let width = blocks * BLOCK;
+    let half = HEAD * BLOCK / F::ELEMENTS;
+    assert!(size <= HEAD && head.length > 0);
+    assert!(head.words.len() >= (blocks - 1) * head.stride + 2 * half);
+    let block = |index: usize| &head.words[index * head.stride..][..2 * half];
+    scratch.resize(QUERIES * (width + 2 * HEAD), 0.0);
+    let (scores, rest) = scratch.split_at_mut(QUERIES * width);
+    let (left, sums) = rest.split_at_mut(QUERIES * HEAD);
+
+    for first in (0..rows).step_by(QUERIES) {
+        let rows = QUERIES.min(rows - first);
+        for (row, left) in left.chunks_exact_mut(HEAD).take(rows).enumerate() {
+            let query = &queries[(first + row) * stride..][..size];
+            for (left, query) in left.iter_mut().zip(query) {
+                *left = query * scale * std::f32::consts::LOG2_E;
+            }
+            left[size..].fill(0.0);
+            operand.left_words(isa, left);
+        }
+        for index in 0..blocks {
+            let keys = &block(index)[..half];
+            let scores = &mut scores[index * BLOCK..];
+            // SAFETY: `left` has `rows` rows of HEAD words, `scores` from here on `rows` rows of BLOCK elements,
+            // `width` apart.
+            unsafe {
+                let left = left.as_ptr().cast();
+                product(isa, operand, rows, left, HEAD, keys, scores.as_mut_ptr(), width, false);
+            }
+        }
+        let mut totals = [0.0; QUERIES];
+        for (scores, total) in scores.chunks_exact_mut(width).take(rows).zip(&mut totals) {
+            *total = exponentials(isa, &mut scores[..head.length]);
+            scores[head.length..].fill(0.0);
+            operand.left_words(isa, scores);
+        }
+        for index in 0..blocks {
+            let values = &block(index)[half..];
+            let probabilities = &scores[index * BLOCK * F::LEFT_WORDS / F::ELEMENTS..];
+            // SAFETY: `probabilities` has `rows` rows of a block's words, `width` apart, `sums` `rows` rows of
+            // HEAD elements.
+            unsafe {
+                let left = probabilities.as_ptr().cast();
+                product(isa, operand, rows, left, width, values, sums.as_mut_ptr(), HEAD, index > 0);
+            }
+        }
+        for (row, (sums, total)) in sums.chunks_exact(HEAD).zip(totals).take(rows).enumerate() {
+            let out = &mut out[(first + row) * out_stride..][..size];
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = sum / total;
+            }
+        }
+    }
+}
+
+/// `out = left * right`, or `out += ` where `accumulate`, for `rows` rows of `left` and `out`, and 64 columns.
+///
+/// # Safety
+/// `left` points to `rows` rows of as many words as belong to `right.len() / 64` right-hand rows, `left_stride`
+/// apart; `out` to `rows` rows of 64 elements, `out_stride` apart.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "three matrices, each a pointer and a stride")]
+unsafe fn product<I: Isa, F: Operand<I>>(
+    isa: I,
+    operand: F,
+    rows: usize,
+    left: *const u32,
+    left_stride: usize,
+    right: &[u32],
+    out: *mut f32,
+    out_stride: usize,
+    accumulate: bool,
+) {
+    let lanes = isa.f32().len();
+    macro_rules! tile {
+        ($row:expr, $rows:literal, $vectors:literal) => {
+            for column in (0..BLOCK).step_by($vectors * lanes) {
+                // SAFETY: the rows from `$row` on are within `rows`, and `column` and the tile's width within
+                // the block, which is a multiple of both.
+                unsafe {
+                    tile::<I, F, $rows, $vectors>(
+                        isa,
+                        operand,
+                        left.add($row * left_stride),
+                        left_stride,
+                        right,
+                        column,
+                        out.add($row * out_stride + column),
+                        out_stride,
+                        accumulate,
+                    );
+                }
+            }
+        };
+    }
+    // As many sums as the registers hold: 32 of 16 lanes with AVX-512, else 16 (32 with NEON) of 8 or 4.
+    if lanes == 16 {
+        for row in (0..rows / 6 * 6).step_by(6) {
+            tile!(row, 6, 4);
+        }
+        let row = rows / 6 * 6;
+        match rows % 6 {
+            1 => tile!(row, 1, 4),
+            2 => tile!(row, 2, 4),
+            3 => tile!(row, 3, 4),
+            4 => tile!(row, 4, 4),
+            5 => tile!(row, 5, 4),
+            _ => {}
+        }
+    } else {
+        for row in (0..rows / 4 * 4).step_by(4) {
+            tile!(row, 4, 2);
+        }
+        for row in rows / 4 * 4..rows {
+            tile!(row, 1, 2);
+        }
+    }
+}
+
+/// `R` rows by `V` vectors of [`product`], from `column` on.
+///
+/// # Safety
+/// As of [`product`], for the tile.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "three matrices, each a pointer and a stride")]
+unsafe fn tile<I: Isa, F: Operand<I>, const R: usize, const V: usize>(
+    isa: I,
+    operand: F,
+    left: *const u32,
+    left_stride: usize,
+    right: &[u32],
+    column: usize,
+    out: *mut f32,
+    out_stride: usize,
+    accumulate: bool,
+) {
+    let (floats, words) = (isa.f32(), isa.i32());
+    let lanes = floats.len();
+    let mut sums = [[floats.zero(); V]; R];
+    // SAFETY: the caller vouches for the pointers; the columns of a right-hand row lie within it.
+    unsafe {
+        if accumulate {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                for (vector, sum) in sums.iter_mut().enumerate() {
+                    *sum = floats.load_ptr(out.add(row * out_stride + vector * lanes));
+                }
+            }
+        }
+        for depth in 0..right.len() / BLOCK {
+            let line = right.as_ptr().add(depth * BLOCK + column).cast::<i32>();
+            let mut ready = [operand.ready(isa, words.zero()); V];
+            for (vector, ready) in ready.iter_mut().enumerate() {
+                *ready = operand.ready(isa, words.load_ptr(line.add(vector * lanes)));
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let left = left.add(row * left_stride + depth * F::LEFT_WORDS);
+                for (sum, ready) in sums.iter_mut().zip(ready) {
+                    *sum = operand.multiply_add(isa, left, ready, *sum);
+                }
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, sum) in sums.iter().enumerate() {
+                floats.store_ptr(*sum, out.add(row * out_stride + vector * lanes));
+            }
+        }
+    }
+}
+
+/// Softmax over the scores of one query with the keys that `path` names, and the mean of the values by it, for
+/// every head.
+#[derive(Debug)]
+pub(super) struct AttendPath<'a> {
+    pub(super) heads: Heads,
+    /// All heads side by side, as in `keys`, `values` and `out`.
+    pub(super) query: &'a [f32],
+    pub(super) keys: &'a [f32],
+    pub(super) values: &'a [f32],
+    pub(super) path: &'a [u32],
+    pub(super) out: &'a mut [f32],
+    pub(super) scratch: &'a mut Vec<f32>,
+}
+
+impl SimdOp for AttendPath<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let Self { heads, query, keys, values, path, out, scratch } = self;
+        let (width, size) = (heads.width(), heads.size);
+        let scale = heads.scale() * std::f32::consts::LOG2_E;
+        scratch.clear();
+        scratch.resize(path.len(), 0.0);
+        for head in 0..heads.count {
+            let start = |row: u32| row as usize * width + head * size;
+            let query = &query[head * size..][..size];
+            for (score, row) in scratch.iter_mut().zip(path) {
+                *score = scale * dot(isa, query, &keys[start(*row)..][..size]);
+            }
+            let total = exponentials(isa, scratch);
+            let out = &mut out[head * size..][..size];
+            out.fill(0.0);
+            for (probability, row) in scratch.iter().zip(path) {
+                add_scaled(isa, out, &values[start(*row)..][..size], probability / total);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn dot<I: Isa>(isa: I, a: &[f32], b: &[f32]) -> f32 {
+    let ops = isa.f32();
+    let mut sum = ops.zero();
+    let (mut a, mut b) = (a.chunks_exact(ops.len()), b.chunks_exact(ops.len()));
+    for (a, b) in (&mut a).zip(&mut b) {
+        sum = ops.mul_add(ops.load(a), ops.load(b), sum);
+    }
+    ops.sum(sum) + a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// `out += scale * x`
+#[inline(always)]
+fn add_scaled<I: Isa>(isa: I, out: &mut [f32], x: &[f32], scale: f32) {
+    let ops = isa.f32();
+    let factor = ops.splat(scale);
+    let (mut out, mut x) = (out.chunks_exact_mut(ops.len()), x.chunks_exact(ops.len()));
+    for (out, x) in (&mut out).zip(&mut x) {
+        ops.store(ops.mul_add(factor, ops.load(x), ops.load(out)), out);
+    }
+    for (out, x) in out.into_remainder().iter_mut().zip(x.remainder()) {
+        *out += scale * x;
+    }
+}
+
+/// Replaces scores (in powers of two) by `2^(score - highest)`, and gives their sum.
+#[inline(always)]
+fn exponentials<I: Isa>(isa: I, scores: &mut [f32]) -> f32 {
+    let ops = isa.f32();
+    let lanes = ops.len();
+    let mut highest = ops.splat(f32::NEG_INFINITY);
+    let mut chunks = scores.chunks_exact(lanes);
+    for chunk in &mut chunks {
+        highest = ops.max(highest, ops.load(chunk));
+    }
+    let rest = chunks.remainder().iter().copied();
+    let highest = highest.to_array().into_iter().chain(rest).fold(f32::NEG_INFINITY, f32::max);
+    let shift = ops.splat(highest);
+    let mut total = ops.zero();
+    let mut chunks = scores.chunks_exact_mut(lanes);
+    for chunk in &mut chunks {
+        let raised = exp2(isa, ops.sub(ops.load(chunk), shift));
+        total = ops.add(total, raised);
+        ops.store(raised, chunk);
+    }
+    let mut total = ops.sum(total);
+    for score in chunks.into_remainder() {
+        *score = (*score - highest).exp2();
+        total += *score;
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! Every way through the kernel against attention in plain Rust.
+
+use rten_simd::isa::GenericIsa;
+
+use super::super::{Format, Heads, KeysValues, Rows};
+use super::*;
+
+/// A case: queries, keys and values of one layer.
+struct Case {
+    heads: Heads,
+    rows: usize,
+    length: usize,
+    queries: Vec<f32>,
+    keys_values: Vec<f32>,
+}
+
+impl Case {
+    fn new(count: usize, size: usize, rows: usize, length: usize) -> Self {
+        let mut state = (count * 7 + size * 31 + rows * 101 + length) as u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / 8_388_608.0 - 1.0
+        };
+        let heads = Heads { count, size };
+        let queries = (0..rows * heads.width()).map(|_| 3.0 * next()).collect();
+        let keys_values = (0..2 * length * heads.width()).map(|_| next()).collect();
+        Self { heads, rows, length, queries, keys_values }
+    }
+
+    fn packed(&self, format: Format) -> KeysValues {
+        let width = self.heads.width();
+        let mut packed = KeysValues::new(format, self.heads, self.length);
+        let rows = self.keys_values.chunks(BLOCK * 2 * width);
+        for (mut block, rows) in packed.blocks_mut().into_iter().zip(rows) {
+            block.fill(Rows::new(rows, 2 * width), 0, width);
+        }
+        packed
+    }
+
+    /// `softmax(q kᵀ / √size) v`, as written.
+    fn expected(&self) -> Vec<f32> {
+        let (width, size) = (self.heads.width(), self.heads.size);
+        let mut out = vec![0.0; self.rows * width];
+        for (row, head) in (0..self.rows).flat_map(|row| (0..self.heads.count).map(move |head| (row, head))) {
+            let at = head * size;
+            let query = &self.queries[row * width + at..][..size];
+            let key_value = |t: usize, from: usize| &self.keys_values[t * 2 * width + from + at..][..size];
+            let score = |t| query.iter().zip(key_value(t, 0)).map(|(q, k)| f64::from(q * k)).sum::<f64>();
+            let weights: Vec<f64> =
+                (0..self.length).map(|t| (score(t) / (size as f64).sqrt()).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for element in 0..size {
+                let value = |t: usize| f64::from(key_value(t, width)[element]);
+                let sum: f64 = weights.iter().enumerate().map(|(t, weight)| weight * value(t)).sum();
+                out[row * width + at + element] = (sum / total) as f32;
+            }
+        }
+        out
+    }
+
+    /// What `run` makes of every head.
+    fn computed(&self, format: Format, run: impl Fn(Attend<'_>)) -> Vec<f32> {
+        let (width, size) = (self.heads.width(), self.heads.size);
+        let packed = self.packed(format);
+        let mut out = vec![0.0; self.rows * width];
+        let mut scratch = Vec::new();
+        for head in 0..self.heads.count {
+            let words = &packed.words[head * packed.shape.head_words()..];
+            run(Attend {
+                head: Head { format, words, stride: packed.shape.block_words(), length: self.length },
+                queries: &self.queries[head * size..],
+                stride: width,
+                rows: self.rows,
+                size,
+                scale: self.heads.scale(),
+                out: &mut out[head * size..],
+                out_stride: width,
+                scratch: &mut scratch,
+            });
+        }
+        out
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let shapes = [
+        (1, 64, 1, 1),
+        (2, 64, 5, 63),
+        (1, 64, 24, 64),
+        (3, 64, 25, 65),
+        (1, 32, 7, 130),
+        (2, 48, 3, 200),
+        (1, 10, 2, 77),
+        (2, 64, 31, 1500),
+    ];
+    shapes.into_iter().map(|(count, size, rows, length)| Case::new(count, size, rows, length)).collect()
+}
+
+fn check(format: Format, tolerance: f32, run: impl Fn(Attend<'_>)) {
+    for case in cases() {
+        for (computed, expected) in case.computed(format, &run).iter().zip(case.expected()) {
+            assert!(
+                (computed - expected).abs() <= tolerance,
+                "{computed} for {expected} with {:?}, {} rows, {} positions",
+                case.heads,
+                case.rows,
+                case.length
+            );
+        }
+    }
+}
+
+const EXACT: f32 = 2e-5;
+
+/// bfloat16 has eight bits: elements up to 1 are off by up to 2⁻⁹, and weights by a share of their scores'.
+const ROUNDED: f32 = 1.5e-2;
+
+#[test]
+fn the_way_chosen_here_is_right() {
+    check(Format::F32, EXACT, |attend| attend.dispatch());
+    check(Format::Bf16, ROUNDED, |attend| attend.dispatch());
+}
+
+#[test]
+fn the_portable_way_is_right() {
+    check(Format::F32, EXACT, |attend| evaluate(GenericIsa::new(), Single, attend));
+    check(Format::Bf16, ROUNDED, |attend| evaluate(GenericIsa::new(), WidenedPair, attend));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn every_way_of_this_processor_is_right() {
+    use rten_simd::isa::{Avx2Isa, Avx512Isa};
+    match Avx2Isa::new() {
+        Some(isa) => {
+            check(Format::F32, EXACT, |attend| evaluate(isa, Single, attend));
+            check(Format::Bf16, ROUNDED, |attend| evaluate(isa, WidenedPair, attend));
+        }
+        None => println!("skipped: no AVX2"),
+    }
+    match Avx512Isa::new() {
+        Some(isa) => {
+            check(Format::F32, EXACT, |attend| evaluate(isa, Single, attend));
+            check(Format::Bf16, ROUNDED, |attend| evaluate(isa, WidenedPair, attend));
+            match bf16::Bf16Pair::new() {
+                // SAFETY: the processor has both, as was just asked.
+                Some(pair) => {
+                    check(Format::Bf16, ROUNDED, |attend| unsafe { attend_bf16(isa, pair, attend) })
+                }
+                None => println!("skipped: no AVX-512 BF16"),
+            }
+        }
+        None => println!("skipped: no AVX-512"),
+    }
+}
+
+#[test]
+fn a_path_is_attended_to_wherever_its_rows_lie() {
+    for (size, length) in [(64, 1), (64, 9), (32, 200), (10, 5)] {
+        let case = Case::new(2, size, 1, length);
+        let width = case.heads.width();
+        let column = |from: usize| -> Vec<f32> {
+            case.keys_values
+                .chunks_exact(2 * width)
+                .flat_map(|row| &row[from..from + width])
+                .copied()
+                .collect()
+        };
+        let (keys, values) = (column(0), column(width));
+        // The rows in reverse, each between two that belong to somebody else.
+        let spread = |rows: &[f32]| -> Vec<f32> {
+            let foreign = vec![f32::NAN; width];
+            rows.chunks_exact(width).rev().flat_map(|row| foreign.iter().chain(row)).copied().collect()
+        };
+        let (keys, values) = (spread(&keys), spread(&values));
+        let path: Vec<u32> = (0..length as u32).map(|row| 2 * row + 1).collect();
+        let run = |run: &dyn Fn(AttendPath<'_>)| {
+            let (mut out, mut scratch) = (vec![0.0; width], Vec::new());
+            let (query, scratch) = (&case.queries[..], &mut scratch);
+            let heads = case.heads;
+            run(AttendPath {
+                heads,
+                query,
+                keys: &keys,
+                values: &values,
+                path: &path,
+                out: &mut out,
+                scratch,
+            });
+            out
+        };
+        for out in [run(&|op| op.dispatch()), run(&|op| op.eval(GenericIsa::new()))] {
+            for (computed, expected) in out.iter().zip(case.expected()) {
+                assert!((computed - expected).abs() <= EXACT, "{computed} for {expected}");
+            }
+        }
+    }
+}
