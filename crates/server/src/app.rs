@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use verbatim_whisper::{ComputeType, Language, Model, Transcriber, Vad};
+use verbatim_whisper::{Language, Model, Transcriber, Vad};
 
 use crate::api::{self, ApiState, ModelsLoaded};
-use crate::config::{ModelSettings, ServeSettings};
+use crate::config::{EngineSettings, ModelSettings, ServeSettings};
 use crate::files::Uploads;
 use crate::inference::Inference;
 use crate::media::{self, MediaError};
@@ -77,7 +77,7 @@ impl App {
         let address = listener.local_addr()?;
         // What is only read comes first: a service that lacks it leaves nothing behind.
         tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
-        let (inference, vad, languages) = start_engine(settings.model.clone()).await?;
+        let (inference, vad, languages) = start_engine(settings.model.clone(), settings.engine).await?;
         let store = Arc::new(SqliteStore::open(&settings.storage.database_path).await?);
         let uploads = open_uploads(&settings, store.as_ref()).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
@@ -105,6 +105,7 @@ impl App {
                 vad,
                 models: ModelsUsed { whisper: name, spacy: None },
                 max_media_duration: settings.limits.max_media_duration,
+                options: settings.engine.options(),
             }),
             store: store.clone(),
             uploads,
@@ -173,25 +174,32 @@ async fn open_uploads(settings: &ServeSettings, store: &dyn JobStore) -> Result<
     Ok(uploads)
 }
 
-/// Gives the engine its thread. The languages are those that the model knows.
-async fn start_engine(settings: ModelSettings) -> Result<(Inference, Arc<Vad>, Arc<[Language]>), AppError> {
+/// Gives the engine its threads. The languages are those that the model knows.
+async fn start_engine(
+    settings: ModelSettings,
+    engine: EngineSettings,
+) -> Result<(Inference, Arc<Vad>, Arc<[Language]>), AppError> {
     let start = move || {
-        let (transcriber, vad) = load_models(&settings)?;
+        let (transcriber, vad) = load_models(&settings, &engine)?;
         let languages = Language::all().filter(|language| transcriber.model().knows(*language)).collect();
-        Ok((Inference::start(transcriber)?, Arc::new(vad), languages))
+        let inference = Inference::start(transcriber, engine.parallelism()).map_err(io::Error::other)?;
+        Ok((inference, Arc::new(vad), languages))
     };
     tokio::task::spawn_blocking(start).await.map_err(io::Error::other)?
 }
 
 /// Loads the models; blocks for about a second.
-pub(crate) fn load_models(settings: &ModelSettings) -> Result<(Transcriber, Vad), AppError> {
+pub(crate) fn load_models(
+    settings: &ModelSettings,
+    engine: &EngineSettings,
+) -> Result<(Transcriber, Vad), AppError> {
     let dir = settings.whisper_dir();
     if !dir.is_dir() {
         return Err(AppError::NoModel { dir, name: settings.whisper_model.clone() });
     }
     let begun = Instant::now();
     let vad = Vad::load(&settings.vad_path())?;
-    let transcriber = Transcriber::new(Model::load(&dir, ComputeType::Auto)?);
+    let transcriber = Transcriber::new(Model::load(&dir, engine.compute())?);
     let seconds = begun.elapsed().as_secs_f32();
     tracing::info!(model = settings.whisper_model, seconds, "model loaded");
     Ok((transcriber, vad))

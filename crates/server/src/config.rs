@@ -2,14 +2,17 @@
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use url::Url;
-use verbatim_whisper::Language;
+use verbatim_whisper::{Language, Options};
 
+use crate::inference::Parallelism;
 use crate::telemetry::{LogFilter, LogFormat};
 use crate::units;
 
@@ -57,6 +60,9 @@ pub struct ServeSettings {
 
     #[command(flatten)]
     pub model: ModelSettings,
+
+    #[command(flatten)]
+    pub engine: EngineSettings,
 
     #[command(flatten)]
     pub limits: UploadLimits,
@@ -122,6 +128,63 @@ impl ModelSettings {
     }
 }
 
+/// How the model is run.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineSettings {
+    /// How many threads compute [default: one for every processor]
+    #[arg(long, env = "THREADS", value_parser = one_to::<1024>)]
+    pub threads: Option<u32>,
+
+    /// How many windows are decoded beside each other; more is faster and takes more memory
+    #[arg(long, env = "BATCH_SIZE", default_value = "16", value_parser = one_to::<1024>)]
+    pub batch_size: u32,
+
+    /// How many texts are followed side by side to find the most probable; 1 is greedy decoding
+    #[arg(long, env = "BEAM_SIZE", default_value = "5", value_parser = one_to::<32>)]
+    pub beam_size: u32,
+
+    /// How exactly to compute
+    #[arg(long, env = "COMPUTE_TYPE", value_enum, ignore_case = true, default_value = "auto")]
+    pub compute_type: ComputeType,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ComputeType {
+    /// The fastest that keeps the words
+    Auto,
+    /// Matrix products in bytes, attention to the audio in bfloat16
+    Int8,
+    /// All in 32-bit floating point
+    #[value(alias = "float32")]
+    F32,
+}
+
+impl EngineSettings {
+    pub fn parallelism(&self) -> Parallelism {
+        let threads = self.threads.and_then(|threads| NonZeroUsize::new(threads as usize));
+        let threads = threads.or_else(|| available_parallelism().ok());
+        let batch_size = NonZeroUsize::new(self.batch_size as usize);
+        Parallelism {
+            threads: threads.unwrap_or(NonZeroUsize::MIN),
+            batch_size: batch_size.unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+
+    pub fn compute(&self) -> verbatim_whisper::ComputeType {
+        match self.compute_type {
+            ComputeType::Auto => verbatim_whisper::ComputeType::Auto,
+            ComputeType::Int8 => verbatim_whisper::ComputeType::Int8,
+            ComputeType::F32 => verbatim_whisper::ComputeType::F32,
+        }
+    }
+
+    /// How to decode what does not ask for anything else.
+    pub fn options(&self) -> Options {
+        Options { beam_size: self.beam_size as usize, ..Options::default() }
+    }
+}
+
 /// What is taken and what is refused.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Limits")]
@@ -169,16 +232,15 @@ pub struct TranscribeSettings {
     #[arg(long, short, value_parser = path)]
     pub output: Option<PathBuf>,
 
-    /// How many threads compute [default: one for every processor]
-    #[arg(long, value_parser = one_to::<1024>)]
-    pub threads: Option<u32>,
-
     /// The longest recording taken, as in 24h, 90m or plain seconds
     #[arg(long, env = "MAX_MEDIA_DURATION", default_value = "24h", value_parser = units::parse_duration)]
     pub max_media_duration: Duration,
 
     #[command(flatten)]
     pub model: ModelSettings,
+
+    #[command(flatten)]
+    pub engine: EngineSettings,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

@@ -38,7 +38,7 @@ pub use language::{Language, LanguageProbabilities};
 pub use model::Model;
 pub use options::{Options, Task};
 pub use precision::ComputeType;
-pub use transcriber::{DecodeRequest, Encoded, Transcriber};
+pub use transcriber::{DecodeRequest, Encoded, Session, Transcriber};
 pub use transcript::{Segment, WindowTranscript};
 pub use vad::Vad;
 pub use window::{Window, Windows};

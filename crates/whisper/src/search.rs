@@ -66,8 +66,7 @@ impl Decoded {
 
 /// Windows in decoding, each with a key of its caller's.
 #[derive(Debug)]
-pub(crate) struct Batch<'a, K> {
-    search: Search<'a>,
+pub(crate) struct Batch<K> {
     decodings: Vec<(K, Decoding)>,
     /// Those of the last step: tens of megabytes that are used again.
     logits: Vec<f32>,
@@ -97,11 +96,13 @@ pub(crate) struct Finished<K> {
     pub(crate) decoded: Decoded,
 }
 
-impl<'a, K: Send> Batch<'a, K> {
-    pub(crate) fn new(search: Search<'a>) -> Self {
-        Self { search, decodings: Vec::new(), logits: Vec::new() }
+impl<K> Default for Batch<K> {
+    fn default() -> Self {
+        Self { decodings: Vec::new(), logits: Vec::new() }
     }
+}
 
+impl<K: Send> Batch<K> {
     /// Windows in decoding.
     pub(crate) fn len(&self) -> usize {
         self.decodings.len()
@@ -115,8 +116,10 @@ impl<'a, K: Send> Batch<'a, K> {
     ///
     /// A window is decoded at the first of its temperatures whose result is good enough. Where none is, it
     /// gets the most probable of those that do not repeat themselves.
-    pub(crate) fn step(&mut self) -> Vec<Finished<K>> {
-        let search = self.search;
+    pub(crate) fn step(&mut self, search: Search<'_>) -> Vec<Finished<K>> {
+        if self.decodings.is_empty() {
+            return Vec::new();
+        }
         let paths: Vec<Vec<u32>> =
             self.decodings.iter().map(|(_, decoding)| decoding.prompt_path()).collect();
         let mut counts = Vec::with_capacity(self.decodings.len());

@@ -32,6 +32,34 @@ pub struct DecodeRequest<'a> {
     pub options: &'a Options,
 }
 
+/// Windows in decoding, taken further together a token at a time by [`Transcriber::step`]. One that is done makes
+/// room at once: no window waits for the longest of its batch.
+///
+/// A step computes on the thread that asks for it, and lets rayon's idle threads help. To use all processors well,
+/// give each thread of rayon's a session of its own.
+#[derive(Debug, Default)]
+pub struct Session {
+    batch: Batch<Ticket>,
+}
+
+/// What a window is known by within its session.
+#[derive(Debug)]
+struct Ticket {
+    key: u64,
+    encoded: Encoded,
+}
+
+impl Session {
+    /// Windows in decoding.
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Turns windows of speech into text. `Send` and `Sync`; every call blocks until its batch is done and
 /// uses rayon's global pool.
 #[derive(Debug)]
@@ -49,24 +77,19 @@ impl Transcriber {
     }
 
     /// Runs the encoder. A window of more than 30 s is cut off at 30 s.
-    pub fn encode(&self, windows: &[&Window]) -> Vec<Encoded> {
-        windows
-            .iter()
-            .map(|window| {
-                let states = self.model.encoder.forward(&self.model.mel.extract(&window.samples));
-                Encoded(Arc::new(EncodedWindow {
-                    window: (*window).clone(),
-                    memory: Arc::new(self.model.decoder.memory(&states)),
-                    languages: OnceLock::new(),
-                }))
-            })
-            .collect()
+    pub fn encode(&self, window: &Window) -> Encoded {
+        let states = self.model.encoder.forward(&self.model.mel.extract(&window.samples));
+        Encoded(Arc::new(EncodedWindow {
+            window: window.clone(),
+            memory: Arc::new(self.model.decoder.memory(&states)),
+            languages: OnceLock::new(),
+        }))
     }
 
-    /// A probability for every language, for each window. English-only models say English, 1.0.
-    pub fn detect_language(&self, windows: &[&Encoded]) -> Vec<LanguageProbabilities> {
-        self.note_languages(windows);
-        windows.iter().map(|encoded| encoded.languages()).collect()
+    /// A probability for every language. English-only models say English, 1.0.
+    pub fn detect_language(&self, encoded: &Encoded) -> LanguageProbabilities {
+        self.note_languages(&[encoded]);
+        encoded.languages()
     }
 
     /// Decodes a batch of windows together, each by its own options. A window's transcript does not
@@ -77,37 +100,47 @@ impl Transcriber {
     pub fn decode(&self, requests: &[DecodeRequest<'_>]) -> Result<Vec<WindowTranscript>, Error> {
         let encoded: Vec<&Encoded> = requests.iter().map(|request| request.encoded).collect();
         self.note_languages(&encoded);
-        let searches = requests.iter().map(|request| self.request(request)).collect::<Result<Vec<_>, _>>()?;
-        let decoded = self.search(searches);
-        Ok(requests
-            .iter()
-            .zip(decoded)
-            .map(|(request, finished)| self.transcript(request, &finished.decoded))
-            .collect())
+        // Each thread has a session of its own.
+        let threads = rayon::current_num_threads();
+        let mut sessions: Vec<Session> = Vec::new();
+        sessions.resize_with(threads.min(requests.len()), Session::default);
+        for (index, request) in requests.iter().enumerate() {
+            self.add(&mut sessions[index % threads], index as u64, request.encoded, request.options)?;
+        }
+        let run = |mut session: Session| {
+            let mut done = Vec::new();
+            while !session.is_empty() {
+                done.extend(self.step(&mut session));
+            }
+            done
+        };
+        let mut done: Vec<(u64, WindowTranscript)> = sessions.into_par_iter().flat_map_iter(run).collect();
+        done.sort_by_key(|(index, _)| *index);
+        Ok(done.into_iter().map(|(_, transcript)| transcript).collect())
     }
 
-    /// Decodes to the end, on as many threads as there are, each with a batch of its own.
-    fn search(&self, requests: Vec<Request>) -> Vec<Finished<usize>> {
-        let mut shares: Vec<Vec<(usize, Request)>> = Vec::new();
-        let threads = rayon::current_num_threads().min(requests.len()).max(1);
-        shares.resize_with(threads, Vec::new);
-        for (index, request) in requests.into_iter().enumerate() {
-            shares[index % threads].push((index, request));
-        }
-        let run = |share: Vec<(usize, Request)>| {
-            let mut batch = Batch::new(self.model.search());
-            for (index, request) in share {
-                batch.add(index, request);
-            }
-            let mut finished = Vec::new();
-            while batch.len() > 0 {
-                finished.extend(batch.step());
-            }
-            finished
+    /// Takes a window into a session. `key` is given back with its transcript.
+    ///
+    /// # Errors
+    /// As [`Self::decode`]; the session goes on without the window.
+    pub fn add(
+        &self,
+        session: &mut Session,
+        key: u64,
+        encoded: &Encoded,
+        options: &Options,
+    ) -> Result<(), Error> {
+        let request = self.request(&DecodeRequest { encoded, options })?;
+        session.batch.add(Ticket { key, encoded: encoded.clone() }, request);
+        Ok(())
+    }
+
+    /// Takes every window of a session a token further, and gives the transcripts of those that are done.
+    pub fn step(&self, session: &mut Session) -> Vec<(u64, WindowTranscript)> {
+        let finish = |Finished { key, request, decoded }: Finished<Ticket>| {
+            (key.key, self.transcript(&key.encoded, &request.options, &decoded))
         };
-        let mut finished: Vec<Finished<usize>> = shares.into_par_iter().flat_map_iter(run).collect();
-        finished.sort_by_key(|finished| finished.key);
-        finished
+        session.batch.step(self.model.search()).into_iter().map(finish).collect()
     }
 
     /// Encodes and decodes.
@@ -115,7 +148,7 @@ impl Transcriber {
     /// # Errors
     /// As [`Self::decode`].
     pub fn transcribe(&self, windows: &[Window], options: &Options) -> Result<Vec<WindowTranscript>, Error> {
-        let encoded = self.encode(&windows.iter().collect::<Vec<_>>());
+        let encoded: Vec<Encoded> = windows.iter().map(|window| self.encode(window)).collect();
         let requests: Vec<_> = encoded.iter().map(|encoded| DecodeRequest { encoded, options }).collect();
         self.decode(&requests)
     }
@@ -125,10 +158,16 @@ impl Transcriber {
     pub(crate) fn decode_tokens(&self, requests: &[DecodeRequest<'_>]) -> Vec<(Vec<u32>, Decoded)> {
         let encoded: Vec<&Encoded> = requests.iter().map(|request| request.encoded).collect();
         self.note_languages(&encoded);
-        let searches = requests.iter().map(|request| self.request(request));
-        let searches = searches.map(|search| search.expect("the model knows what is asked")).collect();
-        let finished = self.search(searches).into_iter();
-        finished.map(|finished| (finished.request.prompt, finished.decoded)).collect()
+        let mut batch = Batch::default();
+        for (index, request) in requests.iter().enumerate() {
+            batch.add(index, self.request(request).expect("the model knows what is asked"));
+        }
+        let mut finished = Vec::new();
+        while batch.len() > 0 {
+            finished.extend(batch.step(self.model.search()));
+        }
+        finished.sort_by_key(|finished| finished.key);
+        finished.into_iter().map(|finished| (finished.request.prompt, finished.decoded)).collect()
     }
 
     /// Judges the languages of those windows that have not been judged yet.
@@ -151,6 +190,7 @@ impl Transcriber {
     }
 
     fn request(&self, request: &DecodeRequest<'_>) -> Result<Request, Error> {
+        self.note_languages(&[request.encoded]);
         let options = request.options.clone();
         let prompt = self.model.tokenizer.prompt(
             options.initial_prompt.as_deref(),
@@ -167,11 +207,11 @@ impl Transcriber {
         Ok(Request { context: request.encoded.context(), prompt, options, timing, seed })
     }
 
-    fn transcript(&self, request: &DecodeRequest<'_>, decoded: &Decoded) -> WindowTranscript {
-        let window = &request.encoded.0.window;
-        let duration = request.encoded.duration();
+    fn transcript(&self, encoded: &Encoded, options: &Options, decoded: &Decoded) -> WindowTranscript {
+        let window = &encoded.0.window;
+        let duration = encoded.duration();
         let mut segments = Vec::new();
-        if !decoded.is_silence(request.options) {
+        if !decoded.is_silence(options) {
             for piece in cut(&decoded.tokens, &self.model.tokenizer, duration) {
                 let text = self.model.tokenizer.decode(&piece.tokens);
                 if text.trim().is_empty() || piece.start >= piece.end {
@@ -193,8 +233,8 @@ impl Transcriber {
         }
         WindowTranscript {
             segments,
-            language: request.language(),
-            language_probabilities: request.encoded.languages(),
+            language: DecodeRequest { encoded, options }.language(),
+            language_probabilities: encoded.languages(),
         }
     }
 }

@@ -1,24 +1,26 @@
-//! The engine's own thread: windows of all jobs come in by a bounded queue, are taken in turn from each
-//! job, computed in batches and answered one by one.
+//! The engine's own threads: windows of all jobs wait in one queue, are taken in turn from each job, decoded
+//! beside each other and answered one by one.
 //!
-//! What goes wrong on one window, a panic included, is that window's answer and nobody else's.
+//! Every thread has a batch that windows join as soon as another has left it. What goes wrong on one window, a
+//! panic included, is that window's answer and nobody else's.
 
+mod batcher;
 mod queue;
-mod thread;
 
+use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use verbatim_whisper::{
-    DecodeRequest, Encoded, Error, LanguageProbabilities, Options, Transcriber, Window, WindowTranscript,
+    Encoded, Error, LanguageProbabilities, Options, Session, Transcriber, Window, WindowTranscript,
 };
 
+use self::batcher::Batchers;
 use crate::job::JobId;
 use crate::signals::{Alive, Running};
-
-/// Windows that are computed together. More than a few gain little on a CPU and make everybody wait.
-pub const BATCH: usize = 4;
 
 /// Requests that may wait before whoever sends one more has to wait, too.
 const WAITING: usize = 64;
@@ -37,30 +39,60 @@ pub enum InferenceError {
     Gone,
 }
 
-/// What the thread needs of an engine: the transcriber, or in tests one that can be made to fail.
-pub trait Engine: Send + 'static {
+/// What the threads need of an engine: the transcriber, or in tests one that can be made to fail.
+pub trait Engine: Send + Sync + 'static {
+    /// Windows that are decoded together.
+    type Session: Default + Send + 'static;
+
     fn is_multilingual(&self) -> bool;
-    fn encode(&self, windows: &[&Window]) -> Vec<Encoded>;
-    fn detect_language(&self, windows: &[&Encoded]) -> Vec<LanguageProbabilities>;
-    fn decode(&self, requests: &[DecodeRequest<'_>]) -> Result<Vec<WindowTranscript>, Error>;
+    fn encode(&self, window: &Window) -> Encoded;
+    fn detect_language(&self, encoded: &Encoded) -> LanguageProbabilities;
+    fn add(
+        &self,
+        session: &mut Self::Session,
+        key: u64,
+        encoded: &Encoded,
+        options: &Options,
+    ) -> Result<(), Error>;
+    fn step(&self, session: &mut Self::Session) -> Vec<(u64, WindowTranscript)>;
 }
 
 impl Engine for Transcriber {
+    type Session = Session;
+
     fn is_multilingual(&self) -> bool {
         self.model().is_multilingual()
     }
 
-    fn encode(&self, windows: &[&Window]) -> Vec<Encoded> {
-        Transcriber::encode(self, windows)
+    fn encode(&self, window: &Window) -> Encoded {
+        Transcriber::encode(self, window)
     }
 
-    fn detect_language(&self, windows: &[&Encoded]) -> Vec<LanguageProbabilities> {
-        Transcriber::detect_language(self, windows)
+    fn detect_language(&self, encoded: &Encoded) -> LanguageProbabilities {
+        Transcriber::detect_language(self, encoded)
     }
 
-    fn decode(&self, requests: &[DecodeRequest<'_>]) -> Result<Vec<WindowTranscript>, Error> {
-        Transcriber::decode(self, requests)
+    fn add(
+        &self,
+        session: &mut Session,
+        key: u64,
+        encoded: &Encoded,
+        options: &Options,
+    ) -> Result<(), Error> {
+        Transcriber::add(self, session, key, encoded, options)
     }
+
+    fn step(&self, session: &mut Session) -> Vec<(u64, WindowTranscript)> {
+        Transcriber::step(self, session)
+    }
+}
+
+/// How much is done at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Parallelism {
+    pub threads: NonZeroUsize,
+    /// Windows decoded beside each other, over all threads.
+    pub batch_size: NonZeroUsize,
 }
 
 /// A window on its way through the engine: as sound, or as what the encoder made of it.
@@ -76,6 +108,8 @@ struct Request {
     job: JobId,
     speech: Speech,
     ask: Ask,
+    /// Its place among those that may wait.
+    _place: OwnedSemaphorePermit,
 }
 
 type Reply<T> = oneshot::Sender<Result<T, InferenceError>>;
@@ -86,7 +120,7 @@ enum Ask {
     Transcribe(Arc<Options>, Reply<WindowTranscript>),
 }
 
-/// What handles and thread share.
+/// What handles and threads share.
 #[derive(Debug, Default)]
 struct Shared {
     stopping: AtomicBool,
@@ -94,32 +128,66 @@ struct Shared {
     transcribed: AtomicU64,
 }
 
+/// Takes requests to the engine, whichever it is.
+trait Submit: Send + Sync {
+    fn submit(&self, request: Request);
+}
+
 /// Asks the engine. Clones ask the same one; it ends once all of them are gone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Inference {
-    requests: mpsc::Sender<Request>,
+    requests: Arc<dyn Submit>,
+    places: Arc<Semaphore>,
     shared: Arc<Shared>,
     alive: Alive,
     multilingual: bool,
+    batch_size: usize,
+}
+
+impl fmt::Debug for Inference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inference").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+/// The engine with threads of its own.
+struct Threads<E: Engine> {
+    batchers: Arc<Batchers<E>>,
+    pool: ThreadPool,
+}
+
+impl<E: Engine> Submit for Threads<E> {
+    fn submit(&self, request: Request) {
+        if let Some(batcher) = self.batchers.take_in(request) {
+            let batchers = self.batchers.clone();
+            self.pool.spawn(move || batcher.run(batchers));
+        }
+    }
 }
 
 impl Inference {
-    /// Gives the engine a thread of its own.
-    pub fn start(engine: impl Engine) -> std::io::Result<Self> {
-        let (requests, receiver) = mpsc::channel(WAITING);
+    /// Gives the engine threads of its own.
+    pub fn start(engine: impl Engine, parallelism: Parallelism) -> Result<Self, ThreadPoolBuildError> {
+        let threads = parallelism.threads.get();
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("engine-{index}"))
+            .build()?;
         let shared = Arc::new(Shared::default());
         let running = Running::default();
-        let handle = Self {
-            requests,
-            shared: shared.clone(),
-            alive: running.watch(),
-            multilingual: engine.is_multilingual(),
-        };
-        std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-            let _running = running;
-            thread::run(&engine, receiver, &shared);
-        })?;
-        Ok(handle)
+        let alive = running.watch();
+        let multilingual = engine.is_multilingual();
+        let batch_size = parallelism.batch_size.get();
+        let room = batch_size.div_ceil(threads);
+        let batchers = Arc::new(Batchers::new(engine, threads, room, shared.clone(), running));
+        Ok(Self {
+            requests: Arc::new(Threads { batchers, pool }),
+            places: Arc::new(Semaphore::new(WAITING)),
+            shared,
+            alive,
+            multilingual,
+            batch_size,
+        })
     }
 
     /// A probability for every language, and the encoded window for [`transcribe`](Self::transcribe).
@@ -129,7 +197,7 @@ impl Inference {
         window: Window,
     ) -> Result<(Encoded, LanguageProbabilities), InferenceError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Request { job, speech: Speech::Window(window), ask: Ask::Detect(reply) }, answer).await
+        self.ask(job, Speech::Window(window), Ask::Detect(reply), answer).await
     }
 
     pub async fn transcribe(
@@ -139,15 +207,18 @@ impl Inference {
         options: Arc<Options>,
     ) -> Result<WindowTranscript, InferenceError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Request { job, speech, ask: Ask::Transcribe(options, reply) }, answer).await
+        self.ask(job, speech, Ask::Transcribe(options, reply), answer).await
     }
 
     async fn ask<T>(
         &self,
-        request: Request,
+        job: JobId,
+        speech: Speech,
+        ask: Ask,
         answer: oneshot::Receiver<Result<T, InferenceError>>,
     ) -> Result<T, InferenceError> {
-        self.requests.send(request).await.map_err(|_| InferenceError::Gone)?;
+        let place = self.places.clone().acquire_owned().await.map_err(|_| InferenceError::Gone)?;
+        self.requests.submit(Request { job, speech, ask, _place: place });
         answer.await.unwrap_or(Err(InferenceError::Gone))
     }
 
@@ -156,12 +227,17 @@ impl Inference {
         self.multilingual
     }
 
-    /// Ends the batch that is being computed; everything that waits is told [`InferenceError::Stopping`].
+    /// Windows that are decoded beside each other: what a job alone has to send to keep the engine busy.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// Ends the windows that are being computed; everything that waits is told [`InferenceError::Stopping`].
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Tells whether the engine's thread still runs.
+    /// Tells whether the engine still runs.
     pub fn alive(&self) -> Alive {
         self.alive.clone()
     }

@@ -6,14 +6,11 @@ use std::panic::catch_unwind;
 use jiff::Timestamp;
 use verbatim_whisper::{Language, LanguageProbabilities, Segment};
 
+use super::decoding::LANGUAGE_WINDOWS;
 use crate::job::{FileType, JobId, rfc3339};
 use crate::result::{LanguageDetection, ModelsUsed, NumberedSegment, Topic, TranscriptionResult};
 use crate::store::StoredWindow;
 use crate::structure;
-
-/// Windows that the language is detected from. More would delay the first words of a recording; a window
-/// is up to 30 s.
-pub(crate) const LANGUAGE_WINDOWS: usize = 3;
 
 /// What the result says of a recording besides what was said in it.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! and computes only what is not stored yet.
 
 mod assemble;
+mod decoding;
 mod progress;
 mod source;
 
@@ -11,19 +12,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, try_join_all};
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-use verbatim_whisper::{Language, LanguageProbabilities, Options, Vad, Window, WindowTranscript};
+use verbatim_whisper::{Options, Vad, Window, WindowTranscript};
 
-pub(crate) use self::assemble::{LANGUAGE_WINDOWS, Recording, assemble};
+pub(crate) use self::assemble::{Recording, assemble};
+pub(crate) use self::decoding::{Decoding, Place};
 use self::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
 pub(crate) use self::source::{Event, Source};
 use crate::files::Uploads;
-use crate::inference::{BATCH, Inference, InferenceError, Speech};
+use crate::inference::{Inference, InferenceError};
 use crate::media::MediaError;
 use crate::result::ModelsUsed;
 use crate::store::{Claim, JobStore, STARTED, StoreError, StoredWindow};
@@ -74,6 +74,8 @@ pub struct Pipeline {
     /// What `models_used` says.
     pub models: ModelsUsed,
     pub max_media_duration: Duration,
+    /// How to decode what does not ask for anything else.
+    pub options: Options,
 }
 
 impl Pipeline {
@@ -81,13 +83,7 @@ impl Pipeline {
     /// and stored.
     pub async fn run(&self, claim: &Claim, stop: &CancellationToken) -> Result<Finished, PipelineError> {
         let stored = self.store.windows(claim.job.id).await?;
-        let mut run = Run {
-            pipeline: self,
-            claim,
-            stop,
-            done: Done::new(claim.job.duration),
-            in_flight: FuturesUnordered::new(),
-        };
+        let mut run = Run { pipeline: self, claim, stop, done: Done::new(claim.job.duration) };
         run.say(STARTED).await?;
         let source = Source {
             path: self.uploads.path(claim.job.id),
@@ -101,7 +97,9 @@ impl Pipeline {
         // The language of the job is that of its windows, whoever detected it.
         let known = stored.first().map(|window| window.transcript.language);
         drop(stored);
-        run.transcribe(&mut events, claim.job.language.or(known)).await?;
+        let options = Options { language: claim.job.language.or(known), ..self.options.clone() };
+        let mut decoding = Decoding::new(self.inference.clone(), claim.job.id, options);
+        run.transcribe(&mut events, &mut decoding).await?;
         run.say(STRUCTURING).await?;
         self.assemble(claim).await
     }
@@ -128,35 +126,16 @@ impl Pipeline {
     }
 }
 
-/// Which window, and where it is in the recording, in seconds.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    index: usize,
-    start: f64,
-    end: f64,
-}
-
-impl Place {
-    fn of(window: &Window) -> Self {
-        Self { index: window.index, start: window.start(), end: window.end() }
-    }
-}
-
-/// A window that the engine has, on its way back.
-type InFlight<'a> = BoxFuture<'a, (Place, Result<WindowTranscript, InferenceError>)>;
-
 /// A job under way.
 struct Run<'a> {
     pipeline: &'a Pipeline,
     claim: &'a Claim,
     stop: &'a CancellationToken,
     done: Done,
-    in_flight: FuturesUnordered<InFlight<'a>>,
 }
 
-impl<'a> Run<'a> {
-    /// Exclusive only because the futures in flight cannot be shared between threads.
-    async fn say(&mut self, step: &str) -> Result<(), StoreError> {
+impl Run<'_> {
+    async fn say(&self, step: &str) -> Result<(), StoreError> {
         self.pipeline.store.set_progress(&self.claim.lease, &self.done.progress(step)).await
     }
 
@@ -164,29 +143,26 @@ impl<'a> Run<'a> {
     async fn transcribe(
         &mut self,
         events: &mut mpsc::Receiver<Event>,
-        language: Option<Language>,
+        decoding: &mut Decoding,
     ) -> Result<(), PipelineError> {
         let mut at_end = false;
-        let mut options = None;
-        if language.is_some() || !self.pipeline.inference.is_multilingual() {
-            options = Some(decode_in(language.unwrap_or(Language::ENGLISH)));
+        if !decoding.is_undecided() {
             self.say(TRANSCRIBING).await?;
         }
-        let mut unjudged = Vec::new();
         loop {
-            if options.is_none() && (unjudged.len() == LANGUAGE_WINDOWS || (at_end && !unjudged.is_empty())) {
-                options = Some(self.detect(std::mem::take(&mut unjudged)).await?);
+            if decoding.can_detect(at_end) {
+                self.say(DETECTING).await?;
+                decoding.detect().await?;
+                self.say(TRANSCRIBING).await?;
             }
-            let take_more = !at_end && self.in_flight.len() < BATCH && !self.stop.is_cancelled();
+            let take_more = !at_end && decoding.has_room() && !self.stop.is_cancelled();
             tokio::select! {
                 event = events.recv(), if take_more => {
-                    let Some(window) = self.take(event, &mut at_end)? else { continue };
-                    match &options {
-                        Some(options) => self.send(Place::of(&window), Speech::Window(window), options),
-                        None => unjudged.push(window),
+                    if let Some(window) = self.take(event, &mut at_end)? {
+                        decoding.push(window);
                     }
                 }
-                Some((place, transcript)) = self.in_flight.next() => self.keep(place, transcript?).await?,
+                Some((place, transcript)) = decoding.next() => self.keep(place, transcript?).await?,
                 () = self.stop.cancelled(), if take_more => {}
                 else => break,
             }
@@ -217,29 +193,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Detects the language from the first windows, and goes on with what the encoder made of them.
-    async fn detect(&mut self, windows: Vec<Window>) -> Result<Arc<Options>, PipelineError> {
-        self.say(DETECTING).await?;
-        let places: Vec<Place> = windows.iter().map(Place::of).collect();
-        let inference = &self.pipeline.inference;
-        let job = self.claim.job.id;
-        let judged = try_join_all(windows.into_iter().map(|window| inference.detect(job, window))).await?;
-        let mean = LanguageProbabilities::mean(judged.iter().map(|(_, probabilities)| probabilities));
-        let (language, probability) = mean.best().unwrap_or((Language::ENGLISH, 0.0));
-        tracing::info!(%job, %language, probability, "language detected");
-        let options = decode_in(language);
-        for (place, (encoded, _)) in places.into_iter().zip(judged) {
-            self.send(place, Speech::Encoded(encoded), &options);
-        }
-        self.say(TRANSCRIBING).await?;
-        Ok(options)
-    }
-
-    fn send(&mut self, place: Place, speech: Speech, options: &Arc<Options>) {
-        let transcript = self.pipeline.inference.transcribe(self.claim.job.id, speech, options.clone());
-        self.in_flight.push(async move { (place, transcript.await) }.boxed());
-    }
-
     async fn keep(&mut self, place: Place, transcript: WindowTranscript) -> Result<(), StoreError> {
         let Place { index, start, end } = place;
         tracing::debug!(job = %self.claim.job.id, window = index, start, end, "window transcribed");
@@ -248,9 +201,4 @@ impl<'a> Run<'a> {
         let progress = self.done.progress(TRANSCRIBING);
         self.pipeline.store.store_window(&self.claim.lease, &window, &progress).await
     }
-}
-
-/// How a job of this language is decoded.
-pub(crate) fn decode_in(language: Language) -> Arc<Options> {
-    Arc::new(Options { language: Some(language), ..Options::default() })
 }

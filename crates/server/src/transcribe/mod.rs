@@ -11,17 +11,18 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::Receiver;
-use verbatim_whisper::{DecodeRequest, Encoded, Language, LanguageProbabilities, Transcriber, Vad, Window};
+use verbatim_whisper::{Language, Options, Vad};
 
 use self::output::Plan;
 pub use self::output::PlanError;
 use crate::app::load_models;
 use crate::config::TranscribeSettings;
-use crate::inference::BATCH;
+use crate::inference::{Inference, InferenceError};
 use crate::job::JobId;
 use crate::media::{MediaError, probe_blocking};
-use crate::pipeline::{Event, LANGUAGE_WINDOWS, Recording, Source, assemble, decode_in};
+use crate::pipeline::{Decoding, Event, Place, Recording, Source, assemble};
 use crate::result::{ModelsUsed, TranscriptionResult};
 use crate::store::StoredWindow;
 
@@ -31,7 +32,7 @@ enum FileError {
     #[error(transparent)]
     Media(#[from] MediaError),
     #[error(transparent)]
-    Engine(#[from] verbatim_whisper::Error),
+    Engine(#[from] InferenceError),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -40,13 +41,12 @@ enum FileError {
 /// the outputs make no sense ([`PlanError`]).
 pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Result<bool> {
     let plan = Plan::new(&settings.files, &settings.format, settings.output.as_deref())?;
-    if let Some(threads) = settings.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize);
-        pool.build_global().context("cannot start the threads")?;
-    }
-    let (transcriber, vad) = load_models(&settings.model)?;
+    let (transcriber, vad) = load_models(&settings.model, &settings.engine)?;
+    let inference = Inference::start(transcriber, settings.engine.parallelism());
     let run = Run {
-        transcriber,
+        runtime: runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?,
+        inference: inference.context("cannot start the threads")?,
+        options: settings.engine.options(),
         vad: Arc::new(vad),
         models: ModelsUsed { whisper: settings.model.whisper_model.clone(), spacy: None },
         max_duration: settings.max_media_duration,
@@ -68,7 +68,10 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
 
 /// What every file is transcribed with.
 struct Run {
-    transcriber: Transcriber,
+    /// Waits for the source and the engine, both of which have threads of their own.
+    runtime: Runtime,
+    inference: Inference,
+    options: Options,
     vad: Arc<Vad>,
     models: ModelsUsed,
     max_duration: Duration,
@@ -86,10 +89,13 @@ impl Run {
             vad: self.vad.clone(),
             known: HashSet::new(),
         };
-        let windows = self.windows(source.start()?, language, &bar);
+        let job = JobId::new();
+        let options = Options { language, ..self.options.clone() };
+        let mut decoding = Decoding::new(self.inference.clone(), job, options);
+        let windows = self.runtime.block_on(windows(source.start()?, &mut decoding, &bar));
         bar.finish_and_clear();
         let recording = Recording {
-            job: JobId::new(),
+            job,
             filename,
             file_size,
             file_type: media.file_type,
@@ -98,60 +104,45 @@ impl Run {
         };
         Ok(assemble(recording, &windows?, Timestamp::now()))
     }
-
-    /// All windows of a recording, transcribed in batches; the first ones tell the language if nobody has.
-    fn windows(
-        &self,
-        mut events: Receiver<Event>,
-        language: Option<Language>,
-        bar: &ProgressBar,
-    ) -> Result<Vec<StoredWindow>, FileError> {
-        let english_only = (!self.transcriber.model().is_multilingual()).then_some(Language::ENGLISH);
-        let mut language = language.or(english_only);
-        let mut done = Vec::new();
-        loop {
-            let count = if language.is_some() { BATCH } else { LANGUAGE_WINDOWS };
-            let batch = take(&mut events, count, bar)?;
-            if batch.is_empty() {
-                return Ok(done);
-            }
-            let encoded = self.transcriber.encode(&batch.iter().collect::<Vec<_>>());
-            let spoken = *language.get_or_insert_with(|| self.detect(&encoded));
-            let options = decode_in(spoken);
-            let request = |encoded| DecodeRequest { encoded, options: &options };
-            let transcripts = self.transcriber.decode(&encoded.iter().map(request).collect::<Vec<_>>())?;
-            for (window, transcript) in batch.iter().zip(transcripts) {
-                let (start, end) = (window.start(), window.end());
-                bar.set_position(end as u64);
-                done.push(StoredWindow { index: window.index, start, end, transcript });
-            }
-        }
-    }
-
-    fn detect(&self, encoded: &[Encoded]) -> Language {
-        let probabilities = self.transcriber.detect_language(&encoded.iter().collect::<Vec<_>>());
-        let mean = LanguageProbabilities::mean(&probabilities);
-        mean.best().map_or(Language::ENGLISH, |(language, _)| language)
-    }
 }
 
-/// Up to `count` windows; none at the end.
-fn take(events: &mut Receiver<Event>, count: usize, bar: &ProgressBar) -> Result<Vec<Window>, FileError> {
-    let mut windows = Vec::new();
-    while windows.len() < count {
-        match events.blocking_recv() {
-            Some(Event::Window { window, .. }) => windows.extend(window),
-            Some(Event::End { damage, .. }) => {
-                if let Some(damage) = damage {
-                    bar.suspend(|| eprintln!("verbatim: {damage} What comes before is kept."));
+/// All windows of a recording, in order.
+async fn windows(
+    mut events: Receiver<Event>,
+    decoding: &mut Decoding,
+    bar: &ProgressBar,
+) -> Result<Vec<StoredWindow>, FileError> {
+    let mut done = Vec::new();
+    let mut at_end = false;
+    loop {
+        if decoding.can_detect(at_end) {
+            decoding.detect().await?;
+        }
+        tokio::select! {
+            event = events.recv(), if !at_end && decoding.has_room() => match event {
+                Some(Event::Window { window, .. }) => {
+                    if let Some(window) = window {
+                        decoding.push(window);
+                    }
                 }
-                break;
+                Some(Event::End { damage, .. }) => {
+                    if let Some(damage) = damage {
+                        bar.suspend(|| eprintln!("verbatim: {damage} What comes before is kept."));
+                    }
+                    at_end = true;
+                }
+                Some(Event::Failed(error)) => return Err(error.into()),
+                None => at_end = true,
+            },
+            Some((Place { index, start, end }, transcript)) = decoding.next() => {
+                bar.inc((end - start) as u64);
+                done.push(StoredWindow { index, start, end, transcript: transcript? });
             }
-            Some(Event::Failed(error)) => return Err(error.into()),
-            None => break,
+            else => break,
         }
     }
-    Ok(windows)
+    done.sort_by_key(|window| window.index);
+    Ok(done)
 }
 
 /// Seconds of sound; on standard error, and only on a terminal.

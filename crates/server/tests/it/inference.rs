@@ -1,13 +1,15 @@
-//! The engine's thread, with the real engine on it.
+//! The engine's threads, with the real engine on them.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use verbatim::inference::{BATCH, Inference, InferenceError, Speech};
+use verbatim::inference::{Inference, InferenceError, Parallelism, Speech};
 use verbatim::job::JobId;
 use verbatim_whisper::{Language, Options, WindowTranscript};
 
-use crate::speech::{PANIC, TestEngine, poisoned_window, window};
+use crate::speech::{PANIC, ROOM, TestEngine, poisoned_window, window};
 
 fn english() -> Arc<Options> {
     Arc::new(Options { language: Some(Language::ENGLISH), ..Options::default() })
@@ -45,7 +47,7 @@ async fn hold_up(
 ) -> tokio::task::JoinHandle<Result<WindowTranscript, InferenceError>> {
     engine.log.close_gate();
     let held = send(inference, JobId::new(), Speech::Window(window(0)), prompted("held"));
-    until("the first batch", || !engine.log.batches.lock().unwrap().is_empty()).await;
+    until("the first window", || !engine.log.begun.lock().unwrap().is_empty()).await;
     held
 }
 
@@ -91,13 +93,13 @@ async fn what_the_engine_refuses_is_told_in_its_words_and_hurts_no_neighbour() {
 }
 
 #[tokio::test]
-async fn jobs_share_batches_and_take_turns() {
+async fn jobs_take_turns() {
     let engine = TestEngine::tiny_en();
     let inference = engine.start();
     let held = hold_up(&engine, &inference).await;
     let (long, short) = (JobId::new(), JobId::new());
     let mut waiting = Vec::new();
-    for index in 0..BATCH + 1 {
+    for index in 0..ROOM + 1 {
         waiting.push(send(&inference, long, Speech::Window(window(index)), prompted("long")));
         settle().await;
     }
@@ -108,8 +110,25 @@ async fn jobs_share_batches_and_take_turns() {
     for answer in waiting {
         answer.await.unwrap().unwrap();
     }
-    let batches = engine.log.batches.lock().unwrap().clone();
-    assert_eq!(batches, [vec!["held"], vec!["long", "short", "long", "long"], vec!["long", "long"]]);
+    let begun = engine.log.begun.lock().unwrap().clone();
+    assert_eq!(begun, ["held", "long", "short", "long", "long", "long", "long"]);
+}
+
+#[tokio::test]
+async fn threads_share_the_windows_and_each_gets_its_own_answer() {
+    let engine = TestEngine::tiny_en();
+    let alone = engine.start().transcribe(JobId::new(), Speech::Window(window(0)), english()).await.unwrap();
+    let parallelism =
+        Parallelism { threads: NonZeroUsize::new(3).unwrap(), batch_size: NonZeroUsize::new(5).unwrap() };
+    let inference = Inference::start(engine, parallelism).unwrap();
+    let job = JobId::new();
+    let windows = (0..12).map(|index| send(&inference, job, Speech::Window(window(index)), english()));
+    for (index, answer) in windows.collect::<Vec<_>>().into_iter().enumerate() {
+        let transcript = answer.await.unwrap().unwrap();
+        assert_eq!(transcript.segments.len(), alone.segments.len(), "window {index}");
+        assert_eq!(transcript.segments[0].text, alone.segments[0].text);
+    }
+    assert_eq!(inference.windows_transcribed(), 12);
 }
 
 #[tokio::test]
@@ -125,11 +144,11 @@ async fn a_window_that_nobody_waits_for_is_not_computed() {
     engine.log.open_gate();
     held.await.unwrap().unwrap();
     wanted.await.unwrap().unwrap();
-    assert_eq!(*engine.log.batches.lock().unwrap(), [["held"], ["wanted"]]);
+    assert_eq!(*engine.log.begun.lock().unwrap(), ["held", "wanted"]);
 }
 
 #[tokio::test]
-async fn at_a_stop_the_running_batch_ends_and_the_waiting_ones_are_told() {
+async fn at_a_stop_the_windows_in_decoding_end_and_the_waiting_ones_are_told() {
     let engine = TestEngine::tiny_en();
     let inference = engine.start();
     let held = hold_up(&engine, &inference).await;
@@ -154,11 +173,11 @@ async fn a_window_is_encoded_once_for_language_and_text() {
     assert!(probability > 0.5, "{probability}");
     let transcript = inference.transcribe(job, Speech::Encoded(encoded), english()).await.unwrap();
     assert_eq!(transcript.language_probabilities, languages);
-    assert_eq!(*engine.log.encoded.lock().unwrap(), 1);
+    assert_eq!(engine.log.encoded.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
-async fn the_thread_ends_with_its_last_handle_and_that_is_seen() {
+async fn the_engine_ends_with_its_last_handle_and_that_is_seen() {
     let inference = TestEngine::tiny_en().start();
     let alive = inference.alive();
     let other = inference.clone();

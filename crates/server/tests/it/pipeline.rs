@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use verbatim::files::Uploads;
-use verbatim::inference::{BATCH, Inference};
+use verbatim::inference::Inference;
 use verbatim::job::{FileType, Job, JobId, JobStatus, NewJob};
 use verbatim::media::probe_blocking;
 use verbatim::pipeline::Pipeline;
@@ -18,9 +18,9 @@ use verbatim::result::ModelsUsed;
 use verbatim::signals::Bells;
 use verbatim::store::{JobStore, SqliteStore};
 use verbatim::worker::{Rhythm, Stop, Workers};
-use verbatim_whisper::Language;
+use verbatim_whisper::{Language, Options};
 
-use crate::speech::{TestEngine, novel, vad};
+use crate::speech::{ROOM, TestEngine, novel, vad};
 use crate::support::app::eventually;
 use crate::support::clips::{self, make};
 
@@ -54,6 +54,7 @@ impl Service {
         let uploads = Uploads::open(&dir.join("data")).unwrap();
         let (bells, stop, inference) = (Bells::default(), Stop::default(), engine.start());
         let pipeline = Pipeline {
+            options: Options::default(),
             store: store.clone(),
             uploads: uploads.clone(),
             inference: inference.clone(),
@@ -224,7 +225,7 @@ async fn a_stopped_job_goes_on_behind_its_windows_and_ends_the_same() {
     let id = undisturbed.submit(&file, None).await;
     let expected = undisturbed.result(id).await;
     let windows = undisturbed.inference.windows_transcribed();
-    assert!(windows > BATCH as u64, "the recording is too short to be interrupted: {windows} windows");
+    assert!(windows > ROOM as u64, "the recording is too short to be interrupted: {windows} windows");
     undisturbed.shut_down().await;
 
     let engine = TestEngine::base();
@@ -271,7 +272,7 @@ async fn a_job_that_is_given_back_at_once_is_pending_and_lost_nothing() {
     let service = Service::start(dir.path(), &engine).await;
     engine.log.close_gate();
     let id = service.submit(&novel(dir.path(), 24), None).await;
-    eventually("the engine to be busy", || async { !engine.log.batches.lock().unwrap().is_empty() }).await;
+    eventually("the engine to be busy", || async { !engine.log.begun.lock().unwrap().is_empty() }).await;
     service.stop.soft.cancel();
     service.stop.hard.cancel();
     service.workers.await.unwrap();
@@ -289,7 +290,7 @@ async fn a_cancelled_job_stops_and_its_upload_goes() {
     engine.log.close_gate();
     let file = novel(dir.path(), 24);
     let running = service.submit(&file, None).await;
-    eventually("the engine to be busy", || async { !engine.log.batches.lock().unwrap().is_empty() }).await;
+    eventually("the engine to be busy", || async { !engine.log.begun.lock().unwrap().is_empty() }).await;
     assert!(service.store.cancel(running, "The client hung up.", Timestamp::now()).await.unwrap());
     service.until_no_uploads().await;
     engine.log.open_gate();

@@ -1,15 +1,16 @@
 //! Real models, real speech, and an engine that fails where a test wants it to.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
-use verbatim::inference::{Engine, Inference};
+use verbatim::inference::{Engine, Inference, Parallelism};
 use verbatim::media::PcmStream;
 use verbatim_whisper::{
-    ComputeType, DecodeRequest, Encoded, Error, LanguageProbabilities, Model, SAMPLE_RATE, Transcriber, Vad,
-    Window, WindowTranscript,
+    ComputeType, Encoded, Error, LanguageProbabilities, Model, Options, SAMPLE_RATE, Session, Transcriber,
+    Vad, Window, WindowTranscript,
 };
 
 use crate::support::clips::make;
@@ -78,12 +79,11 @@ pub(crate) struct TestEngine {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     /// Windows encoded.
-    pub(crate) encoded: Mutex<usize>,
-    /// The prompts of every batch that was decoded.
-    pub(crate) batches: Mutex<Vec<Vec<String>>>,
-    /// The window to panic on, counted from 0 over all that are decoded.
+    pub(crate) encoded: AtomicUsize,
+    /// The prompts of all windows, in the order in which their decoding began.
+    pub(crate) begun: Mutex<Vec<String>>,
+    /// The window to panic on, counted from 0 over all whose decoding began.
     pub(crate) panic_at: Mutex<Option<usize>>,
-    decoded: AtomicUsize,
     closed: Mutex<bool>,
     opened: Condvar,
 }
@@ -105,6 +105,9 @@ impl Log {
     }
 }
 
+/// Windows that a [`TestEngine`]'s thread decodes beside each other.
+pub(crate) const ROOM: usize = 4;
+
 impl TestEngine {
     pub(crate) fn tiny_en() -> Self {
         Self { transcriber: &TINY_EN, log: Arc::default() }
@@ -114,37 +117,55 @@ impl TestEngine {
         Self { transcriber: &BASE, log: Arc::default() }
     }
 
+    /// On one thread, so that the order of things is certain.
     pub(crate) fn start(&self) -> Inference {
-        Inference::start(self.clone()).unwrap()
+        let batch_size = NonZeroUsize::new(ROOM).unwrap();
+        Inference::start(self.clone(), Parallelism { threads: NonZeroUsize::MIN, batch_size }).unwrap()
     }
 }
 
+/// A session, and whether it is to panic.
+#[derive(Debug, Default)]
+pub(crate) struct TestSession {
+    session: Session,
+    panics: bool,
+}
+
 impl Engine for TestEngine {
+    type Session = TestSession;
+
     fn is_multilingual(&self) -> bool {
         self.transcriber.model().is_multilingual()
     }
 
-    fn encode(&self, windows: &[&Window]) -> Vec<Encoded> {
-        assert!(windows.iter().all(|window| window.samples[0] != POISON), "poisoned");
-        *self.log.encoded.lock().unwrap() += windows.len();
-        self.transcriber.encode(windows)
+    fn encode(&self, window: &Window) -> Encoded {
+        assert!(window.samples[0] != POISON, "poisoned");
+        self.log.encoded.fetch_add(1, Ordering::Relaxed);
+        self.transcriber.encode(window)
     }
 
-    fn detect_language(&self, windows: &[&Encoded]) -> Vec<LanguageProbabilities> {
-        self.transcriber.detect_language(windows)
+    fn detect_language(&self, encoded: &Encoded) -> LanguageProbabilities {
+        self.transcriber.detect_language(encoded)
     }
 
-    fn decode(&self, requests: &[DecodeRequest<'_>]) -> Result<Vec<WindowTranscript>, Error> {
-        let prompts: Vec<String> = requests
-            .iter()
-            .map(|request| request.options.initial_prompt.clone().unwrap_or_default())
-            .collect();
-        self.log.batches.lock().unwrap().push(prompts.clone());
+    fn add(
+        &self,
+        session: &mut TestSession,
+        key: u64,
+        encoded: &Encoded,
+        options: &Options,
+    ) -> Result<(), Error> {
+        let prompt = options.initial_prompt.clone().unwrap_or_default();
+        let mut begun = self.log.begun.lock().unwrap();
+        session.panics |= prompt == PANIC || *self.log.panic_at.lock().unwrap() == Some(begun.len());
+        begun.push(prompt);
+        drop(begun);
+        self.transcriber.add(&mut session.session, key, encoded, options)
+    }
+
+    fn step(&self, session: &mut TestSession) -> Vec<(u64, WindowTranscript)> {
         self.log.pass_gate();
-        assert!(!prompts.contains(&PANIC.to_owned()), "told to panic");
-        let first = self.log.decoded.fetch_add(requests.len(), Ordering::Relaxed);
-        let panic_at = *self.log.panic_at.lock().unwrap();
-        assert!(panic_at.is_none_or(|at| !(first..first + requests.len()).contains(&at)), "told to panic");
-        self.transcriber.decode(requests)
+        assert!(!session.panics, "told to panic");
+        self.transcriber.step(&mut session.session)
     }
 }

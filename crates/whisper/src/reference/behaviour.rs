@@ -69,9 +69,9 @@ fn a_text_that_repeats_itself_is_tried_again_at_higher_temperatures() {
 #[test]
 fn an_english_only_model_says_so() {
     let window = Window::new(0, 0.0, clip("cards-001"));
-    let encoded = &TINY_EN.encode(&[&window])[0];
+    let encoded = &TINY_EN.encode(&window);
     assert!(!TINY_EN.model().is_multilingual());
-    assert_eq!(TINY_EN.detect_language(&[encoded])[0].best(), Some((Language::ENGLISH, 1.0)));
+    assert_eq!(TINY_EN.detect_language(encoded).best(), Some((Language::ENGLISH, 1.0)));
     let german = Options { language: Language::parse("de"), ..Options::default() };
     let translate = Options { task: Task::Translate, ..Options::default() };
     for (options, sentence) in [

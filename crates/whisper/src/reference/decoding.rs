@@ -61,7 +61,7 @@ fn decode(transcriber: &Transcriber, records: &[&(Value, Vec<f32>)]) -> Vec<(Vec
     for (record, samples) in records {
         encoded
             .entry(record["clip"].to_string())
-            .or_insert_with(|| transcriber.encode(&[&Window::new(0, 0.0, samples.clone())]).remove(0));
+            .or_insert_with(|| transcriber.encode(&Window::new(0, 0.0, samples.clone())));
     }
     let options: Vec<Options> = records.iter().map(|(record, _)| options(record)).collect();
     let requests: Vec<_> = records

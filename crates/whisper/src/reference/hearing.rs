@@ -72,8 +72,8 @@ fn encoder_output_is_within_a_thousandth_relative() {
 #[test]
 fn language_probabilities_are_within_a_hundredth() {
     for_each_record("language.json", |record, samples| {
-        let encoded = BASE.encode(&[&Window::new(0, 0.0, samples.to_vec())]);
-        let probabilities = &BASE.detect_language(&[&encoded[0]])[0];
+        let encoded = BASE.encode(&Window::new(0, 0.0, samples.to_vec()));
+        let probabilities = &BASE.detect_language(&encoded);
         assert_eq!(probabilities.iter().count(), 99);
         assert!((probabilities.iter().map(|(_, p)| p).sum::<f32>() - 1.0).abs() < 1e-4);
         for (language, probability) in probabilities.iter() {

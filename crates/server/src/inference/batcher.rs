@@ -1,0 +1,214 @@
+//! What the engine's threads do: take a window in, take all a token further, answer.
+//!
+//! A batcher never holds its thread for longer than one window's encoding or one token: it goes on as a new task
+//! of the pool, and with nothing left to do it is laid aside. So a thread without a batch of its own is free to
+//! help the others.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use verbatim_whisper::{Encoded, Options, WindowTranscript};
+
+use super::queue::FairQueue;
+use super::{Ask, Engine, InferenceError, Reply, Request, Shared, Speech};
+use crate::signals::Running;
+
+/// The engine, what waits for it, and the batchers that rest.
+pub(super) struct Batchers<E: Engine> {
+    engine: E,
+    /// Windows that a batcher decodes beside each other.
+    room: usize,
+    shared: Arc<Shared>,
+    state: Mutex<State<E>>,
+    _running: Running,
+}
+
+struct State<E: Engine> {
+    queue: FairQueue,
+    resting: Vec<Batcher<E>>,
+}
+
+/// One batch.
+pub(super) struct Batcher<E: Engine> {
+    session: E::Session,
+    held: HashMap<u64, Held>,
+    next_key: u64,
+}
+
+/// A window in the batch, with all that is needed to begin it again.
+struct Held {
+    encoded: Encoded,
+    options: Arc<Options>,
+    reply: Reply<WindowTranscript>,
+}
+
+impl<E: Engine> Batchers<E> {
+    pub(super) fn new(engine: E, count: usize, room: usize, shared: Arc<Shared>, running: Running) -> Self {
+        let resting = (0..count).map(|_| Batcher::default()).collect();
+        let state = Mutex::new(State { queue: FairQueue::default(), resting });
+        Self { engine, room, shared, state, _running: running }
+    }
+
+    /// Puts a request into the queue; gives a batcher to be set to work, if one rests.
+    pub(super) fn take_in(&self, request: Request) -> Option<Batcher<E>> {
+        let mut state = self.state();
+        state.queue.push(request.job, request);
+        state.resting.pop()
+    }
+
+    /// The next request that somebody still waits for.
+    fn next(&self) -> Option<Request> {
+        loop {
+            let request = self.state().queue.pop()?;
+            if self.shared.stopping.load(Ordering::Relaxed) {
+                request.ask.refuse(InferenceError::Stopping);
+            } else if !request.ask.is_abandoned() {
+                return Some(request);
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn transcribed(&self, reply: Reply<WindowTranscript>, result: Result<WindowTranscript, InferenceError>) {
+        self.shared.transcribed.fetch_add(u64::from(result.is_ok()), Ordering::Relaxed);
+        answer(reply, result);
+    }
+}
+
+impl<E: Engine> Default for Batcher<E> {
+    fn default() -> Self {
+        Self { session: E::Session::default(), held: HashMap::new(), next_key: 0 }
+    }
+}
+
+impl<E: Engine> Batcher<E> {
+    /// Works until nothing is left to do. To be called on a thread of the pool.
+    pub(super) fn run(mut self, batchers: Arc<Batchers<E>>) {
+        let room = self.held.len() < batchers.room;
+        if let Some(request) = room.then(|| batchers.next()).flatten() {
+            self.admit(&batchers, request);
+        } else if !self.held.is_empty() {
+            self.step(&batchers);
+        } else {
+            let mut state = batchers.state();
+            if state.queue.len() == 0 {
+                state.resting.push(self);
+                return;
+            }
+        }
+        rayon::spawn(move || self.run(batchers));
+    }
+
+    /// Encodes a window, and answers or begins to decode it.
+    fn admit(&mut self, batchers: &Batchers<E>, Request { speech, ask, .. }: Request) {
+        let engine = &batchers.engine;
+        let encoded = match speech {
+            Speech::Encoded(encoded) => Ok(encoded),
+            Speech::Window(window) => caught(|| engine.encode(&window)),
+        };
+        let encoded = match encoded {
+            Ok(encoded) => encoded,
+            Err(error) => return ask.refuse(error),
+        };
+        match ask {
+            Ask::Detect(reply) => {
+                let languages = caught(|| engine.detect_language(&encoded));
+                answer(reply, languages.map(|languages| (encoded, languages)));
+            }
+            Ask::Transcribe(options, reply) => self.begin(batchers, Held { encoded, options, reply }),
+        }
+    }
+
+    fn begin(&mut self, batchers: &Batchers<E>, held: Held) {
+        let key = self.next_key;
+        self.next_key += 1;
+        let session = &mut self.session;
+        let begun = caught(|| batchers.engine.add(session, key, &held.encoded, &held.options));
+        match begun.and_then(|begun| begun.map_err(|error| InferenceError::Refused(error.to_string()))) {
+            Ok(()) => {
+                self.held.insert(key, held);
+            }
+            Err(error) => answer(held.reply, Err(error)),
+        }
+    }
+
+    /// Takes all windows a token further. After a panic each is decoded again alone, so that only the guilty one
+    /// fails.
+    fn step(&mut self, batchers: &Batchers<E>) {
+        let session = &mut self.session;
+        match caught(|| batchers.engine.step(session)) {
+            Ok(done) => {
+                for (key, transcript) in done {
+                    if let Some(held) = self.held.remove(&key) {
+                        batchers.transcribed(held.reply, Ok(transcript));
+                    }
+                }
+            }
+            Err(error) => {
+                self.session = E::Session::default();
+                let mut held: Vec<Held> = self.held.drain().map(|(_, held)| held).collect();
+                if let [_] = held[..] {
+                    held.drain(..).for_each(|held| answer(held.reply, Err(error.clone())));
+                }
+                for held in held {
+                    let transcript = alone(&batchers.engine, &held);
+                    batchers.transcribed(held.reply, transcript);
+                }
+            }
+        }
+    }
+}
+
+/// Decodes one window to its end.
+fn alone<E: Engine>(engine: &E, held: &Held) -> Result<WindowTranscript, InferenceError> {
+    let mut session = E::Session::default();
+    let begun = caught(|| engine.add(&mut session, 0, &held.encoded, &held.options))?;
+    begun.map_err(|error| InferenceError::Refused(error.to_string()))?;
+    loop {
+        let done = caught(|| engine.step(&mut session))?;
+        if let Some((_, transcript)) = done.into_iter().next() {
+            return Ok(transcript);
+        }
+    }
+}
+
+fn caught<T>(run: impl FnOnce() -> T) -> Result<T, InferenceError> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| InferenceError::Panicked(panic_text(panic.as_ref())))
+}
+
+fn answer<T>(reply: Reply<T>, result: Result<T, InferenceError>) {
+    if reply.send(result).is_err() {
+        tracing::debug!("nobody waits for a window any more");
+    }
+}
+
+/// What a panic says, if it says anything.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no reason given")
+        .to_owned()
+}
+
+impl Ask {
+    /// Nobody waits for the answer.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Detect(reply) => reply.is_closed(),
+            Self::Transcribe(_, reply) => reply.is_closed(),
+        }
+    }
+
+    fn refuse(self, error: InferenceError) {
+        match self {
+            Self::Detect(reply) => answer(reply, Err(error)),
+            Self::Transcribe(_, reply) => answer(reply, Err(error)),
+        }
+    }
+}
