@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn json_is_the_contracts_result() {
-        let numbered = |(id, segment)| NumberedSegment { id, segment };
+        let numbered = |(id, segment)| NumberedSegment { id, segment, language: None };
         let result = TranscriptionResult {
             transcript: "Hello, world.".to_owned(),
             language_detection: LanguageDetection { language: Some("en".to_owned()), confidence: 0.75 },

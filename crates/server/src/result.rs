@@ -41,6 +41,9 @@ pub struct NumberedSegment {
     pub id: u64,
     #[serde(flatten)]
     pub segment: Segment,
+    /// The language that it was written down in, as a code: a recording may change its language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

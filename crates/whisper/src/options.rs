@@ -17,6 +17,8 @@ pub enum Task {
 pub struct Options {
     /// `None`: the window's most probable language.
     pub language: Option<Language>,
+    /// Decode a window that is clearly in another language than `language` in its own.
+    pub follow_language: bool,
     pub task: Task,
     /// Let the model say where segments start and end. Without, a window is one segment.
     pub timestamps: bool,
@@ -45,6 +47,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             language: None,
+            follow_language: false,
             task: Task::Transcribe,
             timestamps: true,
             whole_windows: true,

@@ -13,6 +13,11 @@ use crate::{
     WindowTranscript,
 };
 
+/// A window is followed into another language that is at least this probable, where the expected one is at most
+/// [`HARDLY`]. Short and noisy windows are seldom judged so firmly unless they are.
+const CLEARLY: f32 = 0.7;
+const HARDLY: f32 = 0.1;
+
 /// A window after the encoder: what language detection and decoding work on. Cheap to clone; about
 /// 20 MB for the base model.
 #[derive(Debug, Clone)]
@@ -256,9 +261,19 @@ impl Encoded {
 }
 
 impl DecodeRequest<'_> {
-    /// The language asked for, or else the most probable.
+    /// The language asked for, unless the window is clearly in another and that is to be followed; or else the
+    /// most probable.
     fn language(&self) -> Language {
-        let detected = || self.encoded.languages().best().map_or(Language::ENGLISH, |(language, _)| language);
-        self.options.language.unwrap_or_else(detected)
+        let heard = self.encoded.languages();
+        let best = heard.best();
+        let Some(asked) = self.options.language else {
+            return best.map_or(Language::ENGLISH, |(language, _)| language);
+        };
+        let clearly =
+            |(_, probability): &(Language, f32)| *probability >= CLEARLY && heard.of(asked) <= HARDLY;
+        match best.filter(clearly) {
+            Some((language, _)) if self.options.follow_language => language,
+            _ => asked,
+        }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) 
         source_type: of.file_type,
         filename: of.filename,
         file_size: of.file_size,
-        whisper_segments: (0..).zip(segments).map(|(id, segment)| NumberedSegment { id, segment }).collect(),
+        whisper_segments: numbered(windows),
         models_used: of.models,
         job_id: of.job.to_string(),
         processing_completed_at: rfc3339(now),
@@ -49,6 +49,23 @@ fn segments(windows: &[StoredWindow]) -> Vec<Segment> {
     windows.iter().flat_map(|window| window.transcript.segments.iter().cloned()).collect()
 }
 
+fn numbered(windows: &[StoredWindow]) -> Vec<NumberedSegment> {
+    let segments = windows.iter().flat_map(|StoredWindow { transcript, .. }| {
+        let language = Some(transcript.language.code().to_owned());
+        transcript.segments.iter().map(move |segment| (segment.clone(), language.clone()))
+    });
+    let number = |(id, (segment, language))| NumberedSegment { id, segment, language };
+    (0..).zip(segments).map(number).collect()
+}
+
+/// The language that a recording's first windows are in; `None` if there are none yet, or nothing is said in any.
+pub(super) fn detected(windows: &[StoredWindow]) -> Option<Language> {
+    let first = || windows.iter().take(LANGUAGE_WINDOWS).map(|window| &window.transcript);
+    windows.iter().find(|window| !window.transcript.segments.is_empty())?;
+    let probabilities = first().map(|transcript| &transcript.language_probabilities);
+    LanguageProbabilities::mean(probabilities).best().map(|(language, _)| language)
+}
+
 /// The language that was spoken, and how probable the model holds it. A language that the client told is
 /// judged by every window, a detected one by those that it was detected from. Where nothing was said,
 /// there is no language but the one that was told.
@@ -57,8 +74,8 @@ fn detection(told: Option<Language>, windows: &[StoredWindow]) -> LanguageDetect
     let probabilities = LanguageProbabilities::mean(
         windows.iter().take(judged).map(|window| &window.transcript.language_probabilities),
     );
-    let spoken = windows.iter().find(|window| !window.transcript.segments.is_empty());
-    let language = told.or(spoken.map(|window| window.transcript.language));
+    let spoken = detected(windows);
+    let language = told.or(spoken);
     let confidence = spoken.and(language).map_or(0.0, |language| probabilities.of(language));
     LanguageDetection { language: language.map(|language| language.code().to_owned()), confidence }
 }

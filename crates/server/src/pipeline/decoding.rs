@@ -43,7 +43,8 @@ pub(crate) struct Decoding {
 }
 
 impl Decoding {
-    /// `options` without a language asks for the language to be detected.
+    /// `options` without a language asks for the language to be detected, and for windows that are clearly in
+    /// another to be followed.
     pub(crate) fn new(inference: Inference, job: JobId, options: Options) -> Self {
         let mut decoding = Self {
             inference,
@@ -53,6 +54,7 @@ impl Decoding {
             unjudged: Vec::new(),
             in_flight: FuturesUnordered::new(),
         };
+        decoding.options.follow_language |= decoding.options.language.is_none();
         if !decoding.inference.is_multilingual() {
             decoding.options.language.get_or_insert(Language::ENGLISH);
         }

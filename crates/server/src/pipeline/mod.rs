@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use verbatim_whisper::{Options, Vad, Window, WindowTranscript};
 
+use self::assemble::detected;
 pub(crate) use self::assemble::{Recording, assemble};
 pub(crate) use self::decoding::{Decoding, Place};
 use self::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
@@ -94,10 +95,12 @@ impl Pipeline {
         let mut events = source
             .start()
             .map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))?;
-        // The language of the job is that of its windows, whoever detected it.
-        let known = stored.first().map(|window| window.transcript.language);
+        // Whoever was here before has detected the language.
+        let known = detected(&stored);
         drop(stored);
-        let options = Options { language: claim.job.language.or(known), ..self.options.clone() };
+        let told = claim.job.language;
+        let options =
+            Options { language: told.or(known), follow_language: told.is_none(), ..self.options.clone() };
         let mut decoding = Decoding::new(self.inference.clone(), claim.job.id, options);
         run.transcribe(&mut events, &mut decoding).await?;
         run.say(STRUCTURING).await?;

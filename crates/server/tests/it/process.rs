@@ -38,6 +38,8 @@ impl Server {
             .env("WHISPER_MODEL", "tiny.en")
             .env("LOG_LEVEL", "debug")
             .env("LOG_FORMAT", "json")
+            // Few windows in the air, so that there is something left to do after an interruption.
+            .env("BATCH_SIZE", "2")
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();

@@ -39,6 +39,26 @@ fn segments_are_timed_in_the_recording_though_silences_were_left_out() {
 }
 
 #[test]
+fn a_recording_that_changes_its_language_is_followed() {
+    // A little over a minute of each.
+    let german = clip("german");
+    let pause = vec![0.0; SAMPLE_RATE];
+    let times = 65 * SAMPLE_RATE / german.len() + 1;
+    let samples = [clip("english-70s"), [pause, german].concat().repeat(times)].concat();
+    let windows = windows(&samples);
+    let languages = |options: &Options| -> Vec<String> {
+        let transcripts = BASE.transcribe(&windows, options).unwrap();
+        transcripts.iter().map(|transcript| transcript.language.to_string()).collect()
+    };
+    let told = Options { language: Some(Language::ENGLISH), beam_size: 1, ..Options::default() };
+    assert!(languages(&told).iter().all(|language| language == "en"));
+    let followed = languages(&Options { follow_language: true, ..told });
+    assert_eq!(followed[0], "en", "{followed:?}");
+    assert_eq!(followed[followed.len() - 1], "de", "{followed:?}");
+    assert_eq!(followed.windows(2).filter(|pair| pair[0] != pair[1]).count(), 1, "{followed:?}");
+}
+
+#[test]
 fn silence_and_noise_hold_no_words() {
     for name in ["silence", "noise", "sweep"] {
         let transcripts = BASE.transcribe(&windows(&clip(name)), &Options::default()).unwrap();
