@@ -37,7 +37,7 @@ impl Hypothesis {
 }
 
 /// Beam search: of all texts that are a token longer, keeps the `width` most probable. Those that end are set
-/// aside; once `width` have, the search is over and no text is left alive. With a width of 1 this is greedy
+/// aside; once `width` have, or one of them is better than all that live, the search is over and no text is left alive. With a width of 1 this is greedy
 /// decoding.
 ///
 /// `logits` has a row for every one of `live`. Gives those alive and those ended.
@@ -69,7 +69,7 @@ pub(crate) fn beams(
             ended.push(hypothesis.ended(sum_logprob));
         }
     }
-    if ended.len() >= width {
+    if ended.len() >= width || is_decided(&next, &ended) {
         next.clear();
     }
     // Where the rules leave no token at all, the text is as long as it can be.
@@ -77,6 +77,14 @@ pub(crate) fn beams(
         ended = live;
     }
     (next, ended)
+}
+
+/// Whether the best text has ended. One that lives may still become better, but hardly ever does: waiting for as
+/// many to end as the beam is wide takes longer and gives no better words.
+fn is_decided(live: &[Hypothesis], ended: &[Hypothesis]) -> bool {
+    let best =
+        |some: &[Hypothesis]| some.iter().map(Hypothesis::mean_logprob).fold(f32::NEG_INFINITY, f32::max);
+    !ended.is_empty() && best(ended) >= best(live)
 }
 
 /// Draws a token for every text from `softmax(logits / temperature)`. Gives those alive and those ended.
