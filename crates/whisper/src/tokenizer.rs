@@ -34,8 +34,9 @@ impl Tokenizer {
     pub(crate) fn load(path: &Path, vocabulary: usize) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
         let broken = |reason: String| Error::Model { path: path.into(), reason };
-        let pairs =
+        let mut pairs =
             BytePairs::from_bytes(bytes).map_err(|error| broken(format!("it is no tokenizer: {error}")))?;
+        crate::vocabulary::complete(&mut pairs).map_err(broken)?;
         Self::new(pairs, vocabulary, path)
     }
 

@@ -38,6 +38,26 @@ pub(crate) fn tokenizer(tokens: &[Vec<u8>], vocabulary: usize) -> Result<Tokeniz
     Ok(tokenizer)
 }
 
+/// Gives a `tokenizer.json` the merge of a space and `t`, where it knows the token but not how to make it.
+///
+/// The files published for the multilingual models lack that very first merge, so that with them “ the” becomes
+/// the tokens of “ ” and “the”. OpenAI's own vocabulary has it, and what the models write shows that they were
+/// trained with it.
+pub(crate) fn complete(tokenizer: &mut Tokenizer) -> Result<(), String> {
+    let makes_token = |text| tokenizer.encode_fast(text, false).is_ok_and(|found| found.len() == 1);
+    let Some(end) = tokenizer.token_to_id("<|endoftext|>") else { return Ok(()) };
+    if makes_token(" t") || tokenizer.token_to_id("Ġt").is_none() {
+        return Ok(());
+    }
+    let characters = characters();
+    let byte = |character| characters.iter().position(|own| *own == character).map(|byte| byte as u8);
+    let bytes = |id| tokenizer.id_to_token(id)?.chars().map(byte).collect::<Option<Vec<u8>>>();
+    if let Some(tokens) = (0..end).map(bytes).collect::<Option<Vec<_>>>() {
+        tokenizer.with_model(byte_pairs(&tokens)?);
+    }
+    Ok(())
+}
+
 /// The tokens between text and timestamps, in the order of their ids.
 fn control_tokens(languages: usize) -> impl Iterator<Item = String> {
     // Its name changed with large-v3.
