@@ -28,6 +28,7 @@ models: ## Fetch and check the model files that the service and its tests need
 
 setup: models ## System packages and model files for the tests
 	@scripts/system-packages.sh test
+	@$(WITH_PACKAGES) scripts/ggml/requirements.txt scripts/ggml/convert.py tiny.en:f16 tiny.en:f32 base:q8_0 base:q5_1
 
 test: setup ## Every test, with the real model and the real ffmpeg
 	$(PYTHON) -m unittest discover --start-directory scripts/tests

@@ -4,6 +4,7 @@
 mod behaviour;
 mod clips;
 mod decoding;
+mod ggml;
 mod hearing;
 
 use std::path::PathBuf;
