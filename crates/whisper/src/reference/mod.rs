@@ -4,6 +4,7 @@
 mod behaviour;
 mod clips;
 mod decoding;
+mod generated;
 mod ggml;
 mod hearing;
 
