@@ -5,11 +5,12 @@ PYTHON ?= python3
 export CARGO_TARGET_DIR PYTHON
 
 VERBATIM := $(CARGO_TARGET_DIR)/release/verbatim
+WHISPER_CPP := $(CARGO_TARGET_DIR)/release/verbatim-bench-whisper-cpp
 TOOLS := $(CARGO_TARGET_DIR)/tools
 WITH_PACKAGES := scripts/with-packages.sh $(TOOLS)
 CLIENT_TEST := $(WITH_PACKAGES) scripts/client/requirements.txt -m unittest discover --start-directory scripts/client
 
-.PHONY: help run build setup models test client-test lint deny fixtures accuracy bench
+.PHONY: help run build setup models test client-test lint deny fixtures accuracy bench whisper-cpp
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,6 +29,7 @@ models: ## Fetch and check the model files that the service and its tests need
 
 setup: models ## System packages and model files for the tests
 	@scripts/system-packages.sh test
+	@$(WITH_PACKAGES) scripts/ggml/requirements.txt scripts/ggml/convert.py tiny.en:f16 tiny.en:f32 base:q8_0 base:q5_1
 
 test: setup ## Every test, with the real model and the real ffmpeg
 	$(PYTHON) -m unittest discover --start-directory scripts/tests
@@ -51,5 +53,10 @@ fixtures: setup ## Compute the engine's reference numbers anew, with faster-whis
 accuracy: build models ## Word error rates over ../shared/speech, beside faster-whisper
 	$(WITH_PACKAGES) bench/requirements.txt bench/accuracy.py --verbatim $(VERBATIM)
 
-bench: build setup ## Speed on ten minutes of speech, in turns with faster-whisper
-	$(WITH_PACKAGES) bench/requirements.txt bench/speed.py --verbatim $(VERBATIM)
+whisper-cpp: models ## whisper.cpp, which `make bench` measures, and files of the base model for it
+	@scripts/system-packages.sh bench
+	@cd bench/whisper-cpp && cargo build --release --locked
+	@$(WITH_PACKAGES) scripts/ggml/requirements.txt scripts/ggml/convert.py base:f16 base:q8_0 base:q5_1
+
+bench: build setup whisper-cpp ## Speed on ten minutes of speech, in turns with faster-whisper and whisper.cpp
+	$(WITH_PACKAGES) bench/requirements.txt bench/speed.py --verbatim $(VERBATIM) --whisper-cpp $(WHISPER_CPP)

@@ -1,4 +1,4 @@
-"""Speed and memory on about ten minutes of speech, Verbatim and faster-whisper in turns, as Markdown.
+"""Speed and memory on about ten minutes of speech, Verbatim and its peers in turns, as Markdown.
 
 The recording is made when this runs: of the clips in ../shared/speech/long where that folder is there, else of the
 LibriVox sentences of Debian's pocketsphinx-testdata and of espeak-ng reading a page, again and again.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from systems import add_arguments, compared, machine
 
-PEERS = ["int8:1", "int8:5", "int8:1:8"]
+PEERS = ["int8:1", "int8:5", "int8:1:8", "ggml-q8_0:1", "ggml-q8_0:5"]
 SECONDS = 600
 SENTENCES = Path("/usr/share/pocketsphinx/test/data/librivox")
 SPEECH = Path(__file__).resolve().parents[2] / "shared/speech/long"

@@ -1,8 +1,8 @@
 """The systems that are compared: each takes groups of files by language and gives their texts and the time.
 
-Both run as a program of their own with two threads, and their time is that of the whole program, start and
+Each runs as a program of its own with two threads, and its time is that of the whole program, start and
 loading of the model included. Verbatim is started once a language, since its command line takes one
-language at a time; faster-whisper is started once in all.
+language at a time; the others are started once in all.
 """
 
 import json
@@ -71,14 +71,37 @@ class FasterWhisper:
         }
 
     def hear(self, groups):
-        with tempfile.TemporaryDirectory() as folder:
-            asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
-            files = [[str(path), language] for language, paths in groups.items() for path in paths]
-            asked.write_text(json.dumps(self.asked | {"files": files}))
-            seconds, peak = measured([sys.executable, str(HERE / "peer.py"), str(asked), str(answer)])
-            heard = json.loads(answer.read_text())
-        texts = {Path(path): text for path, text, _ in heard}
-        return Heard(texts, {Path(path): language for path, _, language in heard}, seconds, peak)
+        heard, seconds, peak = answered([sys.executable, str(HERE / "peer.py")], self.asked, groups)
+        return Heard(*by_path(heard), seconds, peak)
+
+
+class WhisperCpp:
+    def __init__(self, program, models_dir, model, kind, beam):
+        self.name = f"whisper.cpp 1.8.3, {kind}, beam {beam}"
+        path = Path(models_dir) / f"ggml-{model}{'' if kind == 'f16' else '-' + kind}.bin"
+        if not path.is_file():
+            sys.exit(f"{path} is not there; `scripts/ggml/convert.py {model}:{kind}` writes it.")
+        self.program = program
+        self.asked = {"model": str(path), "threads": 2, "beam": beam}
+
+    def hear(self, groups):
+        heard, seconds, peak = answered([str(self.program)], self.asked, groups)
+        return Heard(*by_path(heard["files"]), seconds, peak)
+
+
+def answered(command, asked, groups):
+    """What a program makes of a JSON file that names the groups' files, its seconds and its peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked_path, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
+        files = [[str(path), language] for language, paths in groups.items() for path in paths]
+        asked_path.write_text(json.dumps(asked | {"files": files}))
+        seconds, peak = measured([*command, str(asked_path), str(answer)])
+        return json.loads(answer.read_text()), seconds, peak
+
+
+def by_path(heard):
+    """Texts and languages of [path, text, language], each by path."""
+    return {Path(path): text for path, text, _ in heard}, {Path(path): language for path, _, language in heard}
 
 
 def measured(command, check=True):
@@ -99,20 +122,26 @@ def compared(given):
     systems = [Verbatim(given.verbatim, given.models_dir, given.model)]
     for peer in given.peer:
         compute, beam, batch = (peer.split(":") + ["0"])[:3]
-        systems.append(FasterWhisper(given.models_dir, given.model, compute, int(beam), int(batch)))
+        if compute.startswith("ggml-"):
+            kind = compute.removeprefix("ggml-")
+            systems.append(WhisperCpp(given.whisper_cpp, given.models_dir, given.model, kind, int(beam)))
+        else:
+            systems.append(FasterWhisper(given.models_dir, given.model, compute, int(beam), int(batch)))
     return systems
 
 
 def add_arguments(parser, peers):
     root = HERE.parent
     parser.add_argument("--verbatim", type=Path, default=root / "target/release/verbatim")
+    parser.add_argument("--whisper-cpp", type=Path, default=root / "target/release/verbatim-bench-whisper-cpp")
     parser.add_argument("--models-dir", type=Path, default=Path(os.environ.get("MODELS_DIR") or root / "models"))
     parser.add_argument("--model", default="base")
     parser.add_argument(
         "--peer",
         action="append",
         metavar="COMPUTE:BEAM[:BATCH]",
-        help=f"a configuration of faster-whisper; can be given several times (default: {' '.join(peers)})",
+        help="a configuration of faster-whisper, or of whisper.cpp where COMPUTE is as in ggml-q8_0; can be given "
+        f"several times (default: {' '.join(peers)})",
     )
 
 

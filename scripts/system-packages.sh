@@ -2,6 +2,7 @@
 # Installs the Debian packages whose programs and files are missing, where it may; else says which they are.
 #   system-packages.sh run    what the service needs
 #   system-packages.sh test   what its tests need besides
+#   system-packages.sh bench  what building whisper.cpp needs, which it is measured by
 set -eu
 
 missing=""
@@ -19,6 +20,10 @@ if [ "${1:-run}" = test ]; then
     need sox sox
     need pocketsphinx-testdata /usr/share/pocketsphinx/test/data
     need curl curl
+fi
+if [ "${1:-run}" = bench ]; then
+    need cmake cmake
+    need g++ c++
 fi
 
 [ -n "$missing" ] || exit 0

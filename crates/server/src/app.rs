@@ -18,6 +18,7 @@ use crate::config::{EngineSettings, ModelSettings, ServeSettings};
 use crate::files::Uploads;
 use crate::inference::Inference;
 use crate::media::{self, MediaError};
+use crate::models::WhisperModel;
 use crate::pipeline::Pipeline;
 use crate::result::ModelsUsed;
 use crate::signals::{Bells, Running};
@@ -41,8 +42,10 @@ pub enum AppError {
     Store(#[from] StoreError),
     #[error("cannot use {} for uploads: {error}", dir.display())]
     Uploads { dir: PathBuf, error: io::Error },
-    #[error("there is no model in {}; fetch it with `verbatim models fetch {name}`", dir.display())]
-    NoModel { dir: PathBuf, name: String },
+    #[error("there is no model in {}; fetch it with `verbatim models fetch {model}`", path.display())]
+    NotFetched { path: PathBuf, model: WhisperModel },
+    #[error("there is no model at {}; WHISPER_MODEL has to name a folder or a ggml-*.bin", path.display())]
+    NoModel { path: PathBuf },
     #[error(transparent)]
     Model(#[from] verbatim_whisper::Error),
     #[error(transparent)]
@@ -83,7 +86,7 @@ impl App {
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
 
         let (bells, stop, running) = (Bells::default(), Stop::default(), Running::default());
-        let name = settings.model.whisper_model.clone();
+        let name = settings.model.whisper_model.name().to_owned();
         let state = ApiState {
             store: store.clone(),
             uploads: uploads.clone(),
@@ -193,14 +196,18 @@ pub(crate) fn load_models(
     settings: &ModelSettings,
     engine: &EngineSettings,
 ) -> Result<(Transcriber, Vad), AppError> {
-    let dir = settings.whisper_dir();
-    if !dir.is_dir() {
-        return Err(AppError::NoModel { dir, name: settings.whisper_model.clone() });
+    let (path, model) = (settings.whisper_path(), &settings.whisper_model);
+    if !path.exists() {
+        return Err(if model.is_path() {
+            AppError::NoModel { path }
+        } else {
+            AppError::NotFetched { path, model: model.clone() }
+        });
     }
     let begun = Instant::now();
     let vad = Vad::load(&settings.vad_path())?;
-    let transcriber = Transcriber::new(Model::load(&dir, engine.compute())?);
+    let transcriber = Transcriber::new(Model::load(&path, engine.compute())?);
     let seconds = begun.elapsed().as_secs_f32();
-    tracing::info!(model = settings.whisper_model, seconds, "model loaded");
+    tracing::info!(model = model.name(), seconds, "model loaded");
     Ok((transcriber, vad))
 }

@@ -13,6 +13,7 @@ use url::Url;
 use verbatim_whisper::{Language, Options};
 
 use crate::inference::Parallelism;
+use crate::models::WhisperModel;
 use crate::telemetry::{LogFilter, LogFormat};
 use crate::units;
 
@@ -113,14 +114,14 @@ pub struct ModelSettings {
     #[arg(long, env = "MODELS_DIR", default_value = "./models", value_parser = path)]
     pub models_dir: PathBuf,
 
-    /// The Whisper model: a folder in the models' folder
-    #[arg(long, env = "WHISPER_MODEL", default_value = "base", value_parser = model_name)]
-    pub whisper_model: String,
+    /// The Whisper model: a folder or a ggml-*.bin, by its name in the models' folder or by its path
+    #[arg(long, env = "WHISPER_MODEL", default_value = "base", value_parser = WhisperModel::parse)]
+    pub whisper_model: WhisperModel,
 }
 
 impl ModelSettings {
-    pub fn whisper_dir(&self) -> PathBuf {
-        self.models_dir.join(&self.whisper_model)
+    pub fn whisper_path(&self) -> PathBuf {
+        self.whisper_model.path(&self.models_dir)
     }
 
     pub fn vad_path(&self) -> PathBuf {
@@ -352,14 +353,6 @@ fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("the path is empty".into()) } else { Ok(text.into()) }
 }
 
-fn model_name(text: &str) -> Result<String, String> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    if text.is_empty() || text.starts_with('.') || !text.chars().all(is_plain) {
-        return Err(format!("“{text}” is not a model's name, such as base or large-v3"));
-    }
-    Ok(text.into())
-}
-
 fn one_to<const MOST: u32>(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(number @ 1..) if number <= MOST => Ok(number),
@@ -411,7 +404,7 @@ mod tests {
         assert_eq!(settings.webhook.retry_delay, Duration::from_secs(5));
         assert_eq!(settings.limits.max_file_size, 10_000_000_000);
         assert_eq!(settings.limits.max_media_duration, Duration::from_secs(24 * 3600));
-        assert_eq!(settings.model.whisper_dir(), PathBuf::from("./models/base"));
+        assert_eq!(settings.model.whisper_path(), PathBuf::from("./models/base"));
     }
 
     #[test]
@@ -420,7 +413,7 @@ mod tests {
             ("--host", "nowhere", "HOST"),
             ("--port", "65536", "PORT"),
             ("--database-path", "", "DATABASE_PATH"),
-            ("--whisper-model", "../base", "WHISPER_MODEL"),
+            ("--whisper-model", "base model", "WHISPER_MODEL"),
             ("--max-file-size", "lots", "MAX_FILE_SIZE"),
             ("--max-media-duration", "0", "MAX_MEDIA_DURATION"),
             ("--max-concurrent-jobs", "0", "MAX_CONCURRENT_JOBS"),

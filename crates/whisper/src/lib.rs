@@ -8,6 +8,7 @@
 //! All audio is 16 kHz mono `f32` in -1 … 1.
 
 mod attention;
+mod config;
 mod decoder;
 mod encoder;
 mod error;
@@ -30,6 +31,7 @@ mod transcriber;
 mod transcript;
 mod vad;
 mod vector;
+mod vocabulary;
 mod weights;
 mod window;
 

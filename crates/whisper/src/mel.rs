@@ -21,6 +21,9 @@ const FFT_SIZE: usize = 400;
 const HOP: usize = 160;
 const BINS: usize = FFT_SIZE / 2 + 1;
 
+/// What a filter's weights, all below 0.03, may differ by from those that somebody else has computed.
+const FILTER_ROUNDING: f32 = 1e-6;
+
 /// Frames a thread transforms at a time.
 const FRAMES_PER_TASK: usize = 100;
 
@@ -74,6 +77,18 @@ impl MelExtractor {
             filters: slaney_filters(n_mels),
             fft: RealFftPlanner::new().plan_fft_forward(FFT_SIZE),
         }
+    }
+
+    /// Whether these filters `[n_mels, BINS]` are the same but for rounding.
+    pub(crate) fn has_filters(&self, weights: &[f32]) -> bool {
+        weights.len() == self.n_mels * BINS
+            && self.filters.iter().zip(weights.chunks_exact(BINS)).all(|(filter, weights)| {
+                let own = |bin: usize| bin.checked_sub(filter.first).and_then(|at| filter.weights.get(at));
+                weights
+                    .iter()
+                    .enumerate()
+                    .all(|(bin, weight)| (weight - own(bin).copied().unwrap_or(0.0)).abs() <= FILTER_ROUNDING)
+            })
     }
 
     /// The spectrogram of the first 30 s of `samples`, filled up with zeros to 30 s.

@@ -1,7 +1,8 @@
 //! A Whisper model in memory: all its parts, loaded and checked.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::config::{Config, ConfigFile, Heads};
 use crate::decoder::Decoder;
 use crate::encoder::Encoder;
 use crate::mel::MelExtractor;
@@ -9,7 +10,7 @@ use crate::precision::{ComputeType, Precision};
 use crate::rules::Rules;
 use crate::search::Search;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Config, Weights};
+use crate::weights::Weights;
 use crate::{Error, Language};
 
 /// A Whisper model in memory.
@@ -20,24 +21,69 @@ pub struct Model {
     pub(crate) decoder: Decoder,
     pub(crate) tokenizer: Tokenizer,
     rules: Rules,
+    alignment_heads: Vec<(usize, usize)>,
 }
 
 impl Model {
-    /// Loads a folder in CTranslate2's format: `model.bin`, `config.json`, `tokenizer.json`.
-    pub fn load(dir: &Path, compute: ComputeType) -> Result<Self, Error> {
+    /// Loads a folder in CTranslate2's format (`model.bin`, `config.json`, `tokenizer.json`) or a `ggml-*.bin` of
+    /// whisper.cpp. Instead of the latter, its folder will do where there is no other model in it.
+    ///
+    /// # Errors
+    /// If there is no such model, or a file of it cannot be read or used; the sentence names the file.
+    pub fn load(path: &Path, compute: ComputeType) -> Result<Self, Error> {
         let precision = Precision::from(compute);
-        let config = Config::load(&dir.join("config.json"))?;
+        match ggml_file(path)? {
+            Some(file) => Self::load_ggml(&file, precision),
+            None => Self::load_ctranslate2(path, precision),
+        }
+    }
+
+    fn load_ctranslate2(dir: &Path, precision: Precision) -> Result<Self, Error> {
+        let config = ConfigFile::load(&dir.join("config.json"))?;
         let weights = Weights::open(&dir.join("model.bin"))?;
-        let encoder = Encoder::load(&weights, precision)?;
-        let decoder = Decoder::load(&weights, precision, encoder.width())?;
-        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"), decoder.vocabulary())?;
+        Self::new(&weights, precision, config, |vocabulary| {
+            Tokenizer::load(&dir.join("tokenizer.json"), vocabulary)
+        })
+    }
+
+    fn load_ggml(file: &Path, precision: Precision) -> Result<Self, Error> {
+        let (weights, ggml) = Weights::open_ggml(file)?;
+        let model = Self::new(&weights, precision, ConfigFile::default(), |vocabulary| {
+            Tokenizer::of_tokens(&ggml.tokens, vocabulary, file)
+        })?;
+        if !model.mel.has_filters(&ggml.filters) {
+            return Err(Error::Model {
+                path: file.into(),
+                reason: "its mel filters are not Whisper's, so it would hear what it was not trained on"
+                    .into(),
+            });
+        }
+        Ok(model)
+    }
+
+    fn new(
+        weights: &Weights,
+        precision: Precision,
+        config: ConfigFile,
+        tokenizer: impl FnOnce(usize) -> Result<Tokenizer, Error>,
+    ) -> Result<Self, Error> {
+        let encoder = Encoder::load(weights, precision)?;
+        let decoder = Decoder::load(weights, precision, encoder.width())?;
+        let tokenizer = tokenizer(decoder.vocabulary())?;
+        let config = Config::new(config, &tokenizer, Heads::of(weights)?)?;
         Ok(Self {
             mel: MelExtractor::new(encoder.n_mels()),
             rules: Rules::new(&config, &tokenizer),
+            alignment_heads: config.alignment_heads,
             encoder,
             decoder,
             tokenizer,
         })
+    }
+
+    /// Layers of the decoder and heads of their cross attention that look at the moment at which a token is said.
+    pub fn alignment_heads(&self) -> &[(usize, usize)] {
+        &self.alignment_heads
     }
 
     /// False for the English-only models (`tiny.en` …).
@@ -56,4 +102,29 @@ impl Model {
     pub(crate) fn search(&self) -> Search<'_> {
         Search { decoder: &self.decoder, tokenizer: &self.tokenizer, rules: &self.rules }
     }
+}
+
+/// The ggml file that `path` is or holds; `None` for what can only be a folder of CTranslate2's.
+fn ggml_file(path: &Path) -> Result<Option<PathBuf>, Error> {
+    if path.is_file() {
+        return Ok(Some(path.into()));
+    }
+    if path.join("model.bin").exists() || path.join("config.json").exists() {
+        return Ok(None);
+    }
+    let read = |source| Error::Read { path: path.into(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(read)? {
+        let file = entry.map_err(read)?.path();
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("ggml-") && name.ends_with(".bin") {
+            found.push(file);
+        }
+    }
+    let reason = match &found[..] {
+        [file] => return Ok(Some(file.clone())),
+        [] => "it holds neither CTranslate2's model.bin, config.json and tokenizer.json nor a ggml-*.bin",
+        _ => "it holds several ggml-*.bin; name the one to load",
+    };
+    Err(Error::Model { path: path.into(), reason: reason.into() })
 }

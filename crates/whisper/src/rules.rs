@@ -1,8 +1,8 @@
 //! Which token may come next: suppression and timestamp rules, as in OpenAI's reference decoder.
 
+use crate::config::Config;
 use crate::tokenizer::{TIMESTAMP_STEP, Tokenizer};
 use crate::vector::{log_sum_exp, max};
-use crate::weights::Config;
 
 /// Where a segment was opened with no more than this many seconds of the window left, it may stay empty.
 const MAX_REST: f64 = 1.0;

@@ -32,10 +32,23 @@ pub(crate) struct Tokenizer {
 impl Tokenizer {
     /// Reads `tokenizer.json`; `vocabulary` is the number of rows of the model's embeddings.
     pub(crate) fn load(path: &Path, vocabulary: usize) -> Result<Self, Error> {
-        let broken = |reason: String| Error::Model { path: path.into(), reason };
         let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        let pairs =
+        let broken = |reason: String| Error::Model { path: path.into(), reason };
+        let mut pairs =
             BytePairs::from_bytes(bytes).map_err(|error| broken(format!("it is no tokenizer: {error}")))?;
+        crate::vocabulary::complete(&mut pairs).map_err(broken)?;
+        Self::new(pairs, vocabulary, path)
+    }
+
+    /// Takes the bytes of the text tokens, by their ids, out of the model file at `path`.
+    pub(crate) fn of_tokens(tokens: &[Vec<u8>], vocabulary: usize, path: &Path) -> Result<Self, Error> {
+        let pairs = crate::vocabulary::tokenizer(tokens, vocabulary)
+            .map_err(|reason| Error::Model { path: path.into(), reason })?;
+        Self::new(pairs, vocabulary, path)
+    }
+
+    fn new(pairs: BytePairs, vocabulary: usize, path: &Path) -> Result<Self, Error> {
+        let broken = |reason: String| Error::Model { path: path.into(), reason };
         let find = |name: &str| pairs.token_to_id(name);
         let token = |name: &str| find(name).ok_or_else(|| broken(format!("it has no token {name}")));
         let no_timestamps = token("<|notimestamps|>")?;
@@ -68,6 +81,14 @@ impl Tokenizer {
             languages,
             pairs,
         })
+    }
+
+    /// The tokens that steer the decoder, which it never has to write itself.
+    pub(crate) fn steering(&self) -> Vec<u32> {
+        [self.start_of_transcript, self.translate, self.transcribe, self.start_of_previous, self.no_speech]
+            .into_iter()
+            .chain(self.pairs.token_to_id("<|startoflm|>"))
+            .collect()
     }
 
     pub(crate) fn is_multilingual(&self) -> bool {

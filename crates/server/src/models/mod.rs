@@ -4,6 +4,7 @@
 mod command;
 mod fetch;
 mod verify;
+mod whisper;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 pub use command::run;
 pub use fetch::{Hub, HubError};
 pub use verify::{State, check, look};
+pub use whisper::WhisperModel;
 
 /// `models.toml` as it was when this program was built.
 const MANIFEST: &str = include_str!("../../../../models.toml");

@@ -48,7 +48,7 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
         inference: inference.context("cannot start the threads")?,
         options: settings.engine.options(),
         vad: Arc::new(vad),
-        models: ModelsUsed { whisper: settings.model.whisper_model.clone(), spacy: None },
+        models: ModelsUsed { whisper: settings.model.whisper_model.name().to_owned(), spacy: None },
         max_duration: settings.max_media_duration,
     };
     let mut all_well = true;

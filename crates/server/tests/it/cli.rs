@@ -50,6 +50,29 @@ fn a_file_is_transcribed_to_the_terminal() {
 }
 
 #[test]
+fn a_model_is_found_by_the_path_of_its_file_or_folder() {
+    let dir = TempDir::new().unwrap();
+    let novel = clips::novel();
+    for (path, name) in
+        [(models_dir().join("ggml-tiny.en.bin"), "ggml-tiny.en"), (models_dir().join("tiny.en"), "tiny.en")]
+    {
+        let mut words = arguments("transcribe --format json --whisper-model", &[&path]);
+        words.push(novel.as_os_str());
+        let run = verbatim(dir.path(), &words);
+        assert!(run.status.success(), "{}", text(&run.stderr));
+        let result: Value = serde_json::from_slice(&run.stdout).unwrap();
+        assert!(result["transcript"].as_str().unwrap().to_lowercase().contains("young man"), "{result}");
+        assert_eq!(result["models_used"]["whisper"], name);
+    }
+    let nowhere = dir.path().join("ggml-nothing.bin");
+    let mut words = arguments("transcribe --whisper-model", &[&nowhere]);
+    words.push(novel.as_os_str());
+    let refused = verbatim(dir.path(), &words);
+    let sentence = format!("there is no model at {}", nowhere.display());
+    assert!(text(&refused.stderr).contains(&sentence), "{}", text(&refused.stderr));
+}
+
+#[test]
 fn several_files_and_formats_go_to_a_folder_and_a_bad_one_stops_none() {
     let dir = TempDir::new().unwrap();
     let (novel, video) = (clips::novel(), clips::video(dir.path()));

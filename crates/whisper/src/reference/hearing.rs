@@ -48,22 +48,26 @@ fn log_mel_of_128_bands_is_within_a_thousandth() {
     }
 }
 
+/// Of the encoder's output `[1500, width]`, at the rows and columns of the record.
+pub(super) fn relative_error(record: &Value, states: &[f32]) -> f64 {
+    let width = states.len() / 1500;
+    let (mut difference, mut total) = (0.0, 0.0);
+    for (row, expected) in integers(&record["rows"]).into_iter().zip(record["values"].as_array().unwrap()) {
+        for (column, expected) in integers(&record["columns"]).into_iter().zip(floats(expected)) {
+            let value = states[row as usize * width + column as usize];
+            difference += f64::from(value - expected).powi(2);
+            total += f64::from(expected).powi(2);
+        }
+    }
+    (difference / total).sqrt()
+}
+
 #[test]
 fn encoder_output_is_within_a_thousandth_relative() {
     for_each_record("encoder.json", |record, samples| {
         let model = named(&record["model"]).model();
         let states = model.encoder.forward(&model.mel.extract(samples));
-        let width = states.len() / 1500;
-        let (mut difference, mut total) = (0.0, 0.0);
-        for (row, expected) in integers(&record["rows"]).into_iter().zip(record["values"].as_array().unwrap())
-        {
-            for (column, expected) in integers(&record["columns"]).into_iter().zip(floats(expected)) {
-                let value = states[row as usize * width + column as usize];
-                difference += f64::from(value - expected).powi(2);
-                total += f64::from(expected).powi(2);
-            }
-        }
-        let error = (difference / total).sqrt();
+        let error = relative_error(record, &states);
         println!("{} {}: relative error {error:.2e}", record["model"], record["clip"]);
         assert!(error < 1e-3);
     });

@@ -4,6 +4,8 @@
 mod behaviour;
 mod clips;
 mod decoding;
+mod generated;
+mod ggml;
 mod hearing;
 
 use std::path::PathBuf;

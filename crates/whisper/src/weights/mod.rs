@@ -1,0 +1,131 @@
+//! The tensors of a model, by the names that CTranslate2 gives them, whatever file they come from. (Unsafe: the
+//! file is mapped into memory.)
+
+mod ctranslate2;
+mod element;
+mod ggml;
+mod reader;
+mod renaming;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+
+use crate::Error;
+use element::Element;
+pub(crate) use ggml::Ggml;
+
+/// A model file, mapped into memory.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    path: PathBuf,
+    map: Mmap,
+    index: Index,
+}
+
+/// What a file holds and where.
+type Index = HashMap<String, Tensor>;
+
+/// A tensor as the network takes it. Its parts follow one another, but may lie apart in the file.
+#[derive(Debug, Clone)]
+struct Tensor {
+    shape: Vec<usize>,
+    parts: Vec<Part>,
+    /// What the file calls it.
+    stored_as: String,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Stored {
+        kind: Element,
+        bytes: Range<usize>,
+    },
+    /// So many elements, which the file leaves out.
+    Zeros(usize),
+    /// Not an element, but a number that describes the model.
+    Integer(i64),
+}
+
+impl Weights {
+    /// Opens the `model.bin` of a CTranslate2 folder.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let map = map(path)?;
+        let index = ctranslate2::index(&map).map_err(|reason| Error::Model { path: path.into(), reason })?;
+        Ok(Self { path: path.into(), map, index })
+    }
+
+    /// Opens a `ggml-*.bin` of whisper.cpp, with what it holds besides weights.
+    pub(crate) fn open_ggml(path: &Path) -> Result<(Self, Ggml), Error> {
+        let map = map(path)?;
+        let (index, ggml) = ggml::read(&map).map_err(|reason| Error::Model { path: path.into(), reason })?;
+        Ok((Self { path: path.into(), map, index }, ggml))
+    }
+
+    /// The tensor's shape; an error if there is none of that name.
+    pub(crate) fn shape(&self, name: &str) -> Result<&[usize], Error> {
+        Ok(&self.find(name)?.shape)
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    /// The tensor's elements as f32, in row-major order, if its shape is `shape`.
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let tensor = self.find(name)?;
+        if tensor.shape != shape {
+            return Err(self.fault(name, format!("has shape {:?} where {shape:?} is needed", tensor.shape)));
+        }
+        let mut elements = Vec::with_capacity(shape.iter().product());
+        for part in &tensor.parts {
+            match part {
+                Part::Stored { kind, bytes } => {
+                    if !kind.append_to(&mut elements, &self.map[bytes.clone()]) {
+                        let reason =
+                            format!("is {}; only models whose weights are floats can be loaded", kind.name());
+                        return Err(self.fault(name, reason));
+                    }
+                }
+                Part::Zeros(count) => elements.resize(elements.len() + count, 0.0),
+                Part::Integer(_) => return Err(self.fault(name, "is a whole number, not weights".into())),
+            }
+        }
+        Ok(elements)
+    }
+
+    /// Every tensor's name and shape.
+    #[cfg(test)]
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.index.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
+    }
+
+    /// A whole number that describes the model.
+    pub(crate) fn integer(&self, name: &str) -> Result<i64, Error> {
+        match self.find(name)?.parts[..] {
+            [Part::Integer(value)] => Ok(value),
+            _ => Err(self.fault(name, "is not a whole number".into())),
+        }
+    }
+
+    /// An error that names this file and the tensor, as the file calls it.
+    pub(crate) fn fault(&self, name: &str, reason: String) -> Error {
+        let variable = self.index.get(name).map_or(name, |tensor| &tensor.stored_as);
+        Error::Variable { path: self.path.clone(), variable: variable.into(), reason }
+    }
+
+    fn find(&self, name: &str) -> Result<&Tensor, Error> {
+        self.index.get(name).ok_or_else(|| self.fault(name, "is missing".into()))
+    }
+}
+
+fn map(path: &Path) -> Result<Mmap, Error> {
+    let read = |source| Error::Read { path: path.into(), source };
+    let file = File::open(path).map_err(read)?;
+    // SAFETY: the map is only read. As with every mapped file, it must not be cut short while in use;
+    // model files are replaced by renaming, never written in place.
+    unsafe { Mmap::map(&file) }.map_err(read)
+}
