@@ -1,13 +1,21 @@
 //! Voice activity: how probable speech is in every 32 ms, by Silero's network (version 6).
+//!
+//! A frame and the samples before it become four short-time spectra, whose magnitudes four convolutions turn
+//! into 128 features; an LSTM carries them from frame to frame, and a last layer makes a probability of them.
+
+mod onnx;
+mod product;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
-use rten::{Model, NodeId, RunOptions, Value};
-use rten_tensor::NdTensor;
-use rten_tensor::prelude::*;
+use rten_simd::SimdUnaryOp;
+use rten_vecmath::{Sigmoid, Tanh};
 
 use crate::Error;
+use onnx::OnnxFile;
+use product::{Batched, Single};
 
 /// Samples that one probability stands for: 32 ms.
 pub(crate) const FRAME: usize = 512;
@@ -15,15 +23,33 @@ pub(crate) const FRAME: usize = 512;
 /// Samples before each frame that the network also looks at.
 const CONTEXT: usize = 64;
 
+/// Samples of a spectrum, and from one spectrum to the next.
+const SPECTRUM: usize = 256;
+const HOP: usize = 128;
+
+/// Spectra of a frame: the last looks 64 samples beyond the frame's end, where the sound is reflected.
+const SPECTRA: usize = 4;
+const REFLECTED: usize = (SPECTRA - 1) * HOP + SPECTRUM - CONTEXT - FRAME;
+
+/// Frequencies of a spectrum.
+const BINS: usize = SPECTRUM / 2 + 1;
+
+/// Width of a convolution's kernel; it reaches one step beyond either end, where there are zeros.
+const TAPS: usize = 3;
+
 /// Width of the recurrent state.
 const STATE: usize = 128;
 
 /// The loaded network. Shared by any number of streams, each of which keeps its own [`VadStream`].
 pub struct Vad {
-    model: Model,
-    input: NodeId,
-    state: [NodeId; 2],
-    outputs: [NodeId; 3],
+    /// Samples to a spectrum's real parts, then its imaginary parts.
+    spectrum: Layer,
+    convolutions: [Layer; 4],
+    /// The features' part in the LSTM's gates, in ONNX's order: input, output, forget, cell.
+    gates: Layer,
+    /// The last state's part in them.
+    recurrence: Single,
+    probability: Layer,
 }
 
 impl fmt::Debug for Vad {
@@ -33,30 +59,68 @@ impl fmt::Debug for Vad {
 }
 
 impl Vad {
-    /// Loads `silero_vad_v6.onnx`: inputs `input` `[frames, 576]`, `h` and `c` `[1, 1, 128]`; outputs a
-    /// probability a frame and the state after the last.
+    /// Loads `silero_vad_v6.onnx`. Only its weights are read; the network itself is known.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let broken = |reason: String| Error::Model { path: path.into(), reason };
-        let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        let model = Model::load(bytes).map_err(|error| broken(format!("it is no ONNX network: {error}")))?;
-        let node =
-            |name: &str| model.find_node(name).ok_or_else(|| broken(format!("it has no input `{name}`")));
-        let (input, state) = (node("input")?, [node("h")?, node("c")?]);
-        let outputs: [NodeId; 3] =
-            model.output_ids().try_into().map_err(|_| broken("it does not have three outputs".into()))?;
-        let vad = Self { model, input, state, outputs };
-        // A network of other shapes shows itself on a first frame of silence.
-        vad.stream().push(&[0.0; FRAME]).map_err(|error| broken(error.to_string()))?;
-        Ok(vad)
+        Self::read(&OnnxFile::open(path)?)
+    }
+
+    fn read(file: &OnnxFile) -> Result<Self, Error> {
+        let basis =
+            file.tensor("encoder.feature_extractor.forward_basis_buffer", &[2 * BINS, 1, SPECTRUM])?;
+        let convolution = |index: usize, inputs: usize, outputs: usize, taps: Range<usize>| {
+            let name = format!("encoder.conv_layers.{index}");
+            let weight = file.tensor(&format!("{name}.weight"), &[outputs, inputs, TAPS])?;
+            let bias = file.tensor(&format!("{name}.bias"), &[outputs])?;
+            let width = taps.len() * inputs;
+            Ok::<_, Error>(Layer::new(&by_taps(&weight, inputs, taps), &bias, width))
+        };
+        let [_, weight, recurrence, bias, ..] = file.inputs_of("LSTM")? else {
+            return Err(file.broken("its operator `LSTM` has no weights and bias"));
+        };
+        let weight = file.tensor(weight, &[1, 4 * STATE, STATE])?;
+        let recurrence = file.tensor(recurrence, &[1, 4 * STATE, STATE])?;
+        // One bias for either product; they are only ever added.
+        let bias = file.tensor(bias, &[1, 2 * 4 * STATE])?;
+        let (for_weight, for_recurrence) = bias.split_at(4 * STATE);
+        let bias: Vec<f32> = for_weight.iter().zip(for_recurrence).map(|(a, b)| a + b).collect();
+        let probability = file.tensor("decoder.conv1d.weight", &[1, STATE, 1])?;
+        let probability_bias = file.tensor("decoder.conv1d.bias", &[1])?;
+        Ok(Self {
+            spectrum: Layer::new(&basis, &[0.0; 2 * BINS], SPECTRUM),
+            // The third makes one step of two, the fourth one of one: what lies beyond these is always zero.
+            convolutions: [
+                convolution(0, BINS, 128, 0..3)?,
+                convolution(1, 128, 64, 0..3)?,
+                convolution(2, 64, 64, 1..3)?,
+                convolution(3, 64, STATE, 1..2)?,
+            ],
+            gates: Layer::new(&weight, &bias, STATE),
+            recurrence: Single::new(&recurrence, STATE),
+            probability: Layer::new(&probability, &probability_bias, STATE),
+        })
     }
 
     /// A new stream, with no memory of any sound.
     pub(crate) fn stream(&self) -> VadStream<'_> {
-        VadStream {
-            vad: self,
-            context: [0.0; CONTEXT],
-            state: [0, 1].map(|_| NdTensor::zeros([1, 1, STATE])),
-        }
+        VadStream { vad: self, context: [0.0; CONTEXT], hidden: [0.0; STATE], cell: [0.0; STATE] }
+    }
+
+    /// From the samples of spectra, `[frames, 4, 256]`, to the LSTM's gates as far as they depend on them,
+    /// `[frames, 512]`.
+    fn encode(&self, samples: &[f32]) -> Vec<f32> {
+        let magnitudes: Vec<f32> = self
+            .spectrum
+            .apply(samples)
+            .chunks_exact(self.spectrum.stride())
+            .flat_map(|row| {
+                let (real, imaginary) = row[..2 * BINS].split_at(BINS);
+                real.iter().zip(imaginary).map(|(re, im)| (re * re + im * im).sqrt())
+            })
+            .collect();
+        let [first, second, third, fourth] = &self.convolutions;
+        let x = first.apply_relu(&neighbourhoods(&magnitudes, BINS, 1));
+        let x = second.apply_relu(&neighbourhoods(&x, first.stride(), 2));
+        self.gates.apply(&fourth.apply_relu(&third.apply_relu(&x)))
     }
 }
 
@@ -65,45 +129,179 @@ impl Vad {
 pub(crate) struct VadStream<'v> {
     vad: &'v Vad,
     context: [f32; CONTEXT],
-    state: [NdTensor<f32, 3>; 2],
+    hidden: [f32; STATE],
+    cell: [f32; STATE],
 }
 
 impl VadStream<'_> {
     /// The probability of speech in each of the frames that `samples` consists of, 512 samples each.
     pub(crate) fn push(&mut self, samples: &[f32]) -> Result<Vec<f32>, Error> {
-        let frames = samples.len() / FRAME;
-        debug_assert_eq!(samples.len(), frames * FRAME);
-        if frames == 0 {
-            return Ok(Vec::new());
+        debug_assert_eq!(samples.len() % FRAME, 0);
+        let mut gates = self.vad.encode(&self.spectra_of(samples));
+        let mut features = Vec::with_capacity(gates.len() / 4);
+        for gates in gates.chunks_exact_mut(4 * STATE) {
+            self.step(gates);
+            features.extend(self.hidden.map(relu));
         }
-        let mut input = Vec::with_capacity(frames * (CONTEXT + FRAME));
+        let layer = &self.vad.probability;
+        let mut probabilities: Vec<f32> =
+            layer.apply(&features).into_iter().step_by(layer.stride()).collect();
+        Sigmoid {}.map_mut(&mut probabilities);
+        // The state that gave it would spoil every frame from here on.
+        if probabilities.iter().any(|probability| !probability.is_finite()) {
+            return Err(Error::Vad("a sample is not a number, or far too large for one of a sound".into()));
+        }
+        Ok(probabilities)
+    }
+
+    /// The samples of each spectrum, `[frames, 4, 256]`.
+    fn spectra_of(&mut self, samples: &[f32]) -> Vec<f32> {
+        let mut spectra = Vec::with_capacity(samples.len() / FRAME * SPECTRA * SPECTRUM);
+        let mut padded = [0.0; CONTEXT + FRAME + REFLECTED];
         for frame in samples.chunks_exact(FRAME) {
-            input.extend_from_slice(&self.context);
-            input.extend_from_slice(frame);
+            padded[..CONTEXT].copy_from_slice(&self.context);
+            padded[CONTEXT..][..FRAME].copy_from_slice(frame);
+            let reflected = frame.iter().rev().skip(1);
+            for (padding, sample) in padded[CONTEXT + FRAME..].iter_mut().zip(reflected) {
+                *padding = *sample;
+            }
+            for start in (0..SPECTRA).map(|index| index * HOP) {
+                spectra.extend_from_slice(&padded[start..][..SPECTRUM]);
+            }
             self.context.copy_from_slice(&frame[FRAME - CONTEXT..]);
         }
-        let input = NdTensor::from_data([frames, CONTEXT + FRAME], input);
-        let vad = self.vad;
-        let inputs = vec![
-            (vad.input, input.into()),
-            (vad.state[0], self.state[0].view().into()),
-            (vad.state[1], self.state[1].view().into()),
-        ];
-        // Frames depend on one another, so that a pool of threads would have nothing to share.
-        let options = RunOptions::default().with_thread_pool(None);
-        let [probabilities, h, c] = vad
-            .model
-            .run_n(inputs, vad.outputs, Some(options))
-            .map_err(|error| Error::Vad(error.to_string()))?;
-        self.state = [state(h)?, state(c)?];
-        let probabilities = probabilities.into_tensor::<f32>().map(|tensor| tensor.to_vec());
-        probabilities.filter(|probabilities| probabilities.len() == frames).ok_or_else(|| {
-            Error::Vad(format!("the network did not give a probability for each of {frames} frames"))
-        })
+        spectra
+    }
+
+    /// One step of the LSTM: `gates` holds the features' part.
+    fn step(&mut self, gates: &mut [f32]) {
+        self.vad.recurrence.multiply_add(&self.hidden, gates);
+        let (open, candidate) = gates.split_at_mut(3 * STATE);
+        Sigmoid {}.map_mut(open);
+        Tanh {}.map_mut(candidate);
+        let (input, open) = open.split_at(STATE);
+        let (output, forget) = open.split_at(STATE);
+        for (index, cell) in self.cell.iter_mut().enumerate() {
+            *cell = forget[index] * *cell + input[index] * candidate[index];
+        }
+        self.hidden = self.cell;
+        Tanh {}.map_mut(&mut self.hidden);
+        for (hidden, output) in self.hidden.iter_mut().zip(output) {
+            *hidden *= output;
+        }
     }
 }
 
-fn state(value: Value) -> Result<NdTensor<f32, 3>, Error> {
-    NdTensor::try_from(value)
-        .map_err(|error| Error::Vad(format!("the network's state has a wrong shape: {error}")))
+/// A fully connected layer, `y = x Wᵀ + b`.
+struct Layer {
+    weights: Batched,
+    bias: Vec<f32>,
+}
+
+impl Layer {
+    /// `weight` is `[outputs, inputs]`, row-major.
+    fn new(weight: &[f32], bias: &[f32], inputs: usize) -> Self {
+        let weights = Batched::new(weight, inputs);
+        let mut bias = bias.to_vec();
+        bias.resize(weights.stride(), 0.0);
+        Self { weights, bias }
+    }
+
+    /// Length of a row of results: the outputs, and zeros behind them.
+    fn stride(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// `x` is `[rows, inputs]`; gives `[rows, stride]`.
+    fn apply(&self, x: &[f32]) -> Vec<f32> {
+        let mut y = self.bias.repeat(x.len() / self.weights.inputs());
+        self.weights.multiply_add(x, &mut y);
+        y
+    }
+
+    fn apply_relu(&self, x: &[f32]) -> Vec<f32> {
+        let mut y = self.apply(x);
+        for value in &mut y {
+            *value = relu(*value);
+        }
+        y
+    }
+}
+
+/// Unlike `f32::max`, lets pass what is not a number, so that it shows in the probability.
+fn relu(value: f32) -> f32 {
+    if value < 0.0 { 0.0 } else { value }
+}
+
+/// A convolution's weights, `[outputs, inputs, 3]`, as `[outputs, taps, inputs]`.
+fn by_taps(weight: &[f32], inputs: usize, taps: Range<usize>) -> Vec<f32> {
+    let output = |kernel: &[f32]| -> Vec<f32> {
+        taps.clone().flat_map(|tap| kernel.iter().skip(tap).step_by(TAPS).copied()).collect()
+    };
+    weight.chunks_exact(inputs * TAPS).flat_map(output).collect()
+}
+
+/// What a convolution sees at every `stride`th of a frame's four steps: the steps before, at and behind it.
+/// `x` is `[frames, 4, width]`; gives `[frames, 4 / stride, 3 * width]`.
+fn neighbourhoods(x: &[f32], width: usize, stride: usize) -> Vec<f32> {
+    let mut padded = vec![0.0; (SPECTRA + TAPS - 1) * width];
+    let mut rows = Vec::with_capacity(x.len() * TAPS / stride);
+    for frame in x.chunks_exact(SPECTRA * width) {
+        padded[width..][..frame.len()].copy_from_slice(frame);
+        for step in (0..SPECTRA).step_by(stride) {
+            rows.extend_from_slice(&padded[step * width..][..TAPS * width]);
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+
+    #[test]
+    fn frames_may_come_one_by_one_or_together() {
+        let vad = Vad::load(&reference::models().join("silero_vad_v6.onnx")).unwrap();
+        let clip = reference::clip("austen-0870");
+        let samples = &clip[..clip.len() / FRAME * FRAME];
+        let together = vad.stream().push(samples).unwrap();
+        let mut stream = vad.stream();
+        let one_by_one: Vec<f32> =
+            samples.chunks(FRAME).flat_map(|frame| stream.push(frame).unwrap()).collect();
+        assert_eq!(together, one_by_one);
+        assert!(together.iter().any(|probability| *probability > 0.9));
+        assert!(stream.push(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_sample_that_is_no_number_is_an_error() {
+        let vad = Vad::load(&reference::models().join("silero_vad_v6.onnx")).unwrap();
+        for value in [f32::NAN, f32::INFINITY, f32::MAX] {
+            let mut samples = [0.0; 2 * FRAME];
+            samples[FRAME + 100] = value;
+            let sentence = vad.stream().push(&samples).unwrap_err().to_string();
+            assert!(sentence.contains("a sample is not a number"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_or_read_but_never_panics() {
+        let path = reference::models().join("silero_vad_v6.onnx");
+        let bytes = std::fs::read(&path).unwrap();
+        let load = |bytes: &[u8]| {
+            OnnxFile::parse(&path, bytes)
+                .and_then(|file| Vad::read(&file))
+                .and_then(|vad| vad.stream().push(&[0.1; FRAME]))
+        };
+        assert_eq!(load(&bytes).unwrap().len(), 1);
+        // The operators stand at the front; behind them, mostly numbers.
+        for at in (0..1500).chain((1500..bytes.len()).step_by(4999)) {
+            let sentence = load(&bytes[..at]).unwrap_err().to_string();
+            assert!(sentence.contains("silero_vad_v6.onnx"), "{sentence}");
+            let mut changed = bytes.clone();
+            changed[at] ^= 0xff;
+            let _ = load(&changed);
+        }
+    }
 }
