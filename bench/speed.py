@@ -13,7 +13,8 @@ from pathlib import Path
 
 from systems import add_arguments, compared, machine
 
-PEERS = ["int8:1", "int8:5", "int8:1:8", "ggml-q8_0:1", "ggml-q8_0:5"]
+MODES = ["int8:5", "int8:1", "f32:1"]
+PEERS = ["int8:1", "int8:5", "int8:1:8", "int8:5:8", "ggml-q8_0:1", "ggml-q8_0:5"]
 SECONDS = 600
 SENTENCES = Path("/usr/share/pocketsphinx/test/data/librivox")
 SPEECH = Path(__file__).resolve().parents[2] / "shared/speech/long"
@@ -49,7 +50,7 @@ def recording(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser, PEERS)
+    add_arguments(parser, MODES, PEERS)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     given.peer = PEERS if given.peer is None else [peer for peer in given.peer if peer]
@@ -67,11 +68,13 @@ def main():
                 memory[system.name] = max(memory[system.name], heard.peak_megabytes)
                 print(f"speed: {turn + 1}. {system.name}: {heard.seconds:.1f} s", file=sys.stderr)
     print(f"Model {given.model}; {length:.0f} s of {what}; median of {given.rounds} turns; {machine()}.\n")
-    print("| system | seconds | times real time | peak memory |\n| --- | --- | --- | --- |")
+    print("| system | seconds | times real time | over the fastest peer | peak memory |\n| --- | --- | --- | --- | --- |")
+    peers = [statistics.median(times) for name, times in seconds.items() if not name.startswith("Verbatim")]
     for name, times in seconds.items():
         middle = statistics.median(times)
+        over = f"{min(peers) / middle:.2f}" if peers else ""
         spread = f"{middle:.1f} ({min(times):.1f} … {max(times):.1f})"
-        print(f"| {name} | {spread} | {length / middle:.1f} | {memory[name]:.0f} MB |")
+        print(f"| {name} | {spread} | {length / middle:.1f} | {over} | {memory[name]:.0f} MB |")
 
 
 if __name__ == "__main__":

@@ -28,9 +28,10 @@ class Heard:
 
 
 class Verbatim:
-    def __init__(self, program, models_dir, model):
-        self.name = "Verbatim"
+    def __init__(self, program, models_dir, model, compute, beam):
+        self.name = f"Verbatim, {compute}, beam {beam}"
         self.command = [str(program), "transcribe", "--models-dir", str(models_dir), "--whisper-model", model]
+        self.command += ["--threads", "2", "--compute-type", compute, "--beam-size", beam]
 
     def hear(self, groups):
         """`groups` maps a language code, or None for detecting it, to paths."""
@@ -119,7 +120,8 @@ def measured(command, check=True):
 
 def compared(given):
     """The systems to compare, from the command line of a script."""
-    systems = [Verbatim(given.verbatim, given.models_dir, given.model)]
+    modes = [mode.split(":") for mode in given.mode]
+    systems = [Verbatim(given.verbatim, given.models_dir, given.model, *mode) for mode in modes]
     for peer in given.peer:
         compute, beam, batch = (peer.split(":") + ["0"])[:3]
         if compute.startswith("ggml-"):
@@ -130,8 +132,15 @@ def compared(given):
     return systems
 
 
-def add_arguments(parser, peers):
+def add_arguments(parser, modes, peers):
     root = HERE.parent
+    parser.add_argument(
+        "--mode",
+        nargs="+",
+        metavar="COMPUTE:BEAM",
+        default=modes,
+        help=f"configurations of Verbatim (default: {' '.join(modes)})",
+    )
     parser.add_argument("--verbatim", type=Path, default=root / "target/release/verbatim")
     parser.add_argument("--whisper-cpp", type=Path, default=root / "target/release/verbatim-bench-whisper-cpp")
     parser.add_argument("--models-dir", type=Path, default=Path(os.environ.get("MODELS_DIR") or root / "models"))

@@ -143,10 +143,10 @@ fn every_way_of_this_processor_is_right() {
             check(Format::F32, EXACT, |attend| evaluate(isa, Single, attend));
             check(Format::Bf16, ROUNDED, |attend| evaluate(isa, WidenedPair, attend));
             match bf16::Bf16Pair::new() {
-                // SAFETY: the processor has both, as was just asked.
-                Some(pair) => {
-                    check(Format::Bf16, ROUNDED, |attend| unsafe { attend_bf16(isa, pair, attend) })
-                }
+                Some(pair) => check(Format::Bf16, ROUNDED, |attend| {
+                    // SAFETY: the processor has both, as was just asked.
+                    unsafe { attend_bf16(isa, pair, attend) }
+                }),
                 None => println!("skipped: no AVX-512 BF16"),
             }
         }
