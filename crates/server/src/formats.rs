@@ -94,6 +94,7 @@ mod tests {
             avg_logprob: -0.25,
             compression_ratio: 1.5,
             no_speech_prob: 0.125,
+            words: Vec::new(),
         }
     }
 

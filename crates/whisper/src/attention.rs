@@ -45,7 +45,7 @@ impl Heads {
     }
 
     /// What scores are multiplied with.
-    fn scale(self) -> f32 {
+    pub(crate) fn scale(self) -> f32 {
         (self.size as f32).sqrt().recip()
     }
 }
@@ -107,6 +107,29 @@ impl KeysValues {
     pub(crate) fn blocks_mut(&mut self) -> Vec<Block<'_>> {
         let shape = self.shape;
         self.words.chunks_exact_mut(shape.block_words()).map(|words| Block { shape, words }).collect()
+    }
+
+    /// A head's keys of the first `positions`, `[size, positions]`.
+    pub(crate) fn keys(&self, head: usize, positions: usize) -> Vec<f32> {
+        let Shape { format, heads } = self.shape;
+        assert!(positions <= self.length);
+        let mut keys = vec![0.0; heads.size * positions];
+        let blocks = self.words.chunks_exact(self.shape.block_words());
+        for (block, first) in blocks.zip((0..positions).step_by(BLOCK)) {
+            let words = &block[head * self.shape.head_words()..][..self.shape.half_words()];
+            let count = BLOCK.min(positions - first);
+            for (element, keys) in keys.chunks_exact_mut(positions).enumerate() {
+                let line = &words[element / self.shape.elements() * BLOCK..][..count];
+                for (key, word) in keys[first..][..count].iter_mut().zip(line) {
+                    *key = f32::from_bits(match format {
+                        Format::F32 => *word,
+                        Format::Bf16 if element % 2 == 0 => word << 16,
+                        Format::Bf16 => word & 0xffff_0000,
+                    });
+                }
+            }
+        }
+        keys
     }
 
     /// `softmax(q kᵀ / √size) v` of one head, for rows of queries that lie at `queries` (of that head), to

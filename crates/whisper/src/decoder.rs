@@ -4,6 +4,8 @@
 //! all windows go through every weight matrix together. Sequences of one window (beams, samples) share its
 //! [`Context`]: they look at the same audio, and at the same keys and values as far as their texts agree.
 
+mod forced;
+
 use std::sync::Arc;
 
 use half::f16;
@@ -17,6 +19,7 @@ use crate::linear::Linear;
 use crate::precision::Precision;
 use crate::vector::{LayerNorm, add, gelu};
 use crate::weights::Weights;
+pub(crate) use forced::{Forced, Told};
 
 #[derive(Debug)]
 pub(crate) struct Decoder {
@@ -151,6 +154,13 @@ impl Decoder {
     /// Feeds every window its rows. The logits become `[wanted, vocabulary]`, for all wanted rows of the first
     /// window, then of the second, and so on.
     pub(crate) fn step(&self, feeds: &mut [Feed<'_>], logits: &mut Vec<f32>) {
+        let x = self.run(feeds, |_, _| ());
+        self.project(&self.wanted_rows(feeds, &x), logits);
+    }
+
+    /// Takes the rows through all layers, to `[rows, width]`. Shows `watch` each layer's number and its queries to
+    /// the audio, `[rows, width]`.
+    fn run(&self, feeds: &mut [Feed<'_>], mut watch: impl FnMut(usize, &[f32])) -> Vec<f32> {
         let mut x = self.embed(feeds);
         let (mut wide, mut hidden) = (Vec::new(), Vec::new());
         for (index, layer) in self.layers.iter().enumerate() {
@@ -159,6 +169,7 @@ impl Decoder {
             add(&mut x, &layer.self_out.apply(&self.self_attention(feeds, index, &wide)));
 
             layer.cross_query.apply_to(&layer.cross_norm.apply(&x), &mut wide, |_| {});
+            watch(index, &wide);
             add(&mut x, &layer.cross_out.apply(&self.cross_attention(feeds, index, &wide)));
 
             layer.ffn_in.apply_to(&layer.ffn_norm.apply(&x), &mut hidden, gelu);
@@ -167,7 +178,12 @@ impl Decoder {
         for feed in feeds.iter_mut() {
             feed.context.rows += feed.rows.len() as u32;
         }
-        self.projection.apply_to(&self.norm.apply(&self.wanted_rows(feeds, &x)), logits, |_| {});
+        x
+    }
+
+    /// The logits `[rows, vocabulary]` of what [`Self::run`] gave.
+    fn project(&self, x: &[f32], logits: &mut Vec<f32>) {
+        self.projection.apply_to(&self.norm.apply(x), logits, |_| {});
     }
 
     /// Token and position embeddings, `[rows, width]`.

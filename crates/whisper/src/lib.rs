@@ -7,6 +7,7 @@
 //! Everything here blocks and computes on the calling thread and rayon's pool; nothing is async.
 //! All audio is 16 kHz mono `f32` in -1 … 1.
 
+mod align;
 mod attention;
 mod config;
 mod decoder;
@@ -41,7 +42,7 @@ pub use model::Model;
 pub use options::{Options, Task};
 pub use precision::ComputeType;
 pub use transcriber::{DecodeRequest, Encoded, Session, Transcriber};
-pub use transcript::{Segment, WindowTranscript};
+pub use transcript::{Segment, WindowTranscript, Word};
 pub use vad::Vad;
 pub use window::{Window, Windows};
 

@@ -132,6 +132,15 @@ impl Linear {
     }
 }
 
+/// `a b`, `[a.rows, b.cols]`, row-major.
+pub(crate) fn multiply(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+    let mut product = vec![0.0; a.rows() * b.cols()];
+    let (a, b) = (GemmInputA::Unpacked(a), GemmInputB::Unpacked(b));
+    GEMM.with(|gemm| gemm.gemm(&mut product, a, b, GemmOptions::default()))
+        .expect("the caller's matrices fit each other");
+    product
+}
+
 /// The sums of products of bytes, in the memory of `y`.
 fn multiply_int8<'y>(x: &QuantizedRows, matrix: &PackedBMatrix<i8>, y: &'y mut [f32]) -> &'y mut [i32] {
     let sums: &mut [i32] = bytemuck::cast_slice_mut(y);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::align::Aligner;
 use crate::config::{Config, ConfigFile, Heads};
 use crate::decoder::Decoder;
 use crate::encoder::Encoder;
@@ -101,6 +102,10 @@ impl Model {
 
     pub(crate) fn search(&self) -> Search<'_> {
         Search { decoder: &self.decoder, tokenizer: &self.tokenizer, rules: &self.rules }
+    }
+
+    pub(crate) fn aligner(&self) -> Aligner<'_> {
+        Aligner { decoder: &self.decoder, tokenizer: &self.tokenizer, heads: &self.alignment_heads }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Options {
     /// Have every window written down to its end. Without, a window's last segment may be left out where the
     /// model takes it to run on behind the window, as in OpenAI's reference, whose next window starts there.
     pub whole_windows: bool,
+    /// Find out when each word was said, and time segments by their words.
+    pub word_timestamps: bool,
     /// Text that the model is to believe came before every window: names, spelling, style.
     pub initial_prompt: Option<String>,
     /// Tried in turn until a decoding passes the thresholds below.
@@ -51,6 +53,7 @@ impl Default for Options {
             task: Task::Transcribe,
             timestamps: true,
             whole_windows: true,
+            word_timestamps: true,
             initial_prompt: None,
             temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             compression_ratio_threshold: Some(2.4),

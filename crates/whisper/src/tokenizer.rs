@@ -126,6 +126,17 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// What of a [`Self::prompt`] comes before a text without times that is told the decoder: nothing that was said
+    /// before, and no timestamps.
+    pub(crate) fn bare_prompt(&self, prompt: &[u32]) -> Vec<u32> {
+        let start = prompt.iter().position(|token| *token == self.start_of_transcript).unwrap_or(0);
+        let mut bare = prompt[start..].to_vec();
+        if bare.last() != Some(&self.no_timestamps) {
+            bare.push(self.no_timestamps);
+        }
+        bare
+    }
+
     /// What the decoder is fed before the first token of its own: `<|startofprev|>` and the end of
     /// `initial_prompt`, if there is one, then start of transcript, language, task, and `<|notimestamps|>`
     /// where no timestamps are wanted.

@@ -4,13 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
+use crate::align::Text;
 use crate::decoder::{Context, Memory};
 use crate::rules::Timing;
-use crate::search::{Batch, Decoded, Finished, Request};
-use crate::segments::cut;
+use crate::search::{Batch, Finished, Request};
+use crate::segments::{Piece, cut};
 use crate::{
     Error, Language, LanguageProbabilities, Model, Options, SAMPLE_RATE, Segment, WINDOW_SECONDS, Window,
-    WindowTranscript,
+    WindowTranscript, Word,
 };
 
 /// A window is followed into another language that is at least this probable, where the expected one is at most
@@ -142,10 +143,13 @@ impl Transcriber {
 
     /// Takes every window of a session a token further, and gives the transcripts of those that are done.
     pub fn step(&self, session: &mut Session) -> Vec<(u64, WindowTranscript)> {
-        let finish = |Finished { key, request, decoded }: Finished<Ticket>| {
-            (key.key, self.transcript(&key.encoded, &request.options, &decoded))
-        };
-        session.batch.step(self.model.search()).into_iter().map(finish).collect()
+        let finished = session.batch.step(self.model.search());
+        let pieces: Vec<Vec<Piece>> = finished.iter().map(|finished| self.pieces(finished)).collect();
+        let words = self.words(&finished, &pieces);
+        let transcripts = finished.into_iter().zip(pieces.into_iter().zip(words));
+        transcripts
+            .map(|(finished, (pieces, words))| (finished.key.key, self.transcript(&finished, pieces, words)))
+            .collect()
     }
 
     /// Encodes and decodes.
@@ -160,7 +164,10 @@ impl Transcriber {
 
     /// Prompt and tokens of every window.
     #[cfg(test)]
-    pub(crate) fn decode_tokens(&self, requests: &[DecodeRequest<'_>]) -> Vec<(Vec<u32>, Decoded)> {
+    pub(crate) fn decode_tokens(
+        &self,
+        requests: &[DecodeRequest<'_>],
+    ) -> Vec<(Vec<u32>, crate::search::Decoded)> {
         let encoded: Vec<&Encoded> = requests.iter().map(|request| request.encoded).collect();
         self.note_languages(&encoded);
         let mut batch = Batch::default();
@@ -212,36 +219,75 @@ impl Transcriber {
         Ok(Request { context: request.encoded.context(), prompt, options, timing, seed })
     }
 
-    fn transcript(&self, encoded: &Encoded, options: &Options, decoded: &Decoded) -> WindowTranscript {
-        let window = &encoded.0.window;
-        let duration = encoded.duration();
-        let mut segments = Vec::new();
-        if !decoded.is_silence(options) {
-            for piece in cut(&decoded.tokens, &self.model.tokenizer, duration) {
-                let text = self.model.tokenizer.decode(&piece.tokens);
-                if text.trim().is_empty() || piece.start >= piece.end {
-                    continue;
-                }
-                let (start, end) = window.original_span(piece.start, piece.end);
-                segments.push(Segment {
-                    seek: (window.start() * 100.0).round() as u64,
-                    start,
-                    end,
-                    text,
-                    tokens: piece.tokens,
-                    temperature: decoded.temperature,
-                    avg_logprob: decoded.avg_logprob,
-                    compression_ratio: decoded.compression_ratio,
-                    no_speech_prob: decoded.no_speech_prob,
-                });
-            }
+    /// The window's segments; none where it is silent.
+    fn pieces(&self, Finished { key, request, decoded }: &Finished<Ticket>) -> Vec<Piece> {
+        if decoded.is_silence(&request.options) {
+            return Vec::new();
         }
+        let tokenizer = &self.model.tokenizer;
+        let mut pieces = cut(&decoded.tokens, tokenizer, key.encoded.duration());
+        pieces.retain(|piece| piece.start < piece.end && !tokenizer.decode(&piece.tokens).trim().is_empty());
+        pieces
+    }
+
+    /// The words of every window's segments; nothing for a window whose words are not asked for.
+    fn words(&self, finished: &[Finished<Ticket>], pieces: &[Vec<Piece>]) -> Vec<Vec<Vec<Word>>> {
+        let text = |(finished, pieces)| {
+            let Finished { key: Ticket { encoded, .. }, request, .. }: &Finished<Ticket> = finished;
+            let pieces: &Vec<Piece> = pieces;
+            Text {
+                memory: &encoded.0.memory,
+                prompt: self.model.tokenizer.bare_prompt(&request.prompt),
+                language: DecodeRequest { encoded, options: &request.options }.language(),
+                task: request.options.task,
+                samples: encoded.0.window.samples.len(),
+                segments: if request.options.word_timestamps { pieces } else { &[] },
+            }
+        };
+        let texts: Vec<Text<'_>> = finished.iter().zip(pieces).map(text).collect();
+        self.model.aligner().words(&texts)
+    }
+
+    fn transcript(
+        &self,
+        Finished { key: Ticket { encoded, .. }, request, decoded }: &Finished<Ticket>,
+        pieces: Vec<Piece>,
+        words: Vec<Vec<Word>>,
+    ) -> WindowTranscript {
+        let window = &encoded.0.window;
+        let mut words = words.into_iter();
+        let segment = |piece: Piece| {
+            let words = words.next().unwrap_or_default();
+            let words: Vec<Word> = words.into_iter().map(|word| in_original(word, window)).collect();
+            let (start, end) = match (words.first(), words.last()) {
+                (Some(first), Some(last)) if first.start < last.end => (first.start, last.end),
+                _ => window.original_span(piece.start, piece.end),
+            };
+            Segment {
+                seek: (window.start() * 100.0).round() as u64,
+                start,
+                end,
+                text: self.model.tokenizer.decode(&piece.tokens),
+                tokens: piece.tokens,
+                temperature: decoded.temperature,
+                avg_logprob: decoded.avg_logprob,
+                compression_ratio: decoded.compression_ratio,
+                no_speech_prob: decoded.no_speech_prob,
+                words,
+            }
+        };
         WindowTranscript {
-            segments,
-            language: DecodeRequest { encoded, options }.language(),
+            segments: pieces.into_iter().map(segment).collect(),
+            language: DecodeRequest { encoded, options: &request.options }.language(),
             language_probabilities: encoded.languages(),
         }
     }
+}
+
+/// From seconds in the window to seconds in the original.
+fn in_original(word: Word, window: &Window) -> Word {
+    let (start, end) = window.original_word(word.start, word.end);
+    Word { start, end, ..word }
 }
 
 impl Encoded {

@@ -24,6 +24,24 @@ pub struct Segment {
     pub compression_ratio: f32,
     /// How probable the model holds it that the window has no speech.
     pub no_speech_prob: f32,
+    /// The words of `text`, in order; empty where [`Options::word_timestamps`] is off.
+    ///
+    /// [`Options::word_timestamps`]: crate::Options::word_timestamps
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<Word>,
+}
+
+/// A word with its punctuation marks, and when it was said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Word {
+    /// With the space before it, where there is one: a segment's words, put together, are its text.
+    pub word: String,
+    /// Seconds in the original audio.
+    pub start: f64,
+    /// Seconds in the original audio.
+    pub end: f64,
+    /// The mean probability of its tokens, but for the punctuation marks.
+    pub probability: f32,
 }
 
 /// All that was found in one window.
@@ -35,4 +53,19 @@ pub struct WindowTranscript {
     pub language: Language,
     /// What the model thinks of the window's language, whatever it was told.
     pub language_probabilities: LanguageProbabilities,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_stored_before_words_were_known_can_still_be_read() {
+        let stored = r#"{"seek":0,"start":0.5,"end":1.5,"text":" Hello.","tokens":[50389,2425,13,50439],
+            "temperature":0.0,"avg_logprob":-0.25,"compression_ratio":0.5,"no_speech_prob":0.01}"#;
+        let segment: Segment = serde_json::from_str(stored).unwrap();
+        assert_eq!((segment.text.as_str(), segment.words.len()), (" Hello.", 0));
+        let again = serde_json::to_value(&segment).unwrap();
+        assert_eq!(again.get("words"), None, "what has no words is written as before");
+    }
 }

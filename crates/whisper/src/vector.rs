@@ -2,7 +2,7 @@
 
 use rten_simd::ops::{BitOps, FloatOps, IntOps, NumOps};
 use rten_simd::{Isa, Simd, SimdOp, SimdUnaryOp};
-use rten_vecmath::{Gelu, MaxNum, Normalize, NormalizeOptions, Sum, SumSquareSub};
+use rten_vecmath::{Gelu, MaxNum, Normalize, NormalizeOptions, Softmax, Sum, SumSquareSub};
 
 use crate::Error;
 use crate::weights::Weights;
@@ -48,6 +48,13 @@ impl LayerNorm {
 /// GELU by the error function, in place.
 pub(crate) fn gelu(x: &mut [f32]) {
     Gelu {}.map_mut(x);
+}
+
+/// Softmax over each row of `width`, in place.
+pub(crate) fn softmax_rows(x: &mut [f32], width: usize) {
+    for row in x.chunks_exact_mut(width) {
+        Softmax::new_mut(row).dispatch();
+    }
 }
 
 /// `x += y`.

@@ -68,6 +68,17 @@ impl Window {
         }
     }
 
+    /// Where in the original a word was that was heard from `start` to `end` seconds into the window: all of it on
+    /// one side of a silence that was left out.
+    pub(crate) fn original_word(&self, start: f64, end: f64) -> (f64, f64) {
+        let middle = (start + end) / 2.0;
+        let next = self.pieces.partition_point(|piece| seconds_of(piece.offset) <= middle);
+        let from = self.pieces.get(next.max(1) - 1).map_or(0, |piece| piece.offset);
+        let to = self.pieces.get(next).map_or(self.samples.len() as u64, |piece| piece.offset);
+        let within = |seconds: f64| seconds.max(seconds_of(from)).min(seconds_of(to));
+        (self.original(within(start), next), self.original(within(end), next))
+    }
+
     /// On the border of two pieces, in the later one.
     fn original_start(&self, seconds: f64) -> f64 {
         self.original(seconds, self.pieces.partition_point(|piece| seconds_of(piece.offset) <= seconds))
@@ -432,5 +443,8 @@ mod tests {
         assert_eq!(window.original_span(3.5, 6.0), (20.0, 22.0), "it starts behind it");
         assert_eq!(window.original_span(1.0, 6.0), (2.0, 22.0), "it goes on over it");
         assert_eq!(window.original_span(3.7, 4.3), (4.7, 20.3), "nothing tells where it was");
+        assert_eq!(window.original_word(3.5, 4.3), (4.5, 5.0), "most of the word was before the silence");
+        assert_eq!(window.original_word(3.8, 4.6), (20.0, 20.6), "most of it was behind");
+        assert_eq!(window.original_word(7.9, 8.0), (23.9, 24.0));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use verbatim_whisper::{Language, Segment, WindowTranscript};
+use verbatim_whisper::{Language, Segment, WindowTranscript, Word};
 
 use super::{Counts, JobStore, Lease, MAX_ATTEMPTS, Outcome, Progress, StoreError, StoredWindow};
 use crate::job::{FileType, Job, JobId, JobStatus, NewJob};
@@ -65,6 +65,12 @@ fn window(index: usize, text: &str) -> StoredWindow {
                 avg_logprob: -0.123_456_79,
                 compression_ratio: 1.1,
                 no_speech_prob: 1.0e-12,
+                words: vec![Word {
+                    word: text.to_owned(),
+                    start: start + 0.1,
+                    end: start + 0.3,
+                    probability: 0.987_654_3,
+                }],
             }],
             language: Language::ENGLISH,
             language_probabilities: serde_json::from_str(r#"[["en",0.7],["de",0.1],["yue",0.033333335]]"#)

@@ -1,6 +1,7 @@
 //! The engine against the numbers of faster-whisper 1.2.1 in float32, over the clips of
 //! `tests/fixtures/clips.json`. `scripts/fixtures/make.py` says what each number is.
 
+mod aligning;
 mod behaviour;
 mod clips;
 mod decoding;

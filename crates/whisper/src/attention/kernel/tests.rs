@@ -196,3 +196,20 @@ fn a_path_is_attended_to_wherever_its_rows_lie() {
         }
     }
 }
+
+#[test]
+fn keys_can_be_had_back() {
+    for (size, length, positions) in [(64, 150, 150), (64, 150, 100), (64, 64, 63), (33, 70, 65)] {
+        let case = Case::new(3, size, 1, length);
+        let width = case.heads.width();
+        for (format, tolerance) in [(Format::F32, 0.0), (Format::Bf16, 1.0 / 256.0)] {
+            let keys = case.packed(format).keys(2, positions);
+            assert_eq!(keys.len(), size * positions);
+            for (index, key) in keys.into_iter().enumerate() {
+                let (element, position) = (index / positions, index % positions);
+                let expected = case.keys_values[position * 2 * width + 2 * size + element];
+                assert!((key - expected).abs() <= tolerance * expected.abs(), "{key} for {expected}");
+            }
+        }
+    }
+}
