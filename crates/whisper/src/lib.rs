@@ -23,18 +23,22 @@ mod precision;
 mod quantize;
 #[cfg(test)]
 mod reference;
+mod repetition;
 mod rules;
 mod search;
 mod segments;
 mod spans;
+mod suspect;
 mod tokenizer;
 mod transcriber;
 mod transcript;
 mod vad;
 mod vector;
 mod vocabulary;
+mod voice;
 mod weights;
 mod window;
+mod windows;
 
 pub use error::Error;
 pub use language::{Language, LanguageProbabilities};
@@ -44,7 +48,8 @@ pub use precision::ComputeType;
 pub use transcriber::{DecodeRequest, Encoded, Session, Transcriber};
 pub use transcript::{Segment, WindowTranscript, Word};
 pub use vad::Vad;
-pub use window::{Window, Windows};
+pub use window::Window;
+pub use windows::Windows;
 
 /// Samples a second that the model and voice activity detection work on.
 pub const SAMPLE_RATE: usize = 16_000;

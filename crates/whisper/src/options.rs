@@ -31,7 +31,8 @@ pub struct Options {
     pub initial_prompt: Option<String>,
     /// Tried in turn until a decoding passes the thresholds below.
     pub temperatures: Vec<f32>,
-    /// A higher compression ratio of the text means that it repeats itself: try the next temperature.
+    /// A higher compression ratio of the text means that it repeats itself: try the next temperature. So does
+    /// a phrase that comes four times in a row or more, unless this is `None`.
     pub compression_ratio_threshold: Option<f32>,
     /// A lower mean log-probability means that the model is lost: try the next temperature.
     pub logprob_threshold: Option<f32>,

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::decoder::{Context, Decoder, Feed, Row};
 use crate::hypothesis::{Hypothesis, beams, samples};
+use crate::repetition::loops;
 use crate::rules::{Rules, Timing};
 use crate::tokenizer::Tokenizer;
 use crate::vector::log_sum_exp;
@@ -44,6 +45,8 @@ pub(crate) struct Decoded {
     pub(crate) temperature: f32,
     pub(crate) avg_logprob: f32,
     pub(crate) compression_ratio: f32,
+    /// A phrase comes many times in a row, which a long text's compression ratio need not show.
+    pub(crate) loops: bool,
     pub(crate) no_speech_prob: f32,
 }
 
@@ -55,7 +58,8 @@ impl Decoded {
     }
 
     fn repeats_itself(&self, options: &Options) -> bool {
-        options.compression_ratio_threshold.is_some_and(|threshold| self.compression_ratio > threshold)
+        let repeats = |threshold| self.loops || self.compression_ratio > threshold;
+        options.compression_ratio_threshold.is_some_and(repeats)
     }
 
     fn needs_fallback(&self, options: &Options) -> bool {
@@ -263,9 +267,12 @@ impl Decoding {
         let best = best.expect("a search ends with at least one text");
         let options = &self.request.options;
         let text = search.tokenizer.decode(&best.tokens);
+        let is_text = |token: &u32| *token < search.tokenizer.end_of_text;
+        let text_tokens: Vec<u32> = best.tokens.iter().copied().filter(is_text).collect();
         let decoded = Decoded {
             avg_logprob: best.sum_logprob / (best.tokens.len() + 1) as f32,
             compression_ratio: compression_ratio(text.trim()),
+            loops: !loops(&text_tokens).is_empty(),
             no_speech_prob: self.no_speech_prob,
             temperature: self.temperature(),
             tokens: best.tokens,
@@ -360,6 +367,7 @@ mod tests {
             temperature: 0.0,
             avg_logprob,
             compression_ratio,
+            loops: false,
             no_speech_prob: 0.0,
         };
         let options = Options::default();
@@ -370,5 +378,8 @@ mod tests {
         );
         assert_eq!(best(vec![decoded(-0.3, 9.0), decoded(-0.2, 9.0)]), -0.2);
         assert_eq!(best(vec![decoded(-1.5, 1.0), decoded(-0.9, 1.0)]), -0.9);
+        let circles = Decoded { loops: true, ..decoded(-0.1, 1.0) };
+        assert!(circles.needs_fallback(&options));
+        assert_eq!(best(vec![circles, decoded(-1.2, 1.0)]), -1.2);
     }
 }

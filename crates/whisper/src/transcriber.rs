@@ -4,11 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
-use crate::align::Text;
+use crate::align::{Text, spans};
 use crate::decoder::{Context, Memory};
 use crate::rules::Timing;
 use crate::search::{Batch, Finished, Request};
 use crate::segments::{Piece, cut};
+use crate::suspect::{is_unheard, looping};
 use crate::{
     Error, Language, LanguageProbabilities, Model, Options, SAMPLE_RATE, Segment, WINDOW_SECONDS, Window,
     WindowTranscript, Word,
@@ -255,29 +256,34 @@ impl Transcriber {
         words: Vec<Vec<Word>>,
     ) -> WindowTranscript {
         let window = &encoded.0.window;
+        let spans = spans(&pieces, &words);
+        let looping = looping(&pieces, &self.model.tokenizer);
         let mut words = words.into_iter();
-        let segment = |piece: Piece| {
+        let segment = |(piece, (span, looping)): (Piece, ((f64, f64), bool))| {
             let words = words.next().unwrap_or_default();
+            let text = self.model.tokenizer.decode(&piece.tokens);
+            let suspect = looping || is_unheard(window, span, &words, &text, decoded.avg_logprob.exp());
             let words: Vec<Word> = words.into_iter().map(|word| in_original(word, window)).collect();
             let (start, end) = match (words.first(), words.last()) {
                 (Some(first), Some(last)) if first.start < last.end => (first.start, last.end),
-                _ => window.original_span(piece.start, piece.end),
+                _ => window.original_span(span.0, span.1),
             };
             Segment {
                 seek: (window.start() * 100.0).round() as u64,
                 start,
                 end,
-                text: self.model.tokenizer.decode(&piece.tokens),
+                text,
                 tokens: piece.tokens,
                 temperature: decoded.temperature,
                 avg_logprob: decoded.avg_logprob,
                 compression_ratio: decoded.compression_ratio,
                 no_speech_prob: decoded.no_speech_prob,
+                suspect,
                 words,
             }
         };
         WindowTranscript {
-            segments: pieces.into_iter().map(segment).collect(),
+            segments: pieces.into_iter().zip(spans.into_iter().zip(looping)).map(segment).collect(),
             language: DecodeRequest { encoded, options: &request.options }.language(),
             language_probabilities: encoded.languages(),
         }

@@ -24,6 +24,10 @@ pub struct Segment {
     pub compression_ratio: f32,
     /// How probable the model holds it that the window has no speech.
     pub no_speech_prob: f32,
+    /// Probably not said: voice activity detection heard hardly any speech under it and the model is unsure, or
+    /// it repeats a phrase over and over.
+    #[serde(default)]
+    pub suspect: bool,
     /// The words of `text`, in order; empty where [`Options::word_timestamps`] is off.
     ///
     /// [`Options::word_timestamps`]: crate::Options::word_timestamps
@@ -64,7 +68,7 @@ mod tests {
         let stored = r#"{"seek":0,"start":0.5,"end":1.5,"text":" Hello.","tokens":[50389,2425,13,50439],
             "temperature":0.0,"avg_logprob":-0.25,"compression_ratio":0.5,"no_speech_prob":0.01}"#;
         let segment: Segment = serde_json::from_str(stored).unwrap();
-        assert_eq!((segment.text.as_str(), segment.words.len()), (" Hello.", 0));
+        assert_eq!((segment.text.as_str(), segment.words.len(), segment.suspect), (" Hello.", 0, false));
         let again = serde_json::to_value(&segment).unwrap();
         assert_eq!(again.get("words"), None, "what has no words is written as before");
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+pub(crate) use self::timing::spans;
 use self::timing::{Durations, fit, shorten_at_sentence_ends};
 use self::words::{Splitting, split, with_marks};
 use crate::decoder::{Decoder, Forced, Memory, Told};

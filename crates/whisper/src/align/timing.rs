@@ -2,6 +2,7 @@
 //! pause, for there is nothing else to look at. The rules are those of OpenAI's reference.
 
 use crate::Word;
+use crate::segments::Piece;
 
 /// No word counts as usual that lasts longer, in seconds.
 const LONGEST_USUAL: f64 = 0.7;
@@ -72,6 +73,28 @@ pub(super) fn fit(words: &mut [Word], start: f64, end: f64, spoken_until: f64, u
     {
         last.end = end.max(last.start + usual.median).min(last.end);
     }
+}
+
+/// From when to when each segment lasts: as long as its words. Words that last no time are given as much of the
+/// segment's own as the words around leave; a segment without words keeps its own.
+pub(crate) fn spans(segments: &[Piece], words: &[Vec<Word>]) -> Vec<(f64, f64)> {
+    let mut before = 0.0;
+    let mut spans = Vec::with_capacity(segments.len());
+    for (index, segment) in segments.iter().enumerate() {
+        let span = match words.get(index).map(Vec::as_slice) {
+            None | Some([]) => (segment.start, segment.end),
+            Some([first, .., last]) if first.start < last.end => (first.start, last.end),
+            Some([word]) if word.start < word.end => (word.start, word.end),
+            Some([word, ..]) => {
+                let next = words[index + 1..].iter().find_map(|words| Some(words.first()?.start));
+                let end = segment.end.min(next.unwrap_or(f64::INFINITY));
+                (segment.start.max(before).min(word.start), end.max(word.start))
+            }
+        };
+        before = span.1;
+        spans.push(span);
+    }
+    spans
 }
 
 /// After a pause, the first two words start no earlier than twice the usual before their ends.
@@ -157,5 +180,18 @@ mod tests {
         let mut within = words(&[(1.0, 1.7), (1.7, 2.0), (2.0, 3.4)]);
         fit(&mut within, 1.4, 3.0, 1.0, USUAL);
         assert_eq!(times(&within), [(1.0, 1.7), (1.7, 2.0), (2.0, 3.4)], "by half a second they may");
+    }
+
+    #[test]
+    fn a_segment_whose_words_last_no_time_has_what_is_left_of_its_own() {
+        let piece = |start, end| Piece { start, end, tokens: Vec::new() };
+        let segments = [piece(0.0, 2.0), piece(2.0, 9.0), piece(4.0, 9.0)];
+        let spans = |words: &[Vec<Word>]| spans(&segments, words);
+        let apart =
+            [words(&[(0.5, 1.0), (1.0, 2.5)]), words(&[(3.0, 3.0), (3.0, 3.0)]), words(&[(5.0, 8.0)])];
+        assert_eq!(spans(&apart), [(0.5, 2.5), (2.5, 5.0), (5.0, 8.0)]);
+        let crowded = [words(&[(0.5, 3.0)]), words(&[(3.0, 3.0)]), words(&[(3.0, 3.0)])];
+        assert_eq!(spans(&crowded), [(0.5, 3.0), (3.0, 3.0), (3.0, 9.0)]);
+        assert_eq!(spans(&[]), [(0.0, 2.0), (2.0, 9.0), (4.0, 9.0)]);
     }
 }

@@ -86,6 +86,54 @@ fn a_text_that_repeats_itself_is_tried_again_at_higher_temperatures() {
     assert_eq!(again, TINY_EN.transcribe(&[loops], &options).unwrap(), "the seed makes a run repeat");
 }
 
+/// Windows of 30 s, whether or not there is speech, with what voice activity detection thinks of them.
+fn all_of_it(samples: &[f32]) -> Vec<Window> {
+    let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
+    let windows = samples.chunks(30 * SAMPLE_RATE).enumerate();
+    windows
+        .map(|(index, samples)| {
+            Window::new(index, 30.0 * index as f64, samples.to_vec()).listen(&vad).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_made_up_where_nobody_speaks_is_suspect_and_speech_is_not() {
+    // The model is made to say something.
+    let talkative =
+        Options { no_speech_threshold: None, temperatures: vec![0.0, 0.8], best_of: 1, ..Options::default() };
+    let mut made_up = 0;
+    for name in ["silence", "noise", "sweep"] {
+        let windows = all_of_it(&clip(name));
+        for (transcriber, word_timestamps) in [(&BASE, true), (&TINY_EN, true), (&TINY_EN, false)] {
+            let options = Options { word_timestamps, ..talkative.clone() };
+            let transcripts = transcriber.transcribe(&windows, &options).unwrap();
+            for segment in transcripts.iter().flat_map(|transcript| &transcript.segments) {
+                made_up += 1;
+                assert!(segment.suspect, "{name}: {segment:?}");
+            }
+        }
+    }
+    assert!(made_up > 4, "the models said {made_up} things of silence and noise");
+    for name in ["with-pauses", "austen-joined", "cards-001", "numbers", "english-70s", "german"] {
+        let samples = clip(name);
+        for windows in [all_of_it(&samples), windows(&samples)] {
+            let transcripts = BASE.transcribe(&windows, &Options::default()).unwrap();
+            for segment in transcripts.iter().flat_map(|transcript| &transcript.segments) {
+                assert!(!segment.suspect, "{name}: {segment:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loop_is_suspect_even_where_nobody_listened() {
+    let greedy = Options { temperatures: vec![0.0], no_speech_threshold: None, ..Options::default() };
+    let transcripts = TINY_EN.transcribe(&[Window::new(0, 0.0, clip("sweep"))], &greedy).unwrap();
+    let segments = &transcripts[0].segments;
+    assert!(!segments.is_empty() && segments.iter().all(|segment| segment.suspect), "{segments:?}");
+}
+
 #[test]
 fn an_english_only_model_says_so() {
     let window = Window::new(0, 0.0, clip("cards-001"));

@@ -1,0 +1,92 @@
+//! How probable speech is along a stretch of sound, as voice activity detection heard it.
+
+/// A probability for every frame, by the sample at which the frame starts; the last one goes on. Empty where
+/// nobody listened.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Voice(Vec<(u64, f32)>);
+
+impl Voice {
+    /// The next frame starts here.
+    pub(crate) fn push(&mut self, start: u64, probability: f32) {
+        self.0.push((start, probability));
+    }
+
+    /// Goes on from sample `at` as `other` does from `from` to `to`.
+    pub(crate) fn append(&mut self, at: u64, other: &Self, from: u64, to: u64) {
+        self.0
+            .extend(other.between(from, to).map(|(start, _, probability)| (at + start - from, probability)));
+    }
+
+    pub(crate) fn forget_before(&mut self, position: u64) {
+        self.0.drain(..self.frame_at(position));
+    }
+
+    /// The share of the samples `from..to` at which speech is at least so probable; `None` where nobody
+    /// listened.
+    pub(crate) fn share(&self, from: u64, to: u64, probability: f32) -> Option<f32> {
+        if self.0.is_empty() || from >= to {
+            return None;
+        }
+        let voiced: u64 = self
+            .between(from, to)
+            .filter(|(_, _, at_least)| *at_least >= probability)
+            .map(|(start, end, _)| end - start)
+            .sum();
+        Some(voiced as f32 / (to - from) as f32)
+    }
+
+    /// The frames between two samples, cut off there: start, end, probability.
+    fn between(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u64, f32)> {
+        let frames = &self.0[self.frame_at(from)..];
+        let ends = frames.iter().skip(1).map(|(start, _)| *start).chain([u64::MAX]);
+        let frames = frames.iter().zip(ends).take_while(move |((start, _), _)| *start < to);
+        frames.map(move |((start, probability), end)| ((*start).max(from), end.min(to), *probability))
+    }
+
+    /// The frame that a sample is in.
+    fn frame_at(&self, position: u64) -> usize {
+        self.0.partition_point(|(start, _)| *start <= position).saturating_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voice(frames: &[(u64, f32)]) -> Voice {
+        let mut voice = Voice::default();
+        for (start, probability) in frames {
+            voice.push(*start, *probability);
+        }
+        voice
+    }
+
+    #[test]
+    fn the_share_is_of_the_samples_asked_for() {
+        let voice = voice(&[(0, 0.9), (100, 0.1), (200, 0.5)]);
+        assert_eq!(voice.share(0, 100, 0.5), Some(1.0));
+        assert_eq!(voice.share(50, 150, 0.5), Some(0.5));
+        assert_eq!(voice.share(100, 200, 0.5), Some(0.0));
+        assert_eq!(voice.share(175, 275, 0.5), Some(0.75), "the last frame goes on");
+        assert_eq!(voice.share(10, 10, 0.5), None);
+        assert_eq!(Voice::default().share(0, 100, 0.5), None, "nobody listened");
+    }
+
+    #[test]
+    fn pieces_go_on_one_behind_the_other() {
+        let stream = voice(&[(0, 0.9), (100, 0.1), (200, 0.5), (300, 0.2)]);
+        let mut window = Voice::default();
+        window.append(0, &stream, 50, 150);
+        window.append(100, &stream, 250, 310);
+        assert_eq!(window, voice(&[(0, 0.9), (50, 0.1), (100, 0.5), (150, 0.2)]));
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_the_frame_that_goes_on() {
+        let mut stream = voice(&[(0, 0.9), (100, 0.1), (200, 0.5)]);
+        stream.forget_before(150);
+        assert_eq!(stream, voice(&[(100, 0.1), (200, 0.5)]));
+        stream.forget_before(10_000);
+        assert_eq!(stream, voice(&[(200, 0.5)]));
+    }
+}
