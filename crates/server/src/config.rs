@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use url::Url;
 use verbatim_whisper::{Language, Options};
 
@@ -148,6 +148,10 @@ pub struct EngineSettings {
     /// How exactly to compute
     #[arg(long, env = "COMPUTE_TYPE", value_enum, ignore_case = true, default_value = "auto")]
     pub compute_type: ComputeType,
+
+    /// Whether to find out when each word was said
+    #[arg(long, env = "WORD_TIMESTAMPS", value_name = "BOOL", action = ArgAction::Set, default_value = "true", value_parser = units::parse_switch)]
+    pub word_timestamps: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -182,7 +186,11 @@ impl EngineSettings {
 
     /// How to decode what does not ask for anything else.
     pub fn options(&self) -> Options {
-        Options { beam_size: self.beam_size as usize, ..Options::default() }
+        Options {
+            beam_size: self.beam_size as usize,
+            word_timestamps: self.word_timestamps,
+            ..Options::default()
+        }
     }
 }
 
@@ -237,11 +245,23 @@ pub struct TranscribeSettings {
     #[arg(long, env = "MAX_MEDIA_DURATION", default_value = "24h", value_parser = units::parse_duration)]
     pub max_media_duration: Duration,
 
+    /// Do not find out when each word was said, whatever WORD_TIMESTAMPS says; segments are timed less exactly
+    #[arg(long)]
+    pub no_word_timestamps: bool,
+
     #[command(flatten)]
     pub model: ModelSettings,
 
     #[command(flatten)]
     pub engine: EngineSettings,
+}
+
+impl TranscribeSettings {
+    /// How to decode.
+    pub fn options(&self) -> Options {
+        let options = self.engine.options();
+        Options { word_timestamps: options.word_timestamps && !self.no_word_timestamps, ..options }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -404,6 +424,7 @@ mod tests {
         assert_eq!(settings.webhook.retry_delay, Duration::from_secs(5));
         assert_eq!(settings.limits.max_file_size, 10_000_000_000);
         assert_eq!(settings.limits.max_media_duration, Duration::from_secs(24 * 3600));
+        assert!(settings.engine.options().word_timestamps);
         assert_eq!(settings.model.whisper_path(), PathBuf::from("./models/base"));
     }
 
@@ -417,6 +438,7 @@ mod tests {
             ("--max-file-size", "lots", "MAX_FILE_SIZE"),
             ("--max-media-duration", "0", "MAX_MEDIA_DURATION"),
             ("--max-concurrent-jobs", "0", "MAX_CONCURRENT_JOBS"),
+            ("--word-timestamps", "perhaps", "WORD_TIMESTAMPS"),
             ("--webhook-max-retries", "-1", "WEBHOOK_MAX_RETRIES"),
             ("--webhook-timeout", "0", "WEBHOOK_TIMEOUT"),
             ("--log-level", "loud", "LOG_LEVEL"),

@@ -94,6 +94,7 @@ mod tests {
             avg_logprob: -0.25,
             compression_ratio: 1.5,
             no_speech_prob: 0.125,
+            suspect: false,
             words: Vec::new(),
         }
     }
@@ -218,7 +219,8 @@ mod tests {
               "temperature": 0.0,
               "avg_logprob": -0.25,
               "compression_ratio": 1.5,
-              "no_speech_prob": 0.125
+              "no_speech_prob": 0.125,
+              "suspect": false
             }
           ],
           "models_used": {

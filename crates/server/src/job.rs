@@ -105,6 +105,8 @@ pub struct NewJob {
     pub duration: Option<f64>,
     /// As the client asked; `None` to detect it.
     pub language: Option<Language>,
+    /// As the client asked; `None` for what the service is set to.
+    pub word_timestamps: Option<bool>,
     pub webhook_url: Option<String>,
 }
 
@@ -117,6 +119,7 @@ pub struct Job {
     pub file_type: FileType,
     pub duration: Option<f64>,
     pub language: Option<Language>,
+    pub word_timestamps: Option<bool>,
     pub webhook_url: Option<String>,
     pub status: JobStatus,
     pub created_at: Timestamp,

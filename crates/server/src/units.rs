@@ -1,4 +1,4 @@
-//! Sizes and durations as people write them: `10GB`, `500 MiB`, `24h`, `90m`, `30`.
+//! Sizes, durations and switches as people write them: `10GB`, `500 MiB`, `24h`, `90m`, `30`, `true`.
 
 use std::time::Duration;
 
@@ -58,6 +58,15 @@ pub fn parse_duration_or_zero(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// `true`, `yes`, `on`, `1`, or their opposites, in any case.
+pub fn parse_switch(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(format!("“{text}” is neither true nor false")),
+    }
+}
+
 /// The digits, and what follows them in lower case.
 fn split_unit(text: &str) -> Option<(&str, String)> {
     let text = text.trim();
@@ -95,6 +104,14 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
+    }
+
+    #[test]
+    fn switches_are_on_or_off() {
+        for (text, on) in [("true", true), (" Yes ", true), ("1", true), ("FALSE", false), ("off", false)] {
+            assert_eq!(parse_switch(text), Ok(on), "{text}");
+        }
+        assert!(parse_switch("2").is_err() && parse_switch("").is_err());
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub(super) async fn examine(state: &ApiState, received: Received) -> Result<(New
         file_type: info.file_type,
         duration: info.duration,
         language: wishes.language,
+        word_timestamps: wishes.word_timestamps,
         webhook_url: wishes.webhook_url,
     };
     Ok((new, upload))

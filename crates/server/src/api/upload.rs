@@ -20,7 +20,7 @@ use super::form::{Form, Part};
 use crate::config::UploadLimits;
 use crate::files::{Upload, UploadWriter};
 use crate::job::JobId;
-use crate::units::format_size;
+use crate::units::{self, format_size};
 
 /// What a form may hold besides the file, in bytes: its other fields, boundaries and headers.
 const FORM_OVERHEAD: u64 = 1 << 20;
@@ -32,12 +32,14 @@ const LINGER: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     pub(super) language: Option<Language>,
+    pub(super) word_timestamps: Option<bool>,
     pub(super) webhook_url: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct QueryWishes {
     language: Option<String>,
+    word_timestamps: Option<String>,
     webhook_url: Option<String>,
 }
 
@@ -87,6 +89,7 @@ fn check_head(state: &ApiState, head: &Parts) -> Result<(String, Wishes), ApiErr
         .map_err(|error| ApiError::Invalid(format!("The query cannot be read: {}.", error.body_text())))?;
     let wishes = Wishes {
         language: language(state, query.language.as_deref())?,
+        word_timestamps: word_timestamps(query.word_timestamps.as_deref())?,
         webhook_url: webhook_url(query.webhook_url.as_deref())?,
     };
     let boundary = boundary(&head.headers)?;
@@ -140,6 +143,9 @@ async fn read_form(
                 file = Some((writer, filename));
             }
             "language" => wishes.language = language(state, Some(&part.text("language").await?))?,
+            "word_timestamps" => {
+                wishes.word_timestamps = word_timestamps(Some(&part.text("word_timestamps").await?))?;
+            }
             "webhook_url" => wishes.webhook_url = webhook_url(Some(&part.text("webhook_url").await?))?,
             _ => while part.chunk().await?.is_some() {},
         }
@@ -148,6 +154,7 @@ async fn read_form(
     let upload = writer.finish().await?;
     let wishes = Wishes {
         language: query.language.or(wishes.language),
+        word_timestamps: query.word_timestamps.or(wishes.word_timestamps),
         webhook_url: query.webhook_url.or(wishes.webhook_url),
     };
     Ok(Received { job, upload, filename, wishes })
@@ -184,6 +191,12 @@ fn language(state: &ApiState, text: Option<&str>) -> Result<Option<Language>, Ap
         return Err(ApiError::Invalid(format!("The model {model} does not know the language {language}.")));
     }
     Ok(Some(language))
+}
+
+fn word_timestamps(text: Option<&str>) -> Result<Option<bool>, ApiError> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let parsed = units::parse_switch(text);
+    parsed.map(Some).map_err(|reason| ApiError::Invalid(format!("word_timestamps: {reason}.")))
 }
 
 fn webhook_url(text: Option<&str>) -> Result<Option<String>, ApiError> {

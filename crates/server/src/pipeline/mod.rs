@@ -99,8 +99,12 @@ impl Pipeline {
         let known = detected(&stored);
         drop(stored);
         let told = claim.job.language;
-        let options =
-            Options { language: told.or(known), follow_language: told.is_none(), ..self.options.clone() };
+        let options = Options {
+            language: told.or(known),
+            follow_language: told.is_none(),
+            word_timestamps: claim.job.word_timestamps.unwrap_or(self.options.word_timestamps),
+            ..self.options.clone()
+        };
         let mut decoding = Decoding::new(self.inference.clone(), claim.job.id, options);
         run.transcribe(&mut events, &mut decoding).await?;
         run.say(STRUCTURING).await?;

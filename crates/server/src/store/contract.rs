@@ -40,6 +40,7 @@ fn new_job() -> NewJob {
         file_type: FileType::Video,
         duration: Some(61.5),
         language: Language::parse("de"),
+        word_timestamps: Some(false),
         webhook_url: None,
     }
 }
@@ -65,6 +66,7 @@ fn window(index: usize, text: &str) -> StoredWindow {
                 avg_logprob: -0.123_456_79,
                 compression_ratio: 1.1,
                 no_speech_prob: 1.0e-12,
+                suspect: true,
                 words: vec![Word {
                     word: text.to_owned(),
                     start: start + 0.1,
@@ -113,6 +115,7 @@ pub(super) async fn a_job_comes_back_as_it_went_in([store, other]: Handles) {
     assert_eq!(job.file_type, new.file_type);
     assert_eq!(job.duration, new.duration);
     assert_eq!(job.language, new.language);
+    assert_eq!(job.word_timestamps, new.word_timestamps);
     assert_eq!(job.webhook_url, new.webhook_url);
     assert_eq!(job.status, JobStatus::Pending);
     assert_eq!(job.created_at, at(0));

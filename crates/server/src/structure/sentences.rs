@@ -106,6 +106,7 @@ mod tests {
             avg_logprob: 0.0,
             compression_ratio: 1.0,
             no_speech_prob: 0.0,
+            suspect: false,
             words: Vec::new(),
         }
     }

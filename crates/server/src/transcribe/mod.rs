@@ -46,7 +46,7 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
     let run = Run {
         runtime: runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?,
         inference: inference.context("cannot start the threads")?,
-        options: settings.engine.options(),
+        options: settings.options(),
         vad: Arc::new(vad),
         models: ModelsUsed { whisper: settings.model.whisper_model.name().to_owned(), spacy: None },
         max_duration: settings.max_media_duration,

@@ -46,6 +46,12 @@ fn a_file_is_transcribed_to_the_terminal() {
     assert_eq!(result["language_detection"]["language"], "en");
     assert_eq!(result["models_used"]["whisper"], "tiny.en");
     assert_eq!(result["whisper_segments"][0]["id"], 0);
+    assert!(result["whisper_segments"][0]["words"].as_array().unwrap().len() > 3, "{result}");
+
+    let plain = arguments("transcribe --format json --no-word-timestamps", &[&novel]);
+    let plain: Value = serde_json::from_slice(&verbatim(dir.path(), &plain).stdout).unwrap();
+    assert_eq!(plain["transcript"], result["transcript"]);
+    assert!(plain["whisper_segments"][0].get("words").is_none(), "{plain}");
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is written beside");
 }
 

@@ -48,6 +48,7 @@ async fn a_video_is_uploaded_watched_collected_and_announced() {
         ".whisper_segments[].start" => "[s]", ".whisper_segments[].end" => "[s]",
         ".whisper_segments[].tokens" => "[tokens]", ".whisper_segments[].avg_logprob" => "[p]",
         ".whisper_segments[].compression_ratio" => "[ratio]", ".whisper_segments[].no_speech_prob" => "[p]",
+        ".whisper_segments[].words" => "[words]",
     });
 
     let call = &receiver.wait_for(1).await[0];
@@ -101,6 +102,10 @@ async fn the_synchronous_answer_is_the_same_result() {
         let collected = service.completed(body["job_id"].as_str().unwrap()).await;
         assert_eq!(collected["result"], body);
     }
+    let novel = form::file(&clips::novel()).text("word_timestamps", "false");
+    let (_, body) = json(service.client.post("/process-audio", novel).await).await;
+    let segments = body["whisper_segments"].as_array().unwrap();
+    assert!(!segments.is_empty() && segments.iter().all(|segment| segment.get("words").is_none()), "{body}");
     let text = form::named("words.wav", b"no sound".to_vec());
     problem(service.client.post("/process-audio", text).await, 400).await;
     service.shut_down().await;

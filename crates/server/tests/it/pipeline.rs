@@ -87,6 +87,7 @@ impl Service {
             file_type: FileType::Audio,
             duration,
             language,
+            word_timestamps: None,
             webhook_url: None,
         };
         self.store.insert(job, Timestamp::now()).await.unwrap();
@@ -166,6 +167,14 @@ async fn a_recording_becomes_a_transcript_with_times_and_topics() {
     for (number, segment) in segments.iter().enumerate() {
         assert_eq!(segment["id"], number);
         assert!(segment["start"].as_f64() < segment["end"].as_f64());
+        assert_eq!(segment["suspect"], false);
+        let words = segment["words"].as_array().unwrap();
+        let text: String = words.iter().map(|word| word["word"].as_str().unwrap()).collect();
+        assert_eq!(text, segment["text"].as_str().unwrap());
+        assert_eq!(words[0]["start"], segment["start"]);
+        assert_eq!(words[words.len() - 1]["end"], segment["end"]);
+        assert!(words.iter().all(|word| word["start"].as_f64() <= word["end"].as_f64()), "{words:?}");
+        assert!(words.iter().all(|word| (0.0..=1.0).contains(&word["probability"].as_f64().unwrap())));
     }
     assert!(segments.last().unwrap()["end"].as_f64().unwrap() <= 25.5);
     assert!(segments.is_sorted_by_key(|segment| segment["start"].as_f64().unwrap()));

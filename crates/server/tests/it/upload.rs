@@ -39,6 +39,7 @@ async fn parameters_that_make_no_sense_are_refused() {
         ("language", "klingon"),
         ("language", "e"),
         ("language", "yue"),
+        ("word_timestamps", "perhaps"),
         ("webhook_url", "example.com/hook"),
         ("webhook_url", "ftp://example.com"),
         ("webhook_url", "file:///etc/passwd"),

@@ -138,6 +138,7 @@ async fn end_job(store: &SqliteStore, url: String, now: Timestamp) -> JobId {
         file_type: FileType::Audio,
         duration: None,
         language: None,
+        word_timestamps: None,
         webhook_url: Some(url),
     };
     store.insert(job, now).await.unwrap();

@@ -18,6 +18,7 @@ pub(super) struct JobRow {
     file_type: String,
     duration: Option<f64>,
     language: Option<String>,
+    word_timestamps: Option<bool>,
     webhook_url: Option<String>,
     status: String,
     created_at: i64,
@@ -41,6 +42,7 @@ impl TryFrom<JobRow> for Job {
             file_type: FileType::parse(&row.file_type).ok_or_else(|| corrupt("file type", &row.file_type))?,
             duration: row.duration,
             language: row.language.map(language).transpose()?,
+            word_timestamps: row.word_timestamps,
             webhook_url: row.webhook_url,
             status: JobStatus::parse(&row.status).ok_or_else(|| corrupt("status", &row.status))?,
             created_at: timestamp(row.created_at)?,
@@ -56,9 +58,9 @@ impl TryFrom<JobRow> for Job {
 
 pub(super) async fn insert(writer: &SqlitePool, job: NewJob, now: Timestamp) -> StoreResult<Job> {
     sqlx::query_as::<_, JobRow>(
-        "INSERT INTO jobs (id, filename, file_size, file_type, duration, language, webhook_url, status,
-                           created_at, step)
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
+        "INSERT INTO jobs (id, filename, file_size, file_type, duration, language, word_timestamps, webhook_url,
+                           status, created_at, step)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
          RETURNING *",
     )
     .bind(job.id.to_string())
@@ -67,6 +69,7 @@ pub(super) async fn insert(writer: &SqlitePool, job: NewJob, now: Timestamp) -> 
     .bind(job.file_type.as_str())
     .bind(job.duration)
     .bind(job.language.map(Language::code))
+    .bind(job.word_timestamps)
     .bind(job.webhook_url)
     .bind(now.as_millisecond())
     .bind(QUEUED)

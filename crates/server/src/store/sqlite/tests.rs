@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::SqliteStore;
+use crate::job::JobId;
 use crate::store::contract::{Handles, contract_tests};
 use crate::store::{JobStore, StoreError};
 
@@ -48,6 +49,30 @@ async fn a_database_of_a_newer_version_is_refused_in_words() {
     let error = SqliteStore::open(&path).await.unwrap_err().to_string();
     assert!(error.contains("jobs.db: it was made by a newer version of Verbatim"), "{error}");
     assert!(error.contains("4711"), "{error}");
+}
+
+#[tokio::test]
+async fn jobs_of_a_database_from_before_words_had_times_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jobs.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let id = JobId::new();
+    for (statement, bound) in [
+        ("ALTER TABLE jobs DROP COLUMN word_timestamps", None),
+        ("DELETE FROM _sqlx_migrations WHERE version = 2", None),
+        (
+            "INSERT INTO jobs (id, filename, file_size, file_type, status, created_at, step)
+             VALUES (?, 'talk.mp3', 4, 'audio', 'pending', 0, 'Queued')",
+            Some(id.to_string()),
+        ),
+    ] {
+        let query = sqlx::query(statement);
+        let query = if let Some(bound) = bound { query.bind(bound) } else { query };
+        query.execute(&store.writer).await.unwrap();
+    }
+    store.close().await;
+    let job = SqliteStore::open(&path).await.unwrap().get(id).await.unwrap().unwrap();
+    assert_eq!((job.filename.as_str(), job.word_timestamps), ("talk.mp3", None));
 }
 
 #[tokio::test]
