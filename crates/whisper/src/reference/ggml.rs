@@ -1,6 +1,7 @@
 //! whisper.cpp's files of a model against the CTranslate2 folder that they were made from
 //! (`scripts/ggml/convert.py`).
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -10,7 +11,7 @@ use super::{BASE, TINY_EN, clip, models};
 use crate::config::{Config, ConfigFile, Heads};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
-use crate::{ComputeType, Model, Options, Transcriber, Window};
+use crate::{ComputeType, Error, Model, Options, Transcriber, Window};
 
 /// Speech of the fixtures that every machine has.
 const SPEECH: [&str; 9] = [
@@ -203,4 +204,57 @@ fn a_file_cut_off_is_refused_with_the_tensor_at_which_it_ends() {
     let sentence = Model::load(&path, ComputeType::F32).unwrap_err().to_string();
     assert!(sentence.contains("ggml-tiny.en.bin is not a usable model file: tensor `"), "{sentence}");
     assert!(sentence.contains("the file ends at byte"), "{sentence}");
+}
+
+/// A copy of the file in which some bytes are others.
+struct Damaged {
+    dir: tempfile::TempDir,
+    whole: Vec<u8>,
+}
+
+impl Damaged {
+    fn new(file: &str) -> Self {
+        let whole = std::fs::read(models().join(file)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("ggml-damaged.bin"), &whole).unwrap();
+        Self { dir, whole }
+    }
+
+    /// What becomes of the model with `bytes` at this place.
+    fn load(&self, at: usize, bytes: &[u8]) -> Result<Model, Error> {
+        let path = self.dir.path().join("ggml-damaged.bin");
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.write_all_at(bytes, at as u64).unwrap();
+        let model = Model::load(&path, ComputeType::Auto);
+        file.write_all_at(&self.whole[at..at + bytes.len()], at as u64).unwrap();
+        model
+    }
+}
+
+#[test]
+fn a_header_with_any_byte_changed_is_refused_or_makes_no_difference() {
+    let damaged = Damaged::new("ggml-tiny.en.bin");
+    // The numbers of the model and the shape of its mel filters; at 44 is the format, which each tensor has of its own.
+    for at in 0..56 {
+        for value in [0, 1, 0x7f, 0xff] {
+            if damaged.whole[at] != value
+                && let Ok(model) = damaged.load(at, &[value])
+            {
+                assert!((44..48).contains(&at), "byte {at} was changed to {value}: {model:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_no_numbers_give_no_panic() {
+    let damaged = Damaged::new("ggml-tiny.en.bin");
+    let infinite = [0x00, 0x7c].repeat(1000);
+    let not_a_number = [0xff; 2000];
+    for bytes in [&infinite[..], &not_a_number] {
+        let name = b"decoder.blocks.0.mlp.0.weight";
+        let at = damaged.whole.windows(name.len()).position(|window| window == name).unwrap() + name.len();
+        let transcriber = Transcriber::new(damaged.load(at, bytes).unwrap());
+        transcriber.transcribe(&[Window::new(0, 0.0, clip("cards-001"))], &Options::default()).unwrap();
+    }
 }
