@@ -121,7 +121,7 @@ def worst(clips, heard, errors, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser, ["int8:3"], PEERS)
+    add_arguments(parser, ["int8:4"], PEERS)
     parser.add_argument("--speech", type=Path, default=Path(__file__).resolve().parents[2] / "shared/speech")
     parser.add_argument("--kind", help="only these kinds, with commas between")
     parser.add_argument("--detect", action="store_true", help="do not tell the systems the language")

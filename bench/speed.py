@@ -13,7 +13,7 @@ from pathlib import Path
 
 from systems import add_arguments, compared, machine
 
-MODES = ["int8:3", "int8:5", "int8:1"]
+MODES = ["int8:4", "int8:5", "int8:1"]
 PEERS = ["int8:1", "int8:5", "int8:1:8", "int8:5:8", "ggml-q8_0:1", "ggml-q8_0:5"]
 SECONDS = 600
 SENTENCES = Path("/usr/share/pocketsphinx/test/data/librivox")

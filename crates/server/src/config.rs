@@ -142,7 +142,7 @@ pub struct EngineSettings {
     pub batch_size: u32,
 
     /// How many texts are followed side by side to find the most probable; 1 is greedy decoding
-    #[arg(long, env = "BEAM_SIZE", default_value = "3", value_parser = one_to::<32>)]
+    #[arg(long, env = "BEAM_SIZE", default_value = "4", value_parser = one_to::<32>)]
     pub beam_size: u32,
 
     /// How exactly to compute

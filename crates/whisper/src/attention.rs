@@ -4,12 +4,14 @@
 //! are scored, weighed and summed up within the cache (Dao et al. 2022).
 
 mod kernel;
+mod path;
 
 use std::cell::RefCell;
 
 use rten_simd::SimdOp;
 
 use kernel::{Attend, Head};
+use path::AttendPath;
 
 /// Positions whose keys and values lie together.
 pub(crate) const BLOCK: usize = 64;
@@ -241,6 +243,6 @@ pub(crate) fn attend_path(
     out: &mut [f32],
 ) {
     SCRATCH.with_borrow_mut(|scratch| {
-        kernel::AttendPath { heads, query, keys, values, path, out, scratch }.dispatch();
+        AttendPath { heads, query, keys, values, path, out, scratch }.dispatch();
     });
 }

@@ -2,6 +2,7 @@
 
 use rten_simd::isa::GenericIsa;
 
+use super::super::path::AttendPath;
 use super::super::{Format, Heads, KeysValues, Rows};
 use super::*;
 
