@@ -37,8 +37,8 @@ impl Hypothesis {
 }
 
 /// Beam search: of all texts that are a token longer, keeps the `width` most probable. Those that end are set
-/// aside; once `width` have, or one of them is better than all that live, the search is over and no text is left alive. With a width of 1 this is greedy
-/// decoding.
+/// aside; once `width` have, or one of them is better than all that live, the search is over and no text is left
+/// alive. With a width of 1 this is greedy decoding.
 ///
 /// `logits` has a row for every one of `live`. Gives those alive and those ended.
 pub(crate) fn beams(

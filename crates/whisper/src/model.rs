@@ -22,7 +22,8 @@ pub struct Model {
     pub(crate) decoder: Decoder,
     pub(crate) tokenizer: Tokenizer,
     rules: Rules,
-    alignment_heads: Vec<(usize, usize)>,
+    /// Layers of the decoder and heads of their cross attention that look at the moment at which a token is said.
+    pub(crate) alignment_heads: Vec<(usize, usize)>,
 }
 
 impl Model {
@@ -80,11 +81,6 @@ impl Model {
             decoder,
             tokenizer,
         })
-    }
-
-    /// Layers of the decoder and heads of their cross attention that look at the moment at which a token is said.
-    pub fn alignment_heads(&self) -> &[(usize, usize)] {
-        &self.alignment_heads
     }
 
     /// False for the English-only models (`tiny.en` …).

@@ -124,12 +124,14 @@ impl<K: Send> Batch<K> {
         if self.decodings.is_empty() {
             return Vec::new();
         }
-        let paths: Vec<Vec<u32>> =
-            self.decodings.iter().map(|(_, decoding)| decoding.prompt_path()).collect();
+        // Prompts are the first rows of their windows, so that the path of the longest serves all.
+        let to_start = self.decodings.iter().filter(|(_, decoding)| !decoding.started);
+        let longest = to_start.map(|(_, decoding)| decoding.request.prompt.len()).max().unwrap_or(0);
+        let prompt_path: Vec<u32> = (0..longest as u32).collect();
         let mut counts = Vec::with_capacity(self.decodings.len());
         let mut feeds = Vec::with_capacity(self.decodings.len());
-        for ((_, decoding), path) in self.decodings.iter_mut().zip(&paths) {
-            let feed = decoding.feed(path, search.tokenizer);
+        for (_, decoding) in &mut self.decodings {
+            let feed = decoding.feed(&prompt_path, search.tokenizer);
             counts.push(feed.rows.iter().filter(|row| row.wanted).count());
             feeds.push(feed);
         }

@@ -1,6 +1,7 @@
 //! Windows -> the contract's result. Pure: what a job ends with depends on its windows alone, so a job
 //! that was interrupted ends with the same as one that was not.
 
+use std::iter::repeat_n;
 use std::panic::catch_unwind;
 
 use jiff::Timestamp;
@@ -37,7 +38,7 @@ pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) 
         source_type: of.file_type,
         filename: of.filename,
         file_size: of.file_size,
-        whisper_segments: numbered(windows),
+        whisper_segments: numbered(segments, windows),
         models_used: of.models,
         job_id: of.job.to_string(),
         processing_completed_at: rfc3339(now),
@@ -49,21 +50,26 @@ fn segments(windows: &[StoredWindow]) -> Vec<Segment> {
     windows.iter().flat_map(|window| window.transcript.segments.iter().cloned()).collect()
 }
 
-fn numbered(windows: &[StoredWindow]) -> Vec<NumberedSegment> {
-    let segments = windows.iter().flat_map(|StoredWindow { transcript, .. }| {
-        let language = Some(transcript.language.code().to_owned());
-        transcript.segments.iter().map(move |segment| (segment.clone(), language.clone()))
+/// All segments of the windows, with their numbers and languages.
+fn numbered(segments: Vec<Segment>, windows: &[StoredWindow]) -> Vec<NumberedSegment> {
+    let languages = windows.iter().flat_map(|StoredWindow { transcript, .. }| {
+        repeat_n(transcript.language.code(), transcript.segments.len())
     });
-    let number = |(id, (segment, language))| NumberedSegment { id, segment, language };
-    (0..).zip(segments).map(number).collect()
+    let number = |(id, (segment, language)): (u64, (Segment, &str))| NumberedSegment {
+        id,
+        segment,
+        language: Some(language.to_owned()),
+    };
+    (0..).zip(segments.into_iter().zip(languages)).map(number).collect()
 }
 
 /// The language that a recording's first windows are in; `None` if there are none yet, or nothing is said in any.
 pub(super) fn detected(windows: &[StoredWindow]) -> Option<Language> {
-    let first = || windows.iter().take(LANGUAGE_WINDOWS).map(|window| &window.transcript);
     windows.iter().find(|window| !window.transcript.segments.is_empty())?;
-    let probabilities = first().map(|transcript| &transcript.language_probabilities);
-    LanguageProbabilities::mean(probabilities).best().map(|(language, _)| language)
+    let first = windows.iter().take(LANGUAGE_WINDOWS);
+    LanguageProbabilities::mean(first.map(|window| &window.transcript.language_probabilities))
+        .best()
+        .map(|(language, _)| language)
 }
 
 /// The language that was spoken, and how probable the model holds it. A language that the client told is

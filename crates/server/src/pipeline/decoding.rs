@@ -43,25 +43,19 @@ pub(crate) struct Decoding {
 }
 
 impl Decoding {
-    /// `options` without a language asks for the language to be detected, and for windows that are clearly in
-    /// another to be followed.
-    pub(crate) fn new(inference: Inference, job: JobId, options: Options) -> Self {
-        let mut decoding = Self {
-            inference,
-            job,
-            options,
-            decided: None,
-            unjudged: Vec::new(),
-            in_flight: FuturesUnordered::new(),
-        };
-        decoding.options.follow_language |= decoding.options.language.is_none();
-        if !decoding.inference.is_multilingual() {
-            decoding.options.language.get_or_insert(Language::ENGLISH);
-        }
-        if decoding.options.language.is_some() {
-            decoding.decided = Some(Arc::new(decoding.options.clone()));
-        }
-        decoding
+    /// `options` without a language asks for the language to be detected, unless it is `known` already, and for
+    /// windows that are clearly in another to be followed.
+    pub(crate) fn new(
+        inference: Inference,
+        job: JobId,
+        mut options: Options,
+        known: Option<Language>,
+    ) -> Self {
+        options.follow_language = options.language.is_none();
+        let only = (!inference.is_multilingual()).then_some(Language::ENGLISH);
+        options.language = options.language.or(known).or(only);
+        let decided = options.language.is_some().then(|| Arc::new(options.clone()));
+        Self { inference, job, options, decided, unjudged: Vec::new(), in_flight: FuturesUnordered::new() }
     }
 
     /// Whether the language has to be detected before anything can be decoded.

@@ -98,14 +98,12 @@ impl Pipeline {
         // Whoever was here before has detected the language.
         let known = detected(&stored);
         drop(stored);
-        let told = claim.job.language;
         let options = Options {
-            language: told.or(known),
-            follow_language: told.is_none(),
+            language: claim.job.language,
             word_timestamps: claim.job.word_timestamps.unwrap_or(self.options.word_timestamps),
             ..self.options.clone()
         };
-        let mut decoding = Decoding::new(self.inference.clone(), claim.job.id, options);
+        let mut decoding = Decoding::new(self.inference.clone(), claim.job.id, options, known);
         run.transcribe(&mut events, &mut decoding).await?;
         run.say(STRUCTURING).await?;
         self.assemble(claim).await

@@ -91,7 +91,7 @@ impl Run {
         };
         let job = JobId::new();
         let options = Options { language, ..self.options.clone() };
-        let mut decoding = Decoding::new(self.inference.clone(), job, options);
+        let mut decoding = Decoding::new(self.inference.clone(), job, options, None);
         let windows = self.runtime.block_on(windows(source.start()?, &mut decoding, &bar));
         bar.finish_and_clear();
         let recording = Recording {

@@ -18,6 +18,7 @@ pub(crate) use self::timing::spans;
 use self::timing::{Durations, fit, shorten_at_sentence_ends};
 use self::words::{Splitting, split, with_marks};
 use crate::decoder::{Decoder, Forced, Memory, Told};
+use crate::encoder::STATES;
 use crate::segments::Piece;
 use crate::tokenizer::Tokenizer;
 use crate::{Language, SAMPLE_RATE, Task, Word};
@@ -100,7 +101,7 @@ impl Aligner<'_> {
         tokens.extend(text.segments.iter().flat_map(|segment| self.text_of(segment)));
         let end = tokens.len();
         tokens.push(self.tokenizer.end_of_text);
-        let frames = (text.samples / FRAME).min(crate::encoder::STATES);
+        let frames = (text.samples / FRAME).min(STATES);
         Told { memory: text.memory, tokens, text: start..end, frames }
     }
 

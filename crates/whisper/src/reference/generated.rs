@@ -181,7 +181,7 @@ fn what_its_configuration_leaves_out_follows_from_its_shape() {
     let transcriber = transcriber(ComputeType::Auto);
     let model = transcriber.model();
     assert!(model.is_multilingual() && model.knows(Language::parse("yue").unwrap()));
-    assert_eq!(model.alignment_heads(), [(1, 0), (1, 1)]);
+    assert_eq!(model.alignment_heads, [(1, 0), (1, 1)]);
     // What noise makes of noise has no meaning, but it has an end.
     let window = Window::new(0, 0.0, super::clip("cards-001"));
     transcriber.transcribe(&[window], &Options::default()).unwrap();
