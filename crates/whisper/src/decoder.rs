@@ -14,12 +14,14 @@ use rayon::prelude::*;
 
 use crate::Error;
 use crate::attention::{BLOCK, Heads, KeysValues, Rows, attend_path};
-use crate::encoder::{STATES, heads};
+use crate::encoder::{STATES, heads, width_and_mels};
 use crate::linear::Linear;
 use crate::precision::Precision;
 use crate::vector::{LayerNorm, add, gelu};
 use crate::weights::Weights;
 pub(crate) use forced::{Forced, Told};
+
+const EMBEDDINGS: &str = "decoder/embeddings/weight";
 
 #[derive(Debug)]
 pub(crate) struct Decoder {
@@ -103,12 +105,12 @@ pub(crate) struct Feed<'a> {
 }
 
 impl Decoder {
-    pub(crate) fn load(weights: &Weights, precision: Precision, width: usize) -> Result<Self, Error> {
+    pub(crate) fn load(weights: &Weights, precision: Precision) -> Result<Self, Error> {
+        let (width, _) = width_and_mels(weights)?;
         expect(weights, "decoder/pre_norm", 1, "normalises after each block")?;
         expect(weights, "decoder/activation", 3, "uses another activation than GELU")?;
         expect(weights, "decoder/scale_embeddings", 0, "scales its embeddings")?;
-        let embeddings = "decoder/embeddings/weight";
-        let vocabulary = weights.shape(embeddings)?.first().copied().unwrap_or(0);
+        let vocabulary = Self::vocabulary_of(weights)?;
         let positions = "decoder/position_encodings/encodings";
         let context = weights.shape(positions)?.first().copied().unwrap_or(0);
         let names: Vec<String> = (0..)
@@ -116,16 +118,26 @@ impl Decoder {
             .take_while(|layer| weights.contains(&format!("{layer}/ffn/linear_0/weight")))
             .collect();
         let layers = names.par_iter().map(|name| Layer::load(weights, precision, name, width));
+        let (projection, (embeddings, layers)) = rayon::join(
+            || Linear::load(weights, precision.weight, "decoder/projection", width, vocabulary),
+            || rayon::join(|| halves(weights, EMBEDDINGS, &[vocabulary, width]), || layers.collect()),
+        );
+        let layers: Result<_, _> = layers;
         Ok(Self {
             precision,
             heads: heads(weights, "decoder", width)?,
             vocabulary,
-            embeddings: halves(&weights.tensor(embeddings, &[vocabulary, width])?),
+            embeddings: embeddings?,
             positions: weights.tensor(positions, &[context, width])?,
-            layers: layers.collect::<Result<_, _>>()?,
+            layers: layers?,
             norm: LayerNorm::load(weights, "decoder/layer_norm", width)?,
-            projection: Linear::load(weights, precision.weight, "decoder/projection", width, vocabulary)?,
+            projection: projection?,
         })
+    }
+
+    /// How many tokens a model knows.
+    pub(crate) fn vocabulary_of(weights: &Weights) -> Result<usize, Error> {
+        Ok(weights.shape(EMBEDDINGS)?.first().copied().unwrap_or(0))
     }
 
     pub(crate) fn vocabulary(&self) -> usize {
@@ -290,8 +302,12 @@ fn expect(weights: &Weights, name: &str, value: i64, otherwise: &str) -> Result<
     Ok(())
 }
 
-fn halves(floats: &[f32]) -> Vec<f16> {
-    let mut halves = vec![f16::ZERO; floats.len()];
-    halves.convert_from_f32_slice(floats);
-    halves
+fn halves(weights: &Weights, name: &str, shape: &[usize]) -> Result<Vec<f16>, Error> {
+    let mut halves = Vec::with_capacity(shape.iter().product());
+    weights.read(name, shape, |rows| {
+        let start = halves.len();
+        halves.resize(start + rows.len(), f16::ZERO);
+        halves[start..].convert_from_f32_slice(rows);
+    })?;
+    Ok(halves)
 }

@@ -44,10 +44,7 @@ struct Layer {
 
 impl Encoder {
     pub(crate) fn load(weights: &Weights, precision: Precision) -> Result<Self, Error> {
-        let conv1_weight = "encoder/conv1/weight";
-        let &[width, n_mels, KERNEL] = weights.shape(conv1_weight)? else {
-            return Err(weights.fault(conv1_weight, format!("is not [width, mels, {KERNEL}]")));
-        };
+        let (width, n_mels) = width_and_mels(weights)?;
         let names: Vec<String> = (0..)
             .map(|layer| format!("encoder/layer_{layer}"))
             .take_while(|layer| weights.contains(&format!("{layer}/ffn/linear_0/weight")))
@@ -146,6 +143,15 @@ impl Layer {
     }
 }
 
+/// The width of the model, as its first convolution has it, and the mel bins that it hears.
+pub(crate) fn width_and_mels(weights: &Weights) -> Result<(usize, usize), Error> {
+    let name = "encoder/conv1/weight";
+    match weights.shape(name)? {
+        &[width, n_mels, KERNEL] => Ok((width, n_mels)),
+        _ => Err(weights.fault(name, format!("is not [width, mels, {KERNEL}]"))),
+    }
+}
+
 /// The attention heads of `encoder` or `decoder`, checked against the width.
 pub(crate) fn heads(weights: &Weights, part: &str, width: usize) -> Result<Heads, Error> {
     let name = format!("{part}/num_heads");
@@ -171,7 +177,7 @@ fn convolution(weights: &Weights, name: &str, inputs: usize, outputs: usize) -> 
         }
     }
     let bias = weights.tensor(&format!("{name}/bias"), &[outputs])?;
-    Ok(Linear::new(Weight::F32, &by_row, Some(bias), KERNEL * inputs, outputs))
+    Ok(Linear::new(&by_row, Some(bias), KERNEL * inputs, outputs))
 }
 
 /// Rows of `width` with a row of zeros before and after.

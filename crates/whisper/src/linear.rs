@@ -6,7 +6,7 @@ use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, P
 use rten_tensor::{Matrix, MatrixLayout, NdTensorView};
 
 use crate::Error;
-use crate::quantize::{QuantizedRows, ZERO_POINT, quantize_weights, to_f32};
+use crate::quantize::{QuantizedRows, QuantizedWeights, ZERO_POINT, to_f32};
 use crate::weights::Weights;
 
 thread_local! {
@@ -54,32 +54,29 @@ impl Linear {
         inputs: usize,
         outputs: usize,
     ) -> Result<Self, Error> {
-        let weight = weights.tensor(&format!("{name}/weight"), &[outputs, inputs])?;
-        let bias_name = format!("{name}/bias");
-        let bias =
-            weights.contains(&bias_name).then(|| weights.tensor(&bias_name, &[outputs])).transpose()?;
-        Ok(Self::new(kind, &weight, bias, inputs, outputs))
-    }
-
-    /// `weight` is `[outputs, inputs]`, row-major.
-    pub(crate) fn new(
-        kind: Weight,
-        weight: &[f32],
-        bias: Option<Vec<f32>>,
-        inputs: usize,
-        outputs: usize,
-    ) -> Self {
+        let weight = format!("{name}/weight");
+        let bias = format!("{name}/bias");
+        let bias = weights.contains(&bias).then(|| weights.tensor(&bias, &[outputs])).transpose()?;
         let matrix = match kind {
             Weight::F32 => {
-                let weight = NdTensorView::from_data([outputs, inputs], weight);
-                Packed::F32(GEMM.with(|gemm| gemm.prepack_b(weight.transposed())))
+                return Ok(Self::new(&weights.tensor(&weight, &[outputs, inputs])?, bias, inputs, outputs));
             }
-            Weight::Int8 => GEMM_INT8.with(|gemm| {
-                let (bytes, scales) = quantize_weights(weight, inputs, gemm.may_saturate());
-                let bytes = NdTensorView::from_data([outputs, inputs], &bytes[..]);
-                Packed::Int8 { matrix: gemm.prepack_b(bytes.transposed()), scales }
-            }),
+            Weight::Int8 => {
+                let saturates = GEMM_INT8.with(GemmExecutor::may_saturate);
+                let mut quantized = QuantizedWeights::new(inputs, outputs, saturates);
+                weights.read(&weight, &[outputs, inputs], |rows| quantized.extend(rows))?;
+                let bytes = NdTensorView::from_data([outputs, inputs], quantized.bytes());
+                let matrix = GEMM_INT8.with(|gemm| gemm.prepack_b(bytes.transposed()));
+                Packed::Int8 { matrix, scales: quantized.into_scales() }
+            }
         };
+        Ok(Self { matrix, bias, inputs, outputs })
+    }
+
+    /// A layer in `f32`; `weight` is `[outputs, inputs]`, row-major.
+    pub(crate) fn new(weight: &[f32], bias: Option<Vec<f32>>, inputs: usize, outputs: usize) -> Self {
+        let weight = NdTensorView::from_data([outputs, inputs], weight);
+        let matrix = Packed::F32(GEMM.with(|gemm| gemm.prepack_b(weight.transposed())));
         Self { matrix, bias, inputs, outputs }
     }
 

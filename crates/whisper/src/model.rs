@@ -67,11 +67,14 @@ impl Model {
         weights: &Weights,
         precision: Precision,
         config: ConfigFile,
-        tokenizer: impl FnOnce(usize) -> Result<Tokenizer, Error>,
+        tokenizer: impl FnOnce(usize) -> Result<Tokenizer, Error> + Send,
     ) -> Result<Self, Error> {
-        let encoder = Encoder::load(weights, precision)?;
-        let decoder = Decoder::load(weights, precision, encoder.width())?;
-        let tokenizer = tokenizer(decoder.vocabulary())?;
+        let vocabulary = Decoder::vocabulary_of(weights)?;
+        let (tokenizer, (encoder, decoder)) = rayon::join(
+            || tokenizer(vocabulary),
+            || rayon::join(|| Encoder::load(weights, precision), || Decoder::load(weights, precision)),
+        );
+        let (tokenizer, encoder, decoder) = (tokenizer?, encoder?, decoder?);
         let config = Config::new(config, &tokenizer, Heads::of(weights)?)?;
         Ok(Self {
             mel: MelExtractor::new(encoder.n_mels()),

@@ -9,17 +9,44 @@ pub(crate) const ZERO_POINT: u8 = 128;
 /// The largest activation of a row becomes this many units.
 const UNITS: f32 = 127.0;
 
-/// `weight` is `[outputs, inputs]`; gives its elements in units of the scale of their output.
-///
-/// Where the kernel's sums of two products saturate, weights have seven bits: `2 * 255 * 64` fits in 16 bits.
-pub(crate) fn quantize_weights(weight: &[f32], inputs: usize, saturates: bool) -> (Vec<i8>, Vec<f32>) {
-    let units = if saturates { 64.0 } else { UNITS };
-    let mut bytes = vec![0; weight.len()];
-    let mut scales = Vec::with_capacity(weight.len() / inputs);
-    for (row, bytes) in weight.chunks_exact(inputs).zip(bytes.chunks_exact_mut(inputs)) {
-        scales.push(QuantizeRow { row, bytes, units }.dispatch());
+/// Weights in bytes, `[outputs, inputs]`, in units of the scale of their output.
+#[derive(Debug)]
+pub(crate) struct QuantizedWeights {
+    inputs: usize,
+    units: f32,
+    bytes: Vec<u8>,
+    scales: Vec<f32>,
+}
+
+impl QuantizedWeights {
+    /// Room for `outputs` rows of `inputs`.
+    ///
+    /// Where the kernel's sums of two products saturate, weights have seven bits: `2 * 255 * 64` fits in 16 bits.
+    pub(crate) fn new(inputs: usize, outputs: usize, saturates: bool) -> Self {
+        let units = if saturates { 64.0 } else { UNITS };
+        let (bytes, scales) = (Vec::with_capacity(inputs * outputs), Vec::with_capacity(outputs));
+        Self { inputs, units, bytes, scales }
     }
-    (bytes.into_iter().map(|byte| (byte ^ ZERO_POINT).cast_signed()).collect(), scales)
+
+    /// Takes in the weights of some more outputs.
+    pub(crate) fn extend(&mut self, rows: &[f32]) {
+        let start = self.bytes.len();
+        self.bytes.resize(start + rows.len(), ZERO_POINT);
+        let bytes = &mut self.bytes[start..];
+        for (row, bytes) in rows.chunks_exact(self.inputs).zip(bytes.chunks_exact_mut(self.inputs)) {
+            self.scales.push(QuantizeRow { row, bytes, units: self.units }.dispatch());
+        }
+        bytes.iter_mut().for_each(|byte| *byte ^= ZERO_POINT);
+    }
+
+    pub(crate) fn bytes(&self) -> &[i8] {
+        bytemuck::cast_slice(&self.bytes)
+    }
+
+    /// What a unit of each output's bytes stands for.
+    pub(crate) fn into_scales(self) -> Vec<f32> {
+        self.scales
+    }
 }
 
 /// Rows of activations as bytes around [`ZERO_POINT`].
@@ -200,15 +227,21 @@ mod tests {
         let mut rows = QuantizedRows::default();
         rows.fill(&[0.0; 70], 70);
         assert!(rows.bytes().iter().all(|byte| *byte == ZERO_POINT));
-        let (bytes, scales) = quantize_weights(&[0.0; 6], 3, false);
-        assert!(bytes.iter().all(|byte| *byte == 0) && scales.iter().all(|scale| scale.is_finite()));
+        let mut weights = QuantizedWeights::new(3, 2, false);
+        weights.extend(&[0.0; 6]);
+        assert_eq!(weights.bytes(), [0; 6]);
+        assert!(weights.into_scales().iter().all(|scale| scale.is_finite()));
     }
 
     #[test]
     fn weights_come_back_to_within_half_a_unit_of_their_output() {
         let weight = numbers(4 * 37, 11);
         for saturates in [false, true] {
-            let (bytes, scales) = quantize_weights(&weight, 37, saturates);
+            let mut weights = QuantizedWeights::new(37, 4, saturates);
+            weight.chunks(2 * 37).for_each(|rows| weights.extend(rows));
+            let bytes = weights.bytes().to_vec();
+            let scales = weights.into_scales();
+            assert_eq!((bytes.len(), scales.len()), (weight.len(), 4));
             for (row, (bytes, scale)) in weight.chunks_exact(37).zip(bytes.chunks_exact(37).zip(scales)) {
                 let close = |(x, byte): (&f32, &i8)| (x - f32::from(*byte) * scale).abs() <= scale * 0.5001;
                 assert!(row.iter().zip(bytes).all(close));

@@ -68,10 +68,15 @@ impl Element {
                 out.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
             }
             Self::F16 => {
-                let halves: Vec<f16> = bytes.chunks_exact(2).map(half).collect();
-                let start = out.len();
-                out.resize(start + halves.len(), 0.0);
-                halves.convert_to_f32_slice(&mut out[start..]);
+                // Copied to where halves are aligned, a few at a time, for the conversion by vectors.
+                let mut halves = [f16::ZERO; 256];
+                for bytes in bytes.chunks(2 * halves.len()) {
+                    let halves = &mut halves[..bytes.len() / 2];
+                    halves.iter_mut().zip(bytes.chunks_exact(2)).for_each(|(to, from)| *to = half(from));
+                    let start = out.len();
+                    out.resize(start + halves.len(), 0.0);
+                    halves.convert_to_f32_slice(&mut out[start..]);
+                }
             }
             // The upper half of a float32.
             Self::Bf16 => out.extend(bytes.chunks_exact(2).map(|b| f32::from_le_bytes([0, 0, b[0], b[1]]))),

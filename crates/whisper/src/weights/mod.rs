@@ -18,6 +18,9 @@ use crate::Error;
 use element::Element;
 pub(crate) use ggml::Ggml;
 
+/// Stored blocks (or elements, where they are stored one by one) that are read at once.
+const BLOCKS_AT_ONCE: usize = 16 * 1024;
+
 /// A model file, mapped into memory.
 #[derive(Debug)]
 pub(crate) struct Weights {
@@ -76,25 +79,52 @@ impl Weights {
 
     /// The tensor's elements as f32, in row-major order, if its shape is `shape`.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let mut elements = Vec::with_capacity(shape.iter().product());
+        self.read(name, shape, |rows| elements.extend_from_slice(rows))?;
+        Ok(elements)
+    }
+
+    /// As [`Self::tensor`], but a few rows (of the last dimension) at a time, so that they stay in the cache and
+    /// the whole is never in memory.
+    pub(crate) fn read(
+        &self,
+        name: &str,
+        shape: &[usize],
+        mut take: impl FnMut(&[f32]),
+    ) -> Result<(), Error> {
         let tensor = self.find(name)?;
         if tensor.shape != shape {
             return Err(self.fault(name, format!("has shape {:?} where {shape:?} is needed", tensor.shape)));
         }
-        let mut elements = Vec::with_capacity(shape.iter().product());
+        let width = shape.last().map_or(1, |width| (*width).max(1));
+        let mut take_rows = |elements: &mut Vec<f32>| {
+            let whole = elements.len() / width * width;
+            take(&elements[..whole]);
+            elements.drain(..whole);
+        };
+        let mut elements = Vec::new();
         for part in &tensor.parts {
             match part {
                 Part::Stored { kind, bytes } => {
-                    if !kind.append_to(&mut elements, &self.map[bytes.clone()]) {
-                        let reason =
-                            format!("is {}; only models whose weights are floats can be loaded", kind.name());
-                        return Err(self.fault(name, reason));
+                    for piece in self.map[bytes.clone()].chunks(kind.block().1 * BLOCKS_AT_ONCE) {
+                        if !kind.append_to(&mut elements, piece) {
+                            let reason = format!(
+                                "is {}; only models whose weights are floats can be loaded",
+                                kind.name()
+                            );
+                            return Err(self.fault(name, reason));
+                        }
+                        take_rows(&mut elements);
                     }
                 }
-                Part::Zeros(count) => elements.resize(elements.len() + count, 0.0),
+                Part::Zeros(count) => {
+                    elements.resize(elements.len() + count, 0.0);
+                    take_rows(&mut elements);
+                }
                 Part::Integer(_) => return Err(self.fault(name, "is a whole number, not weights".into())),
             }
         }
-        Ok(elements)
+        Ok(())
     }
 
     /// Every tensor's name and shape.
