@@ -3,7 +3,9 @@
 //! The scores of a window's 1500 positions against each other never lie in memory: a few queries at a time
 //! are scored, weighed and summed up within the cache (Dao et al. 2022).
 
+mod int8;
 mod kernel;
+mod packing;
 mod path;
 
 use std::cell::RefCell;
@@ -11,6 +13,8 @@ use std::cell::RefCell;
 use rten_simd::SimdOp;
 
 use kernel::{Attend, Head};
+pub(crate) use packing::Block;
+use packing::Shape;
 use path::AttendPath;
 
 /// Positions whose keys and values lie together.
@@ -31,6 +35,16 @@ pub(crate) enum Format {
     /// bfloat16, in pairs of neighbouring elements (keys) or positions (values): half the memory, and twice
     /// the speed where the processor multiplies them by itself.
     Bf16,
+    /// Bytes, with a scale for the key and one for the value of every position and head: a quarter of the memory.
+    /// Only where [`Format::int8_is_supported`].
+    Int8,
+}
+
+impl Format {
+    /// Whether the processor multiplies bytes by itself (AVX-512 VNNI).
+    pub(crate) fn int8_is_supported() -> bool {
+        int8::is_supported()
+    }
 }
 
 /// The heads of a layer.
@@ -66,35 +80,21 @@ impl<'a> Rows<'a> {
         Self { data, stride, count: data.len() / stride }
     }
 
-    fn row(self, row: usize, from: usize, length: usize) -> &'a [f32] {
-        &self.data[row * self.stride + from..][..length]
+    fn row(self, row: usize, length: usize) -> &'a [f32] {
+        &self.data[row * self.stride..][..length]
     }
 }
 
 /// Keys and values of some positions, for all heads of a layer.
 ///
-/// In blocks of [`BLOCK`] positions, each `[heads][keys, values]`: keys as `[HEAD / elements][BLOCK]` words,
-/// so that a vector holds one element (or pair) of many positions, values as `[BLOCK / elements][HEAD]`
-/// words, so that it holds many elements of one position (or pair).
+/// In blocks of [`BLOCK`] positions, each `[heads][keys, values, scales]`: keys as `[HEAD / elements][BLOCK]`
+/// words, so that a vector holds one element (or pair, or four) of many positions, values as
+/// `[BLOCK / elements][HEAD]` words, so that it holds many elements of one position (or pair, or four).
 #[derive(Debug)]
 pub(crate) struct KeysValues {
     shape: Shape,
     length: usize,
     words: Vec<u32>,
-}
-
-/// How a block is laid out.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    format: Format,
-    heads: Heads,
-}
-
-/// A block of [`KeysValues`] to be filled.
-#[derive(Debug)]
-pub(crate) struct Block<'a> {
-    shape: Shape,
-    words: &'a mut [u32],
 }
 
 impl KeysValues {
@@ -113,21 +113,16 @@ impl KeysValues {
 
     /// A head's keys of the first `positions`, `[size, positions]`.
     pub(crate) fn keys(&self, head: usize, positions: usize) -> Vec<f32> {
-        let Shape { format, heads } = self.shape;
+        let size = self.shape.heads.size;
         assert!(positions <= self.length);
-        let mut keys = vec![0.0; heads.size * positions];
+        let mut keys = vec![0.0; size * positions];
         let blocks = self.words.chunks_exact(self.shape.block_words());
         for (block, first) in blocks.zip((0..positions).step_by(BLOCK)) {
-            let words = &block[head * self.shape.head_words()..][..self.shape.half_words()];
+            let words = &block[head * self.shape.head_words()..][..self.shape.head_words()];
             let count = BLOCK.min(positions - first);
             for (element, keys) in keys.chunks_exact_mut(positions).enumerate() {
-                let line = &words[element / self.shape.elements() * BLOCK..][..count];
-                for (key, word) in keys[first..][..count].iter_mut().zip(line) {
-                    *key = f32::from_bits(match format {
-                        Format::F32 => *word,
-                        Format::Bf16 if element % 2 == 0 => word << 16,
-                        Format::Bf16 => word & 0xffff_0000,
-                    });
+                for (position, key) in keys[first..][..count].iter_mut().enumerate() {
+                    *key = self.shape.key(words, element, position);
                 }
             }
         }
@@ -154,82 +149,6 @@ impl KeysValues {
             .dispatch();
         });
     }
-}
-
-impl Shape {
-    fn elements(self) -> usize {
-        match self.format {
-            Format::F32 => 1,
-            Format::Bf16 => 2,
-        }
-    }
-
-    /// Words of a head's keys, and as many of its values, in a block.
-    fn half_words(self) -> usize {
-        BLOCK * HEAD / self.elements()
-    }
-
-    fn head_words(self) -> usize {
-        2 * self.half_words()
-    }
-
-    fn block_words(self) -> usize {
-        self.heads.count * self.head_words()
-    }
-}
-
-impl Block<'_> {
-    /// Takes in up to [`BLOCK`] positions. A row of all heads' keys starts at `keys` within a row, one of the
-    /// values at `values`.
-    pub(crate) fn fill(&mut self, rows: Rows<'_>, keys: usize, values: usize) {
-        let Shape { format, heads } = self.shape;
-        let half = self.shape.half_words();
-        for (head, words) in self.words.chunks_exact_mut(2 * half).enumerate() {
-            let (key_words, value_words) = words.split_at_mut(half);
-            let key = |row| rows.row(row, keys + head * heads.size, heads.size);
-            let value = |row| rows.row(row, values + head * heads.size, heads.size);
-            match format {
-                Format::F32 => {
-                    for row in 0..rows.count {
-                        for (element, key) in key(row).iter().enumerate() {
-                            key_words[element * BLOCK + row] = key.to_bits();
-                        }
-                        for (word, value) in value_words[row * HEAD..].iter_mut().zip(value(row)) {
-                            *word = value.to_bits();
-                        }
-                    }
-                }
-                Format::Bf16 => {
-                    for row in 0..rows.count {
-                        for (pair, key) in key(row).chunks(2).enumerate() {
-                            key_words[pair * BLOCK + row] = pair_word(key[0], key.get(1).copied());
-                        }
-                    }
-                    for row in (0..rows.count).step_by(2) {
-                        let line = value_words[row / 2 * HEAD..].iter_mut().zip(value(row));
-                        if row + 1 < rows.count {
-                            for ((word, first), second) in line.zip(value(row + 1)) {
-                                *word = pair_word(*first, Some(*second));
-                            }
-                        } else {
-                            for (word, first) in line {
-                                *word = pair_word(*first, None);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Two bfloat16, rounded to nearest even, the first in the lower half.
-fn pair_word(first: f32, second: Option<f32>) -> u32 {
-    let rounded = |x: f32| {
-        let bits = x.to_bits();
-        bits.wrapping_add(0x7fff + ((bits >> 16) & 1))
-    };
-    (rounded(first) >> 16) | (rounded(second.unwrap_or(0.0)) & 0xffff_0000)
 }
 
 /// Attention of one row to rows that lie anywhere in `keys` and `values`: those of its own sequence, which

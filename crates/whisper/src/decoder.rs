@@ -153,7 +153,7 @@ impl Decoder {
     pub(crate) fn memory(&self, states: &[f32]) -> Memory {
         let width = self.heads.width();
         let of_layer = |layer: &Layer| {
-            let mut memory = KeysValues::new(self.precision.attention, self.heads, STATES);
+            let mut memory = KeysValues::new(self.precision.memory, self.heads, STATES);
             states.par_chunks(BLOCK * width).zip(memory.blocks_mut()).for_each(|(states, mut block)| {
                 let rows = layer.cross_memory.apply(states);
                 block.fill(Rows::new(&rows, 2 * width), 0, width);

@@ -62,7 +62,7 @@ impl QuantizedRows {
         self.bytes.resize(x.len(), ZERO_POINT);
         self.scales.clear();
         for (row, bytes) in x.chunks_exact(width).zip(self.bytes.chunks_exact_mut(width)) {
-            self.scales.push(QuantizeRow { row, bytes, units: UNITS }.dispatch());
+            self.scales.push(quantize_row(row, bytes));
         }
     }
 
@@ -74,6 +74,11 @@ impl QuantizedRows {
     pub(crate) fn scales(&self) -> &[f32] {
         &self.scales
     }
+}
+
+/// A row to bytes around [`ZERO_POINT`]; gives what a unit stands for.
+pub(crate) fn quantize_row(row: &[f32], bytes: &mut [u8]) -> f32 {
+    QuantizeRow { row, bytes, units: UNITS }.dispatch()
 }
 
 /// A row to bytes around [`ZERO_POINT`], the largest element `units` from it; gives their scale.

@@ -7,12 +7,12 @@
 use rten_simd::ops::{BitOps, IntOps, NumOps};
 use rten_simd::{Isa, Simd, SimdOp};
 
-use super::{BLOCK, Format, HEAD};
+use super::{BLOCK, Format, HEAD, int8};
 use crate::vector::exp2;
 
 /// Queries whose scores are held at once: few enough that scores, keys and values stay in the second level
 /// of the cache.
-const QUERIES: usize = 24;
+pub(super) const QUERIES: usize = 24;
 
 /// How words of keys and values are multiplied with the queries or probabilities that belong to them.
 ///
@@ -183,7 +183,7 @@ pub(super) struct Head<'a> {
 }
 
 impl Head<'_> {
-    fn blocks(&self) -> usize {
+    pub(super) fn blocks(&self) -> usize {
         self.length.div_ceil(BLOCK)
     }
 }
@@ -217,6 +217,7 @@ impl Attend<'_> {
                 }
                 SimdOp::dispatch(With { attend: self, operand: WidenedPair });
             }
+            Format::Int8 => int8::attend(self),
         }
     }
 }

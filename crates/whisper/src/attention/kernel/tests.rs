@@ -120,6 +120,11 @@ const ROUNDED: f32 = 1.5e-2;
 fn the_way_chosen_here_is_right() {
     check(Format::F32, EXACT, |attend| attend.dispatch());
     check(Format::Bf16, ROUNDED, |attend| attend.dispatch());
+    if Format::int8_is_supported() {
+        check(Format::Int8, ROUNDED, |attend| attend.dispatch());
+    } else {
+        println!("skipped: the processor does not multiply bytes");
+    }
 }
 
 #[test]
@@ -203,13 +208,16 @@ fn keys_can_be_had_back() {
     for (size, length, positions) in [(64, 150, 150), (64, 150, 100), (64, 64, 63), (33, 70, 65)] {
         let case = Case::new(3, size, 1, length);
         let width = case.heads.width();
-        for (format, tolerance) in [(Format::F32, 0.0), (Format::Bf16, 1.0 / 256.0)] {
+        for (format, tolerance) in
+            [(Format::F32, 0.0), (Format::Bf16, 1.0 / 256.0), (Format::Int8, 1.0 / 254.0)]
+        {
             let keys = case.packed(format).keys(2, positions);
             assert_eq!(keys.len(), size * positions);
             for (index, key) in keys.into_iter().enumerate() {
                 let (element, position) = (index / positions, index % positions);
                 let expected = case.keys_values[position * 2 * width + 2 * size + element];
-                assert!((key - expected).abs() <= tolerance * expected.abs(), "{key} for {expected}");
+                // Elements are up to 1.
+                assert!((key - expected).abs() <= tolerance, "{key} for {expected}");
             }
         }
     }
