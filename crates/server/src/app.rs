@@ -80,7 +80,8 @@ impl App {
         let address = listener.local_addr()?;
         // What is only read comes first: a service that lacks it leaves nothing behind.
         tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
-        let (inference, vad, languages) = start_engine(settings.model.clone(), settings.engine).await?;
+        let (inference, vad, languages) =
+            start_engine(settings.model.clone(), settings.engine.clone()).await?;
         let store = Arc::new(SqliteStore::open(&settings.storage.database_path).await?);
         let uploads = open_uploads(&settings, store.as_ref()).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;

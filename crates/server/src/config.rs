@@ -10,12 +10,13 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use url::Url;
-use verbatim_whisper::{Language, Options};
+use verbatim_whisper::{Language, Options, Task};
 
 use crate::inference::Parallelism;
 use crate::models::WhisperModel;
 use crate::telemetry::{LogFilter, LogFormat};
 use crate::units;
+use crate::wishes::{self, Temperatures};
 
 /// Transcribes audio and video on your own machine.
 #[derive(Debug, Parser)]
@@ -130,7 +131,7 @@ impl ModelSettings {
 }
 
 /// How the model is run.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineSettings {
     /// How many threads compute [default: one for every processor]
@@ -152,6 +153,18 @@ pub struct EngineSettings {
     /// Whether to find out when each word was said
     #[arg(long, env = "WORD_TIMESTAMPS", value_name = "BOOL", action = ArgAction::Set, default_value = "true", value_parser = units::parse_switch)]
     pub word_timestamps: bool,
+
+    /// Text that the model is to believe came before every stretch of speech: names, spelling, style
+    #[arg(long, env = "INITIAL_PROMPT", value_name = "TEXT", value_parser = wishes::parse_text)]
+    pub initial_prompt: Option<String>,
+
+    /// Words that the model is to expect, in their spelling
+    #[arg(long, env = "HOTWORDS", value_name = "TEXT", value_parser = wishes::parse_text)]
+    pub hotwords: Option<String>,
+
+    /// How freely to choose words, from 0 to 1; of several, separated by commas, each is tried until a text will do
+    #[arg(long, env = "TEMPERATURE", value_name = "NUMBERS", default_value = "0,0.2,0.4,0.6,0.8,1", value_parser = Temperatures::parse)]
+    pub temperature: Temperatures,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -189,6 +202,9 @@ impl EngineSettings {
         Options {
             beam_size: self.beam_size as usize,
             word_timestamps: self.word_timestamps,
+            initial_prompt: self.initial_prompt.clone(),
+            hotwords: self.hotwords.clone(),
+            temperatures: self.temperature.numbers().to_vec(),
             ..Options::default()
         }
     }
@@ -233,6 +249,10 @@ pub struct TranscribeSettings {
     #[arg(long, value_parser = language)]
     pub language: Option<Language>,
 
+    /// transcribe, or translate into English
+    #[arg(long, default_value = "transcribe", value_parser = wishes::parse_task)]
+    pub task: Task,
+
     /// What to write; several, separated by commas, need --output
     #[arg(long, value_enum, value_delimiter = ',', default_value = "txt")]
     pub format: Vec<Format>,
@@ -260,7 +280,11 @@ impl TranscribeSettings {
     /// How to decode.
     pub fn options(&self) -> Options {
         let options = self.engine.options();
-        Options { word_timestamps: options.word_timestamps && !self.no_word_timestamps, ..options }
+        Options {
+            task: self.task,
+            word_timestamps: options.word_timestamps && !self.no_word_timestamps,
+            ..options
+        }
     }
 }
 
@@ -424,8 +448,21 @@ mod tests {
         assert_eq!(settings.webhook.retry_delay, Duration::from_secs(5));
         assert_eq!(settings.limits.max_file_size, 10_000_000_000);
         assert_eq!(settings.limits.max_media_duration, Duration::from_secs(24 * 3600));
-        assert!(settings.engine.options().word_timestamps);
+        assert_eq!(settings.engine.options(), Options { beam_size: 4, ..Options::default() });
         assert_eq!(settings.model.whisper_path(), PathBuf::from("./models/base"));
+    }
+
+    #[test]
+    fn what_is_set_is_how_it_is_decoded() {
+        let arguments = ["--initial-prompt= A talk. ", "--hotwords=Dashwoode", "--temperature=0,0.5"];
+        let expected = Options {
+            beam_size: 4,
+            initial_prompt: Some("A talk.".into()),
+            hotwords: Some("Dashwoode".into()),
+            temperatures: vec![0.0, 0.5],
+            ..Options::default()
+        };
+        assert_eq!(serve(&arguments).unwrap().engine.options(), expected);
     }
 
     #[test]
@@ -439,6 +476,9 @@ mod tests {
             ("--max-media-duration", "0", "MAX_MEDIA_DURATION"),
             ("--max-concurrent-jobs", "0", "MAX_CONCURRENT_JOBS"),
             ("--word-timestamps", "perhaps", "WORD_TIMESTAMPS"),
+            ("--initial-prompt", &"x".repeat(5000), "INITIAL_PROMPT"),
+            ("--hotwords", &"x".repeat(5000), "HOTWORDS"),
+            ("--temperature", "0,2", "TEMPERATURE"),
             ("--webhook-max-retries", "-1", "WEBHOOK_MAX_RETRIES"),
             ("--webhook-timeout", "0", "WEBHOOK_TIMEOUT"),
             ("--log-level", "loud", "LOG_LEVEL"),

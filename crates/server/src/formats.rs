@@ -78,6 +78,7 @@ fn clock(milliseconds: u64, point: char) -> String {
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
+    use verbatim_whisper::Task;
 
     use super::*;
     use crate::job::FileType;
@@ -172,6 +173,7 @@ mod tests {
         let result = TranscriptionResult {
             transcript: "Hello, world.".to_owned(),
             language_detection: LanguageDetection { language: Some("en".to_owned()), confidence: 0.75 },
+            task: Task::Transcribe,
             topics: vec![Topic {
                 summary: String::new(),
                 seconds: 0.0,
@@ -192,6 +194,7 @@ mod tests {
             "language": "en",
             "confidence": 0.75
           },
+          "task": "transcribe",
           "topics": [
             {
               "summary": "",

@@ -5,7 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use verbatim_whisper::Language;
+
+use crate::wishes::Wishes;
 
 /// Names a job in the API, the store and on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -103,10 +104,7 @@ pub struct NewJob {
     pub file_type: FileType,
     /// As the container tells it, in seconds; not every container does.
     pub duration: Option<f64>,
-    /// As the client asked; `None` to detect it.
-    pub language: Option<Language>,
-    /// As the client asked; `None` for what the service is set to.
-    pub word_timestamps: Option<bool>,
+    pub wishes: Wishes,
     pub webhook_url: Option<String>,
 }
 
@@ -118,8 +116,7 @@ pub struct Job {
     pub file_size: u64,
     pub file_type: FileType,
     pub duration: Option<f64>,
-    pub language: Option<Language>,
-    pub word_timestamps: Option<bool>,
+    pub wishes: Wishes,
     pub webhook_url: Option<String>,
     pub status: JobStatus,
     pub created_at: Timestamp,

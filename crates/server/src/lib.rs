@@ -19,4 +19,5 @@ pub mod telemetry;
 pub mod transcribe;
 pub mod units;
 pub mod webhook;
+pub mod wishes;
 pub mod worker;

@@ -1,7 +1,7 @@
 //! The contract's `result` object.
 
 use serde::{Deserialize, Serialize};
-use verbatim_whisper::Segment;
+use verbatim_whisper::{Segment, Task};
 
 use crate::job::FileType;
 
@@ -9,6 +9,9 @@ use crate::job::FileType;
 pub struct TranscriptionResult {
     pub transcript: String,
     pub language_detection: LanguageDetection,
+    /// Whether the text is in the languages spoken, or in English.
+    #[serde(default)]
+    pub task: Task,
     pub topics: Vec<Topic>,
     pub source_type: FileType,
     pub filename: String,
@@ -41,7 +44,7 @@ pub struct NumberedSegment {
     pub id: u64,
     #[serde(flatten)]
     pub segment: Segment,
-    /// The language that it was written down in, as a code: a recording may change its language.
+    /// The language that it was heard in, as a code: a recording may change its language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
 }

@@ -21,7 +21,7 @@ pub enum Error {
     #[error("the model does not know the language “{0}”")]
     Language(crate::Language),
 
-    #[error("the initial prompt cannot be turned into tokens: {0}")]
+    #[error("the initial prompt or the hotwords cannot be turned into tokens: {0}")]
     Prompt(String),
 
     #[error("voice activity detection failed: {0}")]

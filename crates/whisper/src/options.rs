@@ -1,15 +1,37 @@
 //! How to decode.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Language;
 
 /// What to do with the speech.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Task {
     /// Write it down in its own language.
     #[default]
     Transcribe,
     /// Write it down in English.
     Translate,
+}
+
+impl Task {
+    /// Takes `transcribe` or `translate`, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "transcribe" => Some(Self::Transcribe),
+            "translate" => Some(Self::Translate),
+            _ => None,
+        }
+    }
+
+    /// The language of a text, by the one that was spoken.
+    pub fn written(self, spoken: Language) -> Language {
+        match self {
+            Self::Transcribe => spoken,
+            Self::Translate => Language::ENGLISH,
+        }
+    }
 }
 
 /// How to decode. Thresholds and temperatures default to those of OpenAI's reference implementation.
@@ -28,7 +50,12 @@ pub struct Options {
     /// Find out when each word was said, and time segments by their words.
     pub word_timestamps: bool,
     /// Text that the model is to believe came before every window: names, spelling, style.
+    ///
+    /// With `hotwords`, it may be as long as half of the decoder's context, less one token; of more, its end counts.
     pub initial_prompt: Option<String>,
+    /// Words that the model is to expect, in their spelling. They stand before `initial_prompt`, and are cut at
+    /// their end where they are longer than the two may be together.
+    pub hotwords: Option<String>,
     /// Tried in turn until a decoding passes the thresholds below.
     pub temperatures: Vec<f32>,
     /// A higher compression ratio of the text means that it repeats itself: try the next temperature. So does
@@ -56,6 +83,7 @@ impl Default for Options {
             whole_windows: true,
             word_timestamps: true,
             initial_prompt: None,
+            hotwords: None,
             temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             compression_ratio_threshold: Some(2.4),
             logprob_threshold: Some(-1.0),

@@ -12,8 +12,16 @@ pub(crate) const TIMESTAMP_STEP: f64 = 0.02;
 /// 0.00 to 30.00 s in steps of 0.02 s.
 const TIMESTAMPS: u32 = 1501;
 
-/// A prompt may fill at most half of the decoder's context, less the `<|startofprev|>` before it.
-const MAX_PROMPT_TOKENS: usize = 223;
+/// What is told of before the recording may fill at most half of the decoder's context, less the `<|startofprev|>`
+/// before it.
+const MAX_PREVIOUS_TOKENS: usize = 223;
+
+/// What the decoder is told of what came before the recording.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Previous<'a> {
+    pub(crate) hotwords: Option<&'a str>,
+    pub(crate) initial_prompt: Option<&'a str>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Tokenizer {
@@ -137,21 +145,21 @@ impl Tokenizer {
         bare
     }
 
-    /// What the decoder is fed before the first token of its own: `<|startofprev|>` and the end of
-    /// `initial_prompt`, if there is one, then start of transcript, language, task, and `<|notimestamps|>`
-    /// where no timestamps are wanted.
+    /// What the decoder is fed before the first token of its own: `<|startofprev|>` and what came before the recording,
+    /// if there is anything, then start of transcript, language, task, and `<|notimestamps|>` where no timestamps
+    /// are wanted.
     pub(crate) fn prompt(
         &self,
-        initial_prompt: Option<&str>,
+        previous: Previous<'_>,
         language: Language,
         task: Task,
         timestamps: bool,
     ) -> Result<Vec<u32>, Error> {
         let mut prompt = Vec::new();
-        if let Some(text) = initial_prompt.map(str::trim).filter(|text| !text.is_empty()) {
-            let tokens = self.encode(&format!(" {text}"))?;
+        let previous = self.previous(previous)?;
+        if !previous.is_empty() {
             prompt.push(self.start_of_previous);
-            prompt.extend(&tokens[tokens.len().saturating_sub(MAX_PROMPT_TOKENS)..]);
+            prompt.extend(previous);
         }
         prompt.push(self.start_of_transcript);
         if self.is_multilingual() {
@@ -170,5 +178,24 @@ impl Tokenizer {
             prompt.push(self.no_timestamps);
         }
         Ok(prompt)
+    }
+
+    /// The start of the hotwords and the end of the initial prompt. Hotwords come first, as in faster-whisper, so that
+    /// the text goes on where the initial prompt ends; what they leave of the room is the initial prompt's.
+    fn previous(&self, Previous { hotwords, initial_prompt }: Previous<'_>) -> Result<Vec<u32>, Error> {
+        let mut tokens = self.text_tokens(hotwords)?;
+        tokens.truncate(MAX_PREVIOUS_TOKENS);
+        let initial_prompt = self.text_tokens(initial_prompt)?;
+        let room = MAX_PREVIOUS_TOKENS - tokens.len();
+        tokens.extend(&initial_prompt[initial_prompt.len().saturating_sub(room)..]);
+        Ok(tokens)
+    }
+
+    /// A text as it stands behind others. Control tokens that it names are left out: a text may not steer the decoder.
+    fn text_tokens(&self, text: Option<&str>) -> Result<Vec<u32>, Error> {
+        let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(Vec::new()) };
+        let mut tokens = self.encode(&format!(" {text}"))?;
+        tokens.retain(|token| *token < self.end_of_text);
+        Ok(tokens)
     }
 }

@@ -10,6 +10,7 @@ use crate::rules::Timing;
 use crate::search::{Batch, Finished, Request};
 use crate::segments::{Piece, cut};
 use crate::suspect::{is_unheard, looping};
+use crate::tokenizer::Previous;
 use crate::{
     Error, Language, LanguageProbabilities, Model, Options, SAMPLE_RATE, Segment, WINDOW_SECONDS, Window,
     WindowTranscript, Word,
@@ -205,12 +206,12 @@ impl Transcriber {
     fn request(&self, request: &DecodeRequest<'_>) -> Result<Request, Error> {
         self.note_languages(&[request.encoded]);
         let options = request.options.clone();
-        let prompt = self.model.tokenizer.prompt(
-            options.initial_prompt.as_deref(),
-            request.language(),
-            options.task,
-            options.timestamps,
-        )?;
+        let previous = Previous {
+            hotwords: options.hotwords.as_deref(),
+            initial_prompt: options.initial_prompt.as_deref(),
+        };
+        let prompt =
+            self.model.tokenizer.prompt(previous, request.language(), options.task, options.timestamps)?;
         let timing = match (options.timestamps, options.whole_windows) {
             (false, _) => Timing::None,
             (true, false) => Timing::Reference,

@@ -53,7 +53,7 @@ pub struct Word {
 pub struct WindowTranscript {
     /// In order of time; empty where the window holds no speech.
     pub segments: Vec<Segment>,
-    /// The language that the window was decoded in.
+    /// The language that the window was decoded in: that of the speech, and of the text unless it was translated.
     pub language: Language,
     /// What the model thinks of the window's language, whatever it was told.
     pub language_probabilities: LanguageProbabilities,

@@ -46,7 +46,7 @@ pub(super) async fn process(State(state): State<ApiState>, request: Request) -> 
 
 /// Looks what the upload is; refuses what is not media.
 pub(super) async fn examine(state: &ApiState, received: Received) -> Result<(NewJob, Upload), ApiError> {
-    let Received { job, upload, filename, wishes } = received;
+    let Received { job, upload, filename, parameters } = received;
     let info = media::probe(upload.path(), state.limits.max_media_duration).await?;
     let new = NewJob {
         id: job,
@@ -54,9 +54,8 @@ pub(super) async fn examine(state: &ApiState, received: Received) -> Result<(New
         file_size: upload.size(),
         file_type: info.file_type,
         duration: info.duration,
-        language: wishes.language,
-        word_timestamps: wishes.word_timestamps,
-        webhook_url: wishes.webhook_url,
+        wishes: parameters.wishes,
+        webhook_url: parameters.webhook_url,
     };
     Ok((new, upload))
 }

@@ -2,10 +2,10 @@
 
 use axum::Json;
 use serde::Serialize;
-use verbatim_whisper::Language;
 
 use super::PathJob;
 use crate::job::{FileType, Job, JobId, JobStatus, rfc3339};
+use crate::wishes::Wishes;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
@@ -13,7 +13,8 @@ pub(super) struct Status {
     filename: String,
     file_size: u64,
     file_type: FileType,
-    language: Option<Language>,
+    #[serde(flatten)]
+    wishes: Wishes,
     webhook_url: Option<String>,
     status: JobStatus,
     created_at: String,
@@ -32,7 +33,7 @@ impl From<Job> for Status {
             filename: job.filename,
             file_size: job.file_size,
             file_type: job.file_type,
-            language: job.language,
+            wishes: job.wishes,
             webhook_url: job.webhook_url,
             status: job.status,
             created_at: rfc3339(job.created_at),

@@ -1,6 +1,7 @@
 //! Takes the form of `POST /process` and its synchronous kin: streams the file to disk with flat
 //! memory, and checks everything else, the cheap things first.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::body::BodyDataStream;
@@ -8,10 +9,9 @@ use axum::extract::{Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
-use serde::Deserialize;
 use tokio::time::timeout;
 use url::Url;
-use verbatim_whisper::Language;
+use verbatim_whisper::{Language, Task};
 
 use super::ApiState;
 use super::error::ApiError;
@@ -20,7 +20,8 @@ use super::form::{Form, Part};
 use crate::config::UploadLimits;
 use crate::files::{Upload, UploadWriter};
 use crate::job::JobId;
-use crate::units::{self, format_size};
+use crate::units::format_size;
+use crate::wishes::Wishes;
 
 /// What a form may hold besides the file, in bytes: its other fields, boundaries and headers.
 const FORM_OVERHEAD: u64 = 1 << 20;
@@ -30,17 +31,29 @@ const LINGER: Duration = Duration::from_secs(10);
 
 /// What a client may say about its file, in the query or in the form; the query wins.
 #[derive(Debug, Default)]
-pub(super) struct Wishes {
-    pub(super) language: Option<Language>,
-    pub(super) word_timestamps: Option<bool>,
+pub(super) struct Parameters {
+    pub(super) wishes: Wishes,
     pub(super) webhook_url: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct QueryWishes {
-    language: Option<String>,
-    word_timestamps: Option<String>,
-    webhook_url: Option<String>,
+impl Parameters {
+    fn knows(name: &str) -> bool {
+        name == "webhook_url" || Wishes::NAMES.contains(&name)
+    }
+
+    /// Takes one that is known by its name.
+    fn take(&mut self, state: &ApiState, name: &str, text: &str) -> Result<(), ApiError> {
+        if name == "webhook_url" {
+            self.webhook_url = webhook_url(text)?;
+            return Ok(());
+        }
+        self.wishes.take(name, text).map_err(ApiError::Invalid)?;
+        check_model(state, &self.wishes)
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self { wishes: self.wishes.or(other.wishes), webhook_url: self.webhook_url.or(other.webhook_url) }
+    }
 }
 
 /// A whole upload, safe on disk, which goes away again unless it is kept.
@@ -49,14 +62,14 @@ pub(super) struct Received {
     pub(super) job: JobId,
     pub(super) upload: Upload,
     pub(super) filename: String,
-    pub(super) wishes: Wishes,
+    pub(super) parameters: Parameters,
 }
 
 /// Reads the request to its end. Whatever is refused, and a client that hangs up, leaves nothing.
 pub(super) async fn receive(state: &ApiState, request: Request) -> Result<Received, ApiError> {
     let (head, body) = request.into_parts();
     let mut body = body.into_data_stream();
-    let (boundary, wishes) = match check_head(state, &head) {
+    let (boundary, query) = match check_head(state, &head) {
         Ok(checked) => checked,
         // This client waits for leave to send its body, and gets none.
         Err(error) if head.headers.contains_key(header::EXPECT) => return Err(error),
@@ -65,7 +78,7 @@ pub(super) async fn receive(state: &ApiState, request: Request) -> Result<Receiv
             return Err(error);
         }
     };
-    let reading = read_form(state, &mut body, boundary, wishes);
+    let reading = read_form(state, &mut body, boundary, query);
     let received = state.stopping.run_until_cancelled(reading).await.unwrap_or_else(|| Err(stopping()));
     if received.is_err() {
         linger(body);
@@ -84,17 +97,26 @@ fn stopping() -> ApiError {
 }
 
 /// All that can be known before the body is read.
-fn check_head(state: &ApiState, head: &Parts) -> Result<(String, Wishes), ApiError> {
-    let Query(query) = Query::<QueryWishes>::try_from_uri(&head.uri)
-        .map_err(|error| ApiError::Invalid(format!("The query cannot be read: {}.", error.body_text())))?;
-    let wishes = Wishes {
-        language: language(state, query.language.as_deref())?,
-        word_timestamps: word_timestamps(query.word_timestamps.as_deref())?,
-        webhook_url: webhook_url(query.webhook_url.as_deref())?,
-    };
+fn check_head(state: &ApiState, head: &Parts) -> Result<(String, Parameters), ApiError> {
+    let parameters = query(state, head)?;
     let boundary = boundary(&head.headers)?;
     check_length(state, &head.headers)?;
-    Ok((boundary, wishes))
+    Ok((boundary, parameters))
+}
+
+fn query(state: &ApiState, head: &Parts) -> Result<Parameters, ApiError> {
+    let unreadable = |reason: &str| ApiError::Invalid(format!("The query cannot be read: {reason}."));
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&head.uri)
+        .map_err(|error| unreadable(&error.body_text()))?;
+    let mut parameters = Parameters::default();
+    let mut seen = HashSet::new();
+    for (name, text) in pairs.iter().filter(|(name, _)| Parameters::knows(name)) {
+        if !seen.insert(name) {
+            return Err(unreadable(&format!("{name} is in it twice")));
+        }
+        parameters.take(state, name, text)?;
+    }
+    Ok(parameters)
 }
 
 fn boundary(headers: &HeaderMap) -> Result<String, ApiError> {
@@ -125,12 +147,12 @@ async fn read_form(
     state: &ApiState,
     body: &mut BodyDataStream,
     boundary: String,
-    query: Wishes,
+    query: Parameters,
 ) -> Result<Received, ApiError> {
     let mut form = Form::new(body, boundary, state.limits.max_file_size.saturating_add(FORM_OVERHEAD));
     let job = JobId::new();
     let mut file = None;
-    let mut wishes = Wishes::default();
+    let mut parameters = Parameters::default();
     while let Some((disposition, mut part)) = form.next_part().await? {
         match disposition.name.as_str() {
             "file" if file.is_some() => {
@@ -142,22 +164,15 @@ async fn read_form(
                 write_file(&mut part, &mut writer, &state.limits).await?;
                 file = Some((writer, filename));
             }
-            "language" => wishes.language = language(state, Some(&part.text("language").await?))?,
-            "word_timestamps" => {
-                wishes.word_timestamps = word_timestamps(Some(&part.text("word_timestamps").await?))?;
+            name if Parameters::knows(name) => {
+                parameters.take(state, name, &part.text(name).await?)?;
             }
-            "webhook_url" => wishes.webhook_url = webhook_url(Some(&part.text("webhook_url").await?))?,
             _ => while part.chunk().await?.is_some() {},
         }
     }
     let (writer, filename) = file.ok_or_else(missing_file)?;
     let upload = writer.finish().await?;
-    let wishes = Wishes {
-        language: query.language.or(wishes.language),
-        word_timestamps: query.word_timestamps.or(wishes.word_timestamps),
-        webhook_url: query.webhook_url.or(wishes.webhook_url),
-    };
-    Ok(Received { job, upload, filename, wishes })
+    Ok(Received { job, upload, filename, parameters: query.or(parameters) })
 }
 
 async fn write_file(
@@ -177,31 +192,25 @@ async fn write_file(
     Ok(())
 }
 
-/// An empty text is none: forms send empty fields for what was not filled in.
-fn language(state: &ApiState, text: Option<&str>) -> Result<Option<Language>, ApiError> {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let Some(language) = Language::parse(text) else {
-        return Err(ApiError::Invalid(format!(
-            "“{text}” is not a language that is known here; send a code such as en, or a name such as \
-             English."
-        )));
-    };
-    if !state.languages.contains(&language) {
-        let model = &state.models_loaded.whisper;
+/// That the model can do what is wished for.
+fn check_model(state: &ApiState, wishes: &Wishes) -> Result<(), ApiError> {
+    let model = &state.models_loaded.whisper;
+    if let Some(language) = wishes.language.filter(|language| !state.languages.contains(language)) {
         return Err(ApiError::Invalid(format!("The model {model} does not know the language {language}.")));
     }
-    Ok(Some(language))
+    if wishes.task == Some(Task::Translate) && *state.languages == [Language::ENGLISH] {
+        return Err(ApiError::Invalid(format!("The model {model} knows only English; it cannot translate.")));
+    }
+    Ok(())
 }
 
-fn word_timestamps(text: Option<&str>) -> Result<Option<bool>, ApiError> {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let parsed = units::parse_switch(text);
-    parsed.map(Some).map_err(|reason| ApiError::Invalid(format!("word_timestamps: {reason}.")))
-}
-
-fn webhook_url(text: Option<&str>) -> Result<Option<String>, ApiError> {
+/// An empty text is none, as for [`Wishes::take`].
+fn webhook_url(text: &str) -> Result<Option<String>, ApiError> {
     const MOST_BYTES: usize = 2048;
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
     if text.len() > MOST_BYTES {
         return Err(ApiError::Invalid(format!("The webhook_url is longer than {MOST_BYTES} bytes.")));
     }

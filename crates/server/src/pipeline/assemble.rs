@@ -5,7 +5,7 @@ use std::iter::repeat_n;
 use std::panic::catch_unwind;
 
 use jiff::Timestamp;
-use verbatim_whisper::{Language, LanguageProbabilities, Segment};
+use verbatim_whisper::{Language, LanguageProbabilities, Segment, Task};
 
 use super::decoding::LANGUAGE_WINDOWS;
 use crate::job::{FileType, JobId, rfc3339};
@@ -23,6 +23,7 @@ pub(crate) struct Recording {
     pub(crate) file_type: FileType,
     /// As the client told.
     pub(crate) language: Option<Language>,
+    pub(crate) task: Task,
     pub(crate) models: ModelsUsed,
 }
 
@@ -30,11 +31,13 @@ pub(crate) struct Recording {
 pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) -> TranscriptionResult {
     let language_detection = detection(of.language, windows);
     let segments = segments(windows);
-    let language = language_detection.language.as_deref().and_then(Language::parse);
+    let spoken = language_detection.language.as_deref().and_then(Language::parse);
+    let written = spoken.map(|language| of.task.written(language));
     TranscriptionResult {
         transcript: structure::transcript(&segments),
         language_detection,
-        topics: topics(&segments, language),
+        task: of.task,
+        topics: topics(&segments, written),
         source_type: of.file_type,
         filename: of.filename,
         file_size: of.file_size,

@@ -98,11 +98,7 @@ impl Pipeline {
         // Whoever was here before has detected the language.
         let known = detected(&stored);
         drop(stored);
-        let options = Options {
-            language: claim.job.language,
-            word_timestamps: claim.job.word_timestamps.unwrap_or(self.options.word_timestamps),
-            ..self.options.clone()
-        };
+        let options = claim.job.wishes.over(&self.options);
         let mut decoding = Decoding::new(self.inference.clone(), claim.job.id, options, known);
         run.transcribe(&mut events, &mut decoding).await?;
         run.say(STRUCTURING).await?;
@@ -118,7 +114,8 @@ impl Pipeline {
             filename: job.filename.clone(),
             file_size: job.file_size,
             file_type: job.file_type,
-            language: job.language,
+            language: job.wishes.language,
+            task: job.wishes.task.unwrap_or(self.options.task),
             models: self.models.clone(),
         };
         let at = Timestamp::now();

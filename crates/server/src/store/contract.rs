@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use verbatim_whisper::{Language, Segment, WindowTranscript, Word};
+use verbatim_whisper::{Language, Segment, Task, WindowTranscript, Word};
 
 use super::{Counts, JobStore, Lease, MAX_ATTEMPTS, Outcome, Progress, StoreError, StoredWindow};
 use crate::job::{FileType, Job, JobId, JobStatus, NewJob};
+use crate::wishes::{Temperatures, Wishes};
 
 pub(super) type Handles = [Arc<dyn JobStore>; 2];
 
@@ -39,8 +40,14 @@ fn new_job() -> NewJob {
         file_size: 5_000_000_000,
         file_type: FileType::Video,
         duration: Some(61.5),
-        language: Language::parse("de"),
-        word_timestamps: Some(false),
+        wishes: Wishes {
+            language: Language::parse("de"),
+            task: Some(Task::Translate),
+            word_timestamps: Some(false),
+            initial_prompt: Some("Grüße aus \"Zürich\", 🎙".to_owned()),
+            hotwords: None,
+            temperature: Temperatures::parse("0,0.1").ok(),
+        },
         webhook_url: None,
     }
 }
@@ -114,8 +121,7 @@ pub(super) async fn a_job_comes_back_as_it_went_in([store, other]: Handles) {
     assert_eq!(job.file_size, new.file_size);
     assert_eq!(job.file_type, new.file_type);
     assert_eq!(job.duration, new.duration);
-    assert_eq!(job.language, new.language);
-    assert_eq!(job.word_timestamps, new.word_timestamps);
+    assert_eq!(job.wishes, new.wishes);
     assert_eq!(job.webhook_url, new.webhook_url);
     assert_eq!(job.status, JobStatus::Pending);
     assert_eq!(job.created_at, at(0));

@@ -100,6 +100,7 @@ impl Run {
             file_size,
             file_type: media.file_type,
             language,
+            task: self.options.task,
             models: self.models.clone(),
         };
         Ok(assemble(recording, &windows?, Timestamp::now()))

@@ -56,6 +56,20 @@ fn a_file_is_transcribed_to_the_terminal() {
 }
 
 #[test]
+fn hotwords_are_heard_and_what_the_model_cannot_do_is_told() {
+    let (dir, novel) = (TempDir::new().unwrap(), clips::dashwood());
+    let heard = |flags| {
+        let words = format!("transcribe --temperature 0{flags}");
+        text(&verbatim(dir.path(), &arguments(&words, &[&novel])).stdout).to_owned()
+    };
+    let (plain, hot) = (heard(""), heard(" --hotwords Dashwoode"));
+    assert!(plain.contains("Dashwood ") && hot.contains("Dashwoode "), "{plain}{hot}");
+    let run = verbatim(dir.path(), &arguments("transcribe --task translate", &[&novel]));
+    assert!(!run.status.success() && text(&run.stdout).is_empty());
+    assert!(text(&run.stderr).contains("only knows English; it cannot translate"), "{}", text(&run.stderr));
+}
+
+#[test]
 fn a_model_is_found_by_the_path_of_its_file_or_folder() {
     let dir = TempDir::new().unwrap();
     let novel = clips::novel();

@@ -17,8 +17,9 @@ use verbatim::pipeline::Pipeline;
 use verbatim::result::ModelsUsed;
 use verbatim::signals::Bells;
 use verbatim::store::{JobStore, SqliteStore};
+use verbatim::wishes::{Temperatures, Wishes};
 use verbatim::worker::{Rhythm, Stop, Workers};
-use verbatim_whisper::{Language, Options};
+use verbatim_whisper::{Language, Options, Task};
 
 use crate::speech::{ROOM, TestEngine, novel, vad};
 use crate::support::app::eventually;
@@ -75,8 +76,12 @@ impl Service {
         Self { store, uploads, bells, stop, inference, workers }
     }
 
-    /// Puts a file in place and a job for it into the queue.
     async fn submit(&self, file: &Path, language: Option<Language>) -> JobId {
+        self.submit_with(file, Wishes { language, ..Wishes::default() }).await
+    }
+
+    /// Puts a file in place and a job for it into the queue.
+    async fn submit_with(&self, file: &Path, wishes: Wishes) -> JobId {
         let id = JobId::new();
         std::fs::copy(file, self.uploads.path(id)).unwrap();
         let duration = probe_blocking(file, DAY).ok().and_then(|info| info.duration);
@@ -86,8 +91,7 @@ impl Service {
             file_size: file.metadata().unwrap().len(),
             file_type: FileType::Audio,
             duration,
-            language,
-            word_timestamps: None,
+            wishes,
             webhook_url: None,
         };
         self.store.insert(job, Timestamp::now()).await.unwrap();
@@ -223,6 +227,51 @@ async fn progress_grows_with_the_audio_that_is_done() {
     let half_way =
         |(percentage, step): &(u8, String)| (10..99).contains(percentage) && step == "Transcribing audio";
     assert!(seen.iter().any(half_way), "{seen:?}");
+    service.shut_down().await;
+}
+
+#[tokio::test]
+async fn what_a_job_wishes_for_is_how_it_is_decoded() {
+    let dir = TempDir::new().unwrap();
+    let engine = TestEngine::tiny_en();
+    let service = Service::start(dir.path(), &engine).await;
+    let wishes = Wishes {
+        word_timestamps: Some(false),
+        initial_prompt: Some("A reading.".into()),
+        hotwords: Some("Dashwoode".into()),
+        temperature: Temperatures::parse("0.4").ok(),
+        ..Wishes::default()
+    };
+    let id = service.submit_with(&clips::novel(), wishes).await;
+    let result = service.result(id).await;
+    assert_eq!(result["task"], "transcribe");
+    let expected = Options {
+        language: Some(Language::ENGLISH),
+        follow_language: true,
+        word_timestamps: false,
+        initial_prompt: Some("A reading.".into()),
+        hotwords: Some("Dashwoode".into()),
+        temperatures: vec![0.4],
+        ..Options::default()
+    };
+    assert_eq!(*engine.log.begun.lock().unwrap(), [expected]);
+    service.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_translation_is_english_and_tells_what_was_spoken() {
+    let dir = TempDir::new().unwrap();
+    let service = Service::start(dir.path(), &TestEngine::base()).await;
+    let wishes = Wishes { task: Some(Task::Translate), ..Wishes::default() };
+    let id = service.submit_with(&clips::german(dir.path()), wishes).await;
+    let result = service.result(id).await;
+    let transcript = result["transcript"].as_str().unwrap().to_lowercase();
+    assert!(transcript.contains("good morning") && transcript.contains("ten minutes"), "{transcript}");
+    assert_eq!(
+        (&result["task"], &result["language_detection"]["language"]),
+        (&"translate".into(), &"de".into())
+    );
+    assert_eq!(result["whisper_segments"][0]["language"], "de");
     service.shut_down().await;
 }
 

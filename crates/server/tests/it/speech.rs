@@ -80,8 +80,8 @@ pub(crate) struct TestEngine {
 pub(crate) struct Log {
     /// Windows encoded.
     pub(crate) encoded: AtomicUsize,
-    /// The prompts of all windows, in the order in which their decoding began.
-    pub(crate) begun: Mutex<Vec<String>>,
+    /// The options of all windows, in the order in which their decoding began.
+    pub(crate) begun: Mutex<Vec<Options>>,
     /// The window to panic on, counted from 0 over all whose decoding began.
     pub(crate) panic_at: Mutex<Option<usize>>,
     closed: Mutex<bool>,
@@ -89,6 +89,12 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// The prompts of all windows, in the order in which their decoding began.
+    pub(crate) fn prompts(&self) -> Vec<String> {
+        let begun = self.begun.lock().unwrap();
+        begun.iter().map(|options| options.initial_prompt.clone().unwrap_or_default()).collect()
+    }
+
     /// Holds up every decoding from here on.
     pub(crate) fn close_gate(&self) {
         *self.closed.lock().unwrap() = true;
@@ -155,10 +161,10 @@ impl Engine for TestEngine {
         encoded: &Encoded,
         options: &Options,
     ) -> Result<(), Error> {
-        let prompt = options.initial_prompt.clone().unwrap_or_default();
+        let panics = options.initial_prompt.as_deref() == Some(PANIC);
         let mut begun = self.log.begun.lock().unwrap();
-        session.panics |= prompt == PANIC || *self.log.panic_at.lock().unwrap() == Some(begun.len());
-        begun.push(prompt);
+        session.panics |= panics || *self.log.panic_at.lock().unwrap() == Some(begun.len());
+        begun.push(options.clone());
         drop(begun);
         self.transcriber.add(&mut session.session, key, encoded, options)
     }

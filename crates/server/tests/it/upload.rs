@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use verbatim::config::UploadLimits;
+use verbatim_whisper::Language;
 
 use crate::support::app::{ApiAlone, json, problem};
 use crate::support::{clips, form};
@@ -40,6 +41,9 @@ async fn parameters_that_make_no_sense_are_refused() {
         ("language", "e"),
         ("language", "yue"),
         ("word_timestamps", "perhaps"),
+        ("task", "summarise"),
+        ("temperature", "1.5"),
+        ("temperature", "warm"),
         ("webhook_url", "example.com/hook"),
         ("webhook_url", "ftp://example.com"),
         ("webhook_url", "file:///etc/passwd"),
@@ -58,7 +62,23 @@ async fn parameters_that_make_no_sense_are_refused() {
     refused(&api, "/process", long, 422).await;
     let long = format!("http://example.com/{}", "x".repeat(3_000));
     refused(&api, "/process", form::file(&silence).text("webhook_url", long), 422).await;
-    refused(&api, "/process?language=en&language=de", form::file(&silence), 422).await;
+    for name in ["initial_prompt", "hotwords"] {
+        let long = refused(&api, "/process", form::file(&silence).text(name, "x".repeat(5_000)), 422).await;
+        assert_eq!(long, format!("{name}: the text is longer than 4096 bytes."));
+    }
+    let twice = refused(&api, "/process?language=en&language=de", form::file(&silence), 422).await;
+    assert_eq!(twice, "The query cannot be read: language is in it twice.");
+}
+
+#[tokio::test]
+async fn a_model_that_only_knows_english_is_asked_for_no_translation() {
+    let (api, dir) = (ApiAlone::with_languages([Language::ENGLISH].into()).await, TempDir::new().unwrap());
+    let silence = clips::silence(dir.path());
+    let by_query = refused(&api, "/process?task=translate", form::file(&silence), 422).await;
+    assert_eq!(by_query, "The model base knows only English; it cannot translate.");
+    let by_form = form::file(&silence).text("task", "translate");
+    assert_eq!(refused(&api, "/process", by_form, 422).await, by_query);
+    api.submit(form::file(&silence).text("task", "transcribe")).await;
 }
 
 #[tokio::test]
@@ -198,6 +218,30 @@ async fn the_query_wins_over_the_form_and_empty_fields_are_none() {
     let bytes = std::fs::read(&silence).unwrap();
     let (language, url) = wishes("/process", before.part("file", Part::bytes(bytes))).await;
     assert_eq!((language, url), ("en".into(), serde_json::Value::Null));
+}
+
+#[tokio::test]
+async fn a_status_shows_what_was_wished_for() {
+    let (api, dir) = (ApiAlone::start().await, TempDir::new().unwrap());
+    let form = form::file(&clips::silence(dir.path()))
+        .text("task", "Translate")
+        .text("initial_prompt", " Auf Gleis sieben, bitte. ")
+        .text("hotwords", "")
+        .text("temperature", "0.5");
+    let (_, accepted) =
+        json(api.client.post("/process?temperature=0,0.2&word_timestamps=no", form).await).await;
+    let path = format!("/status/{}", accepted["job_id"].as_str().unwrap());
+    let (_, status) = json(api.client.get(&path).await).await;
+    for (name, value) in [
+        ("language", serde_json::Value::Null),
+        ("task", "translate".into()),
+        ("word_timestamps", false.into()),
+        ("initial_prompt", "Auf Gleis sieben, bitte.".into()),
+        ("hotwords", serde_json::Value::Null),
+        ("temperature", vec![0.0, 0.2].into()),
+    ] {
+        assert_eq!(status[name], value, "{name}");
+    }
 }
 
 #[tokio::test]

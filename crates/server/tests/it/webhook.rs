@@ -19,6 +19,7 @@ use verbatim::job::{FileType, JobId, JobStatus, NewJob};
 use verbatim::signals::Bell;
 use verbatim::store::{JobStore, Outcome, SqliteStore};
 use verbatim::webhook::Webhooks;
+use verbatim::wishes::Wishes;
 
 /// Long enough for anything here, and only waited for when a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -137,8 +138,7 @@ async fn end_job(store: &SqliteStore, url: String, now: Timestamp) -> JobId {
         file_size: 4,
         file_type: FileType::Audio,
         duration: None,
-        language: None,
-        word_timestamps: None,
+        wishes: Wishes::default(),
         webhook_url: Some(url),
     };
     store.insert(job, now).await.unwrap();

@@ -8,6 +8,7 @@ use super::{TINY_EN, floats, for_each_record, integers, models, named};
 use crate::align::{Aligner, Text, TokenTimes};
 use crate::decoder::Memory;
 use crate::segments::Piece;
+use crate::tokenizer::Previous;
 use crate::{ComputeType, Language, Model, Task, Transcriber, Word};
 
 /// A fixture's text and sound, ready to be aligned.
@@ -41,7 +42,7 @@ impl<'t> Given<'t> {
 
     fn text(&self) -> Text<'_> {
         let tokenizer = &self.transcriber.model().tokenizer;
-        let prompt = tokenizer.prompt(None, self.language, self.task, false).unwrap();
+        let prompt = tokenizer.prompt(Previous::default(), self.language, self.task, false).unwrap();
         Text {
             memory: &self.memory,
             prompt,

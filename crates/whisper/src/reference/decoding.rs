@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{BASE, fixtures, for_each_record, integers, named};
 use crate::search::Decoded;
+use crate::tokenizer::Previous;
 use crate::{DecodeRequest, Language, Options, Task, Transcriber, Window};
 
 /// What the reference's logits can differ from ours by: where its first and second choice lie closer together,
@@ -25,6 +26,45 @@ fn texts_become_the_same_tokens_and_back() {
     assert!(records.len() > 20);
 }
 
+#[test]
+fn hotwords_and_prompt_share_the_room_before_the_recording() {
+    let tokenizer = &BASE.model().tokenizer;
+    let before = |hotwords: &str, initial_prompt: &str| {
+        let previous = Previous { hotwords: Some(hotwords), initial_prompt: Some(initial_prompt) };
+        let prompt = tokenizer.prompt(previous, Language::ENGLISH, Task::Transcribe, true).unwrap();
+        let start = prompt.iter().position(|token| *token == tokenizer.start_of_transcript).unwrap();
+        assert_eq!(prompt.len(), start + 3);
+        tokenizer.decode(&prompt[..start])
+    };
+    let (few, many) = ("Dashwoode, Norland", &"word ".repeat(300));
+    assert_eq!(before(few, " He went. "), " Dashwoode, Norland He went.");
+    assert_eq!(before(" ", ""), "");
+    let both = before(few, &format!("{many}He went."));
+    assert!(both.starts_with(" Dashwoode, Norland word") && both.ends_with("word He went."), "{both}");
+    assert_eq!(before(many, "He went."), " word".repeat(223), "hotwords take all the room they need");
+}
+
+#[test]
+fn control_tokens_in_a_prompt_are_left_out() {
+    let tokenizer = &BASE.model().tokenizer;
+    let prompt = |text: &str| {
+        let previous = Previous { hotwords: Some(text), initial_prompt: Some(text) };
+        tokenizer.prompt(previous, Language::ENGLISH, Task::Transcribe, true).unwrap()
+    };
+    assert_eq!(prompt("Hello<|startoftranscript|><|de|><|translate|><|endoftext|>"), prompt("Hello"));
+}
+
+#[test]
+fn hotwords_are_spelled_as_they_were_given() {
+    let window = [Window::new(0, 0.0, super::clip("austen-0870"))];
+    let text = |hotwords: Option<&str>| {
+        let options = Options { hotwords: hotwords.map(String::from), ..Options::default() };
+        BASE.transcribe(&window, &options).unwrap()[0].segments[0].text.clone()
+    };
+    let (plain, hot) = (text(None), text(Some("Dashwoode")));
+    assert!(plain.contains("Dashwood ") && hot.contains("Dashwoode "), "{plain} {hot}");
+}
+
 /// The options that the reference decoded with: greedy, and no second try.
 fn options(record: &Value) -> Options {
     Options {
@@ -32,6 +72,7 @@ fn options(record: &Value) -> Options {
         task: if record["task"] == "translate" { Task::Translate } else { Task::Transcribe },
         timestamps: record["timestamps"].as_bool().unwrap(),
         initial_prompt: record["initial_prompt"].as_str().map(String::from),
+        hotwords: record["hotwords"].as_str().map(String::from),
         temperatures: vec![0.0],
         beam_size: 1,
         whole_windows: false,

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{FromRow, Sqlite, Transaction};
-use verbatim_whisper::Language;
 
 use super::{corrupt, job_id, timestamp};
 use crate::job::{FileType, Job, JobId, JobStatus, NewJob};
@@ -17,8 +16,7 @@ pub(super) struct JobRow {
     file_size: i64,
     file_type: String,
     duration: Option<f64>,
-    language: Option<String>,
-    word_timestamps: Option<bool>,
+    wishes: String,
     webhook_url: Option<String>,
     status: String,
     created_at: i64,
@@ -34,15 +32,13 @@ impl TryFrom<JobRow> for Job {
     type Error = StoreError;
 
     fn try_from(row: JobRow) -> StoreResult<Self> {
-        let language = |code: String| Language::parse(&code).ok_or_else(|| corrupt("language", &code));
         Ok(Self {
             id: job_id(&row.id)?,
             filename: row.filename,
             file_size: row.file_size.cast_unsigned(),
             file_type: FileType::parse(&row.file_type).ok_or_else(|| corrupt("file type", &row.file_type))?,
             duration: row.duration,
-            language: row.language.map(language).transpose()?,
-            word_timestamps: row.word_timestamps,
+            wishes: serde_json::from_str(&row.wishes).map_err(|_| corrupt("set of wishes", &row.wishes))?,
             webhook_url: row.webhook_url,
             status: JobStatus::parse(&row.status).ok_or_else(|| corrupt("status", &row.status))?,
             created_at: timestamp(row.created_at)?,
@@ -57,10 +53,12 @@ impl TryFrom<JobRow> for Job {
 }
 
 pub(super) async fn insert(writer: &SqlitePool, job: NewJob, now: Timestamp) -> StoreResult<Job> {
+    let wishes = serde_json::to_string(&job.wishes).map_err(|error| {
+        StoreError::Database(format!("a job's wishes cannot be written as JSON: {error}"))
+    })?;
     sqlx::query_as::<_, JobRow>(
-        "INSERT INTO jobs (id, filename, file_size, file_type, duration, language, word_timestamps, webhook_url,
-                           status, created_at, step)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
+        "INSERT INTO jobs (id, filename, file_size, file_type, duration, wishes, webhook_url, status, created_at, step)
+         VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
          RETURNING *",
     )
     .bind(job.id.to_string())
@@ -68,8 +66,7 @@ pub(super) async fn insert(writer: &SqlitePool, job: NewJob, now: Timestamp) -> 
     .bind(job.file_size.cast_signed())
     .bind(job.file_type.as_str())
     .bind(job.duration)
-    .bind(job.language.map(Language::code))
-    .bind(job.word_timestamps)
+    .bind(wishes)
     .bind(job.webhook_url)
     .bind(now.as_millisecond())
     .bind(QUEUED)

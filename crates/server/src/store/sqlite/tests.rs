@@ -1,13 +1,19 @@
 //! The contract, and what is SQLite's own: files that are newer, foreign or gone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
+use verbatim_whisper::Language;
 
-use super::SqliteStore;
+use super::{MIGRATOR, SqliteStore};
 use crate::job::JobId;
 use crate::store::contract::{Handles, contract_tests};
 use crate::store::{JobStore, StoreError};
+use crate::wishes::Wishes;
 
 async fn two_handles() -> (Handles, TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -51,28 +57,42 @@ async fn a_database_of_a_newer_version_is_refused_in_words() {
     assert!(error.contains("4711"), "{error}");
 }
 
-#[tokio::test]
-async fn jobs_of_a_database_from_before_words_had_times_go_on() {
+/// A database as the version of that schema left it, with a job that waits.
+async fn database_of_version(version: i64, columns: &str, values: &str) -> (TempDir, JobId) {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("jobs.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let known = MIGRATOR.iter().filter(|migration| migration.version <= version).cloned().collect::<Vec<_>>();
+    let options = SqliteConnectOptions::new().filename(dir.path().join("jobs.db")).create_if_missing(true);
+    let database = SqlitePool::connect_with(options).await.unwrap();
+    Migrator { migrations: known.into(), ..Migrator::DEFAULT }.run(&database).await.unwrap();
     let id = JobId::new();
-    for (statement, bound) in [
-        ("ALTER TABLE jobs DROP COLUMN word_timestamps", None),
-        ("DELETE FROM _sqlx_migrations WHERE version = 2", None),
-        (
-            "INSERT INTO jobs (id, filename, file_size, file_type, status, created_at, step)
-             VALUES (?, 'talk.mp3', 4, 'audio', 'pending', 0, 'Queued')",
-            Some(id.to_string()),
-        ),
+    let insert = format!(
+        "INSERT INTO jobs (id, filename, file_size, file_type, status, created_at, step{columns})
+         VALUES (?, 'talk.mp3', 4, 'audio', 'pending', 0, 'Queued'{values})"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(insert)).bind(id.to_string()).execute(&database).await.unwrap();
+    database.close().await;
+    (dir, id)
+}
+
+#[tokio::test]
+async fn jobs_of_older_versions_go_on_with_what_they_asked_for() {
+    let german = Wishes { language: Language::parse("de"), ..Wishes::default() };
+    let without_words = Wishes { word_timestamps: Some(false), ..german.clone() };
+    let with_words = Wishes { word_timestamps: Some(true), ..Wishes::default() };
+    for (version, columns, values, wishes) in [
+        (1, "", "", Wishes::default()),
+        (1, ", language", ", 'de'", german),
+        (2, "", "", Wishes::default()),
+        (2, ", language, word_timestamps", ", 'de', 0", without_words),
+        (2, ", word_timestamps", ", 1", with_words),
     ] {
-        let query = sqlx::query(statement);
-        let query = if let Some(bound) = bound { query.bind(bound) } else { query };
-        query.execute(&store.writer).await.unwrap();
+        let (dir, id) = database_of_version(version, columns, values).await;
+        let store = SqliteStore::open(&dir.path().join("jobs.db")).await.unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let claim = store.claim(now, Duration::from_secs(15)).await.unwrap().unwrap();
+        assert_eq!((claim.job.id, claim.job.filename.as_str()), (id, "talk.mp3"));
+        assert_eq!(claim.job.wishes, wishes, "{version}{columns}");
     }
-    store.close().await;
-    let job = SqliteStore::open(&path).await.unwrap().get(id).await.unwrap().unwrap();
-    assert_eq!((job.filename.as_str(), job.word_timestamps), ("talk.mp3", None));
 }
 
 #[tokio::test]

@@ -19,6 +19,9 @@ use verbatim::signals::{Bells, Running};
 use verbatim::store::{JobStore, SqliteStore};
 use verbatim_whisper::Language;
 
+const LIMITS: UploadLimits =
+    UploadLimits { max_file_size: 10_000_000, max_media_duration: Duration::from_secs(24 * 3600) };
+
 /// The API without a worker: jobs stay where a test puts them.
 #[derive(Debug)]
 pub(crate) struct ApiAlone {
@@ -35,14 +38,21 @@ pub(crate) struct ApiAlone {
 
 impl ApiAlone {
     pub(crate) async fn start() -> Self {
-        Self::with_limits(UploadLimits {
-            max_file_size: 10_000_000,
-            max_media_duration: Duration::from_secs(24 * 3600),
-        })
-        .await
+        Self::with_limits(LIMITS).await
     }
 
     pub(crate) async fn with_limits(limits: UploadLimits) -> Self {
+        // As of the base model, which came before Cantonese.
+        let languages = Language::all().filter(|language| language.code() != "yue").collect();
+        Self::with(limits, languages).await
+    }
+
+    /// With a model that knows these languages.
+    pub(crate) async fn with_languages(languages: Arc<[Language]>) -> Self {
+        Self::with(LIMITS, languages).await
+    }
+
+    async fn with(limits: UploadLimits, languages: Arc<[Language]>) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         let store = SqliteStore::open(&dir.path().join("jobs.db")).await.expect("a database");
         let store = Arc::new(store);
@@ -54,8 +64,7 @@ impl ApiAlone {
             uploads: Uploads::open(&dir.path().join("data")).expect("a data folder"),
             limits,
             models_loaded: ModelsLoaded { whisper: "base".into(), vad: "silero_vad_v6".into() },
-            // As of the base model, which came before Cantonese.
-            languages: Language::all().filter(|language| language.code() != "yue").collect(),
+            languages,
             max_workers: 4,
             bells: bells.clone(),
             engine: engine.watch(),

@@ -8,6 +8,11 @@ pub(crate) fn novel() -> PathBuf {
     testdata("librivox/sense_and_sensibility_01_austen_64kb-0880.wav")
 }
 
+/// Another sentence of it, about Mr. John Dashwood.
+pub(crate) fn dashwood() -> PathBuf {
+    testdata("librivox/sense_and_sensibility_01_austen_64kb-0870.wav")
+}
+
 fn testdata(name: &str) -> PathBuf {
     let path = Path::new("/usr/share/pocketsphinx/test/data").join(name);
     assert!(path.exists(), "{} is missing: install pocketsphinx-testdata", path.display());
@@ -24,6 +29,17 @@ pub(crate) fn make(dir: &Path, name: &str, options: &str) -> PathBuf {
         .output()
         .expect("ffmpeg runs");
     assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
+    path
+}
+
+/// An announcement of a train that is late, in German, by a synthetic voice.
+pub(crate) fn german(dir: &Path) -> PathBuf {
+    let path = dir.join("german.wav");
+    let text = "Guten Morgen. Der Zug nach Hamburg fährt heute von Gleis sieben ab und hat etwa zehn Minuten \
+                Verspätung. Wir bitten um Ihr Verständnis.";
+    let mut espeak = Command::new("espeak-ng");
+    let run = espeak.args(["-v", "de", "-s", "150", "-w"]).arg(&path).arg(text).output();
+    assert!(run.expect("espeak-ng runs").status.success());
     path
 }
 
