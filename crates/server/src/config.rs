@@ -1,22 +1,21 @@
 //! The command line and the environment -> validated settings. Nothing else reads the environment.
 
+mod engine;
+
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use url::Url;
 use verbatim_whisper::{Language, Options, Task};
 
-use crate::inference::Parallelism;
-use crate::models::WhisperModel;
 use crate::telemetry::{LogFilter, LogFormat};
 use crate::units;
-use crate::wishes::{self, Temperatures};
+use crate::wishes;
+pub use engine::{ComputeType, EngineSettings, ModelSettings};
 
 /// Transcribes audio and video on your own machine.
 #[derive(Debug, Parser)]
@@ -108,108 +107,6 @@ pub struct StorageSettings {
 }
 
 /// Which model to load from where.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Model")]
-pub struct ModelSettings {
-    /// The folder of model files
-    #[arg(long, env = "MODELS_DIR", default_value = "./models", value_parser = path)]
-    pub models_dir: PathBuf,
-
-    /// The Whisper model: a folder or a ggml-*.bin, by its name in the models' folder or by its path
-    #[arg(long, env = "WHISPER_MODEL", default_value = "base", value_parser = WhisperModel::parse)]
-    pub whisper_model: WhisperModel,
-}
-
-impl ModelSettings {
-    pub fn whisper_path(&self) -> PathBuf {
-        self.whisper_model.path(&self.models_dir)
-    }
-
-    pub fn vad_path(&self) -> PathBuf {
-        self.models_dir.join("silero_vad_v6.onnx")
-    }
-}
-
-/// How the model is run.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Engine")]
-pub struct EngineSettings {
-    /// How many threads compute [default: one for every processor]
-    #[arg(long, env = "THREADS", value_parser = one_to::<1024>)]
-    pub threads: Option<u32>,
-
-    /// How many windows are decoded beside each other; more is faster and takes more memory
-    #[arg(long, env = "BATCH_SIZE", default_value = "16", value_parser = one_to::<1024>)]
-    pub batch_size: u32,
-
-    /// How many texts are followed side by side to find the most probable; 1 is greedy decoding
-    #[arg(long, env = "BEAM_SIZE", default_value = "4", value_parser = one_to::<32>)]
-    pub beam_size: u32,
-
-    /// How exactly to compute
-    #[arg(long, env = "COMPUTE_TYPE", value_enum, ignore_case = true, default_value = "auto")]
-    pub compute_type: ComputeType,
-
-    /// Whether to find out when each word was said
-    #[arg(long, env = "WORD_TIMESTAMPS", value_name = "BOOL", action = ArgAction::Set, default_value = "true", value_parser = units::parse_switch)]
-    pub word_timestamps: bool,
-
-    /// Text that the model is to believe came before every stretch of speech: names, spelling, style
-    #[arg(long, env = "INITIAL_PROMPT", value_name = "TEXT", value_parser = wishes::parse_text)]
-    pub initial_prompt: Option<String>,
-
-    /// Words that the model is to expect, in their spelling
-    #[arg(long, env = "HOTWORDS", value_name = "TEXT", value_parser = wishes::parse_text)]
-    pub hotwords: Option<String>,
-
-    /// How freely to choose words, from 0 to 1; of several, separated by commas, each is tried until a text will do
-    #[arg(long, env = "TEMPERATURE", value_name = "NUMBERS", default_value = "0,0.2,0.4,0.6,0.8,1", value_parser = Temperatures::parse)]
-    pub temperature: Temperatures,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ComputeType {
-    /// The fastest that keeps the words
-    Auto,
-    /// Matrix products in bytes, attention to the audio in bfloat16
-    Int8,
-    /// All in 32-bit floating point
-    #[value(alias = "float32")]
-    F32,
-}
-
-impl EngineSettings {
-    pub fn parallelism(&self) -> Parallelism {
-        let threads = self.threads.and_then(|threads| NonZeroUsize::new(threads as usize));
-        let threads = threads.or_else(|| available_parallelism().ok());
-        let batch_size = NonZeroUsize::new(self.batch_size as usize);
-        Parallelism {
-            threads: threads.unwrap_or(NonZeroUsize::MIN),
-            batch_size: batch_size.unwrap_or(NonZeroUsize::MIN),
-        }
-    }
-
-    pub fn compute(&self) -> verbatim_whisper::ComputeType {
-        match self.compute_type {
-            ComputeType::Auto => verbatim_whisper::ComputeType::Auto,
-            ComputeType::Int8 => verbatim_whisper::ComputeType::Int8,
-            ComputeType::F32 => verbatim_whisper::ComputeType::F32,
-        }
-    }
-
-    /// How to decode what does not ask for anything else.
-    pub fn options(&self) -> Options {
-        Options {
-            beam_size: self.beam_size as usize,
-            word_timestamps: self.word_timestamps,
-            initial_prompt: self.initial_prompt.clone(),
-            hotwords: self.hotwords.clone(),
-            temperatures: self.temperature.numbers().to_vec(),
-            ..Options::default()
-        }
-    }
-}
-
 /// What is taken and what is refused.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Limits")]
@@ -268,6 +165,10 @@ pub struct TranscribeSettings {
     /// Do not find out when each word was said, whatever WORD_TIMESTAMPS says; segments are timed less exactly
     #[arg(long)]
     pub no_word_timestamps: bool,
+
+    /// Say in the end, on standard error, where the time went
+    #[arg(long)]
+    pub stages: bool,
 
     #[command(flatten)]
     pub model: ModelSettings,

@@ -17,6 +17,7 @@ use crate::attention::{BLOCK, Heads, KeysValues, Rows, attend_path};
 use crate::encoder::{STATES, heads, width_and_mels};
 use crate::linear::Linear;
 use crate::precision::Precision;
+use crate::stages::{Stage, within};
 use crate::vector::{LayerNorm, add, gelu};
 use crate::weights::Weights;
 pub(crate) use forced::{Forced, Told};
@@ -155,8 +156,10 @@ impl Decoder {
         let of_layer = |layer: &Layer| {
             let mut memory = KeysValues::new(self.precision.memory, self.heads, STATES);
             states.par_chunks(BLOCK * width).zip(memory.blocks_mut()).for_each(|(states, mut block)| {
-                let rows = layer.cross_memory.apply(states);
-                block.fill(Rows::new(&rows, 2 * width), 0, width);
+                within(Stage::CrossMemory, || {
+                    let rows = layer.cross_memory.apply(states);
+                    block.fill(Rows::new(&rows, 2 * width), 0, width);
+                });
             });
             memory
         };
@@ -166,7 +169,7 @@ impl Decoder {
     /// Feeds every window its rows. The logits become `[wanted, vocabulary]`, for all wanted rows of the first
     /// window, then of the second, and so on.
     pub(crate) fn step(&self, feeds: &mut [Feed<'_>], logits: &mut Vec<f32>) {
-        let x = self.run(feeds, |_, _| ());
+        let x = within(Stage::DecoderProducts, || self.run(feeds, |_, _| ()));
         self.project(&self.wanted_rows(feeds, &x), logits);
     }
 
@@ -195,7 +198,7 @@ impl Decoder {
 
     /// The logits `[rows, vocabulary]` of what [`Self::run`] gave.
     fn project(&self, x: &[f32], logits: &mut Vec<f32>) {
-        self.projection.apply_to(&self.norm.apply(x), logits, |_| {});
+        within(Stage::Logits, || self.projection.apply_to(&self.norm.apply(x), logits, |_| {}));
     }
 
     /// Token and position embeddings, `[rows, width]`.
@@ -236,7 +239,9 @@ impl Decoder {
         out.par_chunks_mut(width).zip(qkv.par_chunks(3 * width)).zip(rows).with_min_len(4).for_each(
             |((out, qkv), (context, path))| {
                 let (keys, values) = (&context.keys[layer], &context.values[layer]);
-                attend_path(self.heads, &qkv[..width], keys, values, path, out);
+                within(Stage::SelfAttention, || {
+                    attend_path(self.heads, &qkv[..width], keys, values, path, out);
+                });
             },
         );
         out
@@ -258,7 +263,9 @@ impl Decoder {
                 let data = &queries[first * width + head * size..];
                 let mut out = vec![0.0; count * size];
                 let memory = &feed.context.memory.0[layer];
-                memory.attend(head, Rows { data, stride: width, count }, &mut out, size);
+                within(Stage::CrossAttention, || {
+                    memory.attend(head, Rows { data, stride: width, count }, &mut out, size);
+                });
                 out
             })
             .collect();

@@ -5,10 +5,11 @@
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::attention::{BLOCK, HEAD, Heads, KeysValues, Rows};
+use crate::attention::{BLOCK, Block, HEAD, Heads, KeysValues, Rows};
 use crate::linear::{Linear, Weight, strided};
 use crate::mel::{self, LogMel};
 use crate::precision::Precision;
+use crate::stages::{Stage, within};
 use crate::vector::{LayerNorm, add, gelu};
 use crate::weights::Weights;
 
@@ -77,37 +78,48 @@ impl Encoder {
     /// attention needs those of all others, as keys and values.
     pub(crate) fn forward(&self, mel: &LogMel) -> Vec<f32> {
         let width = self.width();
-        let mut x = self.convolve(mel);
+        let mut x = within(Stage::Convolutions, || self.convolve(mel));
         add(&mut x, &self.positions);
         let mut queries = vec![0.0; x.len()];
         let mut memory = KeysValues::new(self.precision.attention, self.heads, STATES);
         for layer in &self.layers {
-            x.par_chunks(BLOCK * width)
-                .zip(queries.par_chunks_mut(BLOCK * width))
-                .zip(memory.blocks_mut())
-                .for_each(|((x, queries), mut block)| {
-                    let qkv = layer.attention_in.apply(&layer.attention_norm.apply(x));
-                    for (qkv, query) in qkv.chunks_exact(3 * width).zip(queries.chunks_exact_mut(width)) {
-                        query.copy_from_slice(&qkv[..width]);
-                    }
-                    block.fill(Rows::new(&qkv, 3 * width), width, 2 * width);
-                });
-            x.par_chunks_mut(BLOCK * width).zip(queries.par_chunks(BLOCK * width)).for_each(
-                |(x, queries)| {
-                    let mut attended = vec![0.0; x.len()];
-                    for head in 0..self.heads.count {
-                        let at = head * self.heads.size;
-                        let queries = Rows { data: &queries[at..], stride: width, count: x.len() / width };
-                        memory.attend(head, queries, &mut attended[at..], width);
-                    }
+            let rows = x.par_chunks(BLOCK * width).zip(queries.par_chunks_mut(BLOCK * width));
+            rows.zip(memory.blocks_mut()).for_each(|((x, queries), mut block)| {
+                within(Stage::EncoderProducts, || self.project(layer, x, queries, &mut block));
+            });
+            let rows = x.par_chunks_mut(BLOCK * width).zip(queries.par_chunks(BLOCK * width));
+            rows.for_each(|(x, queries)| {
+                let attended = within(Stage::EncoderAttention, || self.attend(&memory, queries));
+                within(Stage::EncoderProducts, || {
                     add(x, &layer.attention_out.apply(&attended));
                     let mut hidden = Vec::new();
                     layer.ffn_in.apply_to(&layer.ffn_norm.apply(x), &mut hidden, gelu);
                     add(x, &layer.ffn_out.apply(&hidden));
-                },
-            );
+                });
+            });
         }
         self.norm.apply(&x)
+    }
+
+    /// The queries of some rows of `x`, and their keys and values as a block of the memory.
+    fn project(&self, layer: &Layer, x: &[f32], queries: &mut [f32], block: &mut Block<'_>) {
+        let width = self.width();
+        let qkv = layer.attention_in.apply(&layer.attention_norm.apply(x));
+        for (qkv, query) in qkv.chunks_exact(3 * width).zip(queries.chunks_exact_mut(width)) {
+            query.copy_from_slice(&qkv[..width]);
+        }
+        block.fill(Rows::new(&qkv, 3 * width), width, 2 * width);
+    }
+
+    /// What all heads make of some rows of queries.
+    fn attend(&self, memory: &KeysValues, queries: &[f32]) -> Vec<f32> {
+        let (width, size) = (self.width(), self.heads.size);
+        let mut attended = vec![0.0; queries.len()];
+        for at in (0..self.heads.count).map(|head| head * size) {
+            let queries = Rows { data: &queries[at..], stride: width, count: queries.len() / width };
+            memory.attend(at / size, queries, &mut attended[at..], width);
+        }
+        attended
     }
 
     /// Both convolutions as matrix products: with time-major rows and one zero row of padding on either

@@ -10,6 +10,7 @@ use crate::mel::MelExtractor;
 use crate::precision::{ComputeType, Precision};
 use crate::rules::Rules;
 use crate::search::Search;
+use crate::stages::{Stage, within};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 use crate::{Error, Language};
@@ -34,10 +35,10 @@ impl Model {
     /// If there is no such model, or a file of it cannot be read or used; the sentence names the file.
     pub fn load(path: &Path, compute: ComputeType) -> Result<Self, Error> {
         let precision = Precision::from(compute);
-        match ggml_file(path)? {
+        within(Stage::Loading, || match ggml_file(path)? {
             Some(file) => Self::load_ggml(&file, precision),
             None => Self::load_ctranslate2(path, precision),
-        }
+        })
     }
 
     fn load_ctranslate2(dir: &Path, precision: Precision) -> Result<Self, Error> {

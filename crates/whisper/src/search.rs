@@ -15,6 +15,7 @@ use crate::decoder::{Context, Decoder, Feed, Row};
 use crate::hypothesis::{Hypothesis, beams, samples};
 use crate::repetition::loops;
 use crate::rules::{Rules, Timing};
+use crate::stages::{Stage, within};
 use crate::tokenizer::Tokenizer;
 use crate::vector::log_sum_exp;
 use crate::{LanguageProbabilities, Options};
@@ -150,7 +151,7 @@ impl<K: Send> Batch<K> {
             .decodings
             .par_iter_mut()
             .zip(shares)
-            .map(|((_, decoding), logits)| decoding.advance(search, logits))
+            .map(|((_, decoding), logits)| within(Stage::Search, || decoding.advance(search, logits)))
             .collect();
         let mut finished = Vec::new();
         for ((key, decoding), done) in std::mem::take(&mut self.decodings).into_iter().zip(done) {

@@ -9,6 +9,7 @@ use crate::decoder::{Context, Memory};
 use crate::rules::Timing;
 use crate::search::{Batch, Finished, Request};
 use crate::segments::{Piece, cut};
+use crate::stages::{Stage, within};
 use crate::suspect::{is_unheard, looping};
 use crate::tokenizer::Previous;
 use crate::{
@@ -86,7 +87,8 @@ impl Transcriber {
 
     /// Runs the encoder. A window of more than 30 s is cut off at 30 s.
     pub fn encode(&self, window: &Window) -> Encoded {
-        let states = self.model.encoder.forward(&self.model.mel.extract(&window.samples));
+        let mel = within(Stage::Mel, || self.model.mel.extract(&window.samples));
+        let states = within(Stage::EncoderProducts, || self.model.encoder.forward(&mel));
         Encoded(Arc::new(EncodedWindow {
             window: window.clone(),
             memory: Arc::new(self.model.decoder.memory(&states)),
@@ -145,9 +147,9 @@ impl Transcriber {
 
     /// Takes every window of a session a token further, and gives the transcripts of those that are done.
     pub fn step(&self, session: &mut Session) -> Vec<(u64, WindowTranscript)> {
-        let finished = session.batch.step(self.model.search());
+        let finished = within(Stage::Search, || session.batch.step(self.model.search()));
         let pieces: Vec<Vec<Piece>> = finished.iter().map(|finished| self.pieces(finished)).collect();
-        let words = self.words(&finished, &pieces);
+        let words = within(Stage::Words, || self.words(&finished, &pieces));
         let transcripts = finished.into_iter().zip(pieces.into_iter().zip(words));
         transcripts
             .map(|(finished, (pieces, words))| (finished.key.key, self.transcript(&finished, pieces, words)))

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use crate::spans::{Span, SpanDetector};
+use crate::stages::{Stage, within};
 use crate::vad::{FRAME, Vad, VadStream};
 use crate::voice::Voice;
 use crate::window::{PADDING, Piece, Window, seconds_of};
@@ -156,7 +157,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
     }
 
     fn listen_to(&mut self, samples: &[f32]) -> io::Result<()> {
-        let probabilities = self.vad.push(samples).map_err(io::Error::other)?;
+        let probabilities = within(Stage::Voice, || self.vad.push(samples)).map_err(io::Error::other)?;
         for (frame, probability) in samples.chunks_exact(FRAME).zip(probabilities) {
             self.tape.voice.push(self.heard, probability);
             let power = frame.iter().map(|sample| sample * sample).sum();

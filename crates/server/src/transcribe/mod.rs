@@ -1,6 +1,7 @@
 //! `verbatim transcribe`: files -> transcripts, here and now, without a server or a database.
 
 mod output;
+mod stages;
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -62,6 +63,9 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
                 eprintln!("verbatim: {}: {error}", file.display());
             }
         }
+    }
+    if settings.stages {
+        stages::write(&mut io::stderr()).context("cannot write where the time went")?;
     }
     Ok(all_well)
 }

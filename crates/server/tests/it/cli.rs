@@ -48,8 +48,12 @@ fn a_file_is_transcribed_to_the_terminal() {
     assert_eq!(result["whisper_segments"][0]["id"], 0);
     assert!(result["whisper_segments"][0]["words"].as_array().unwrap().len() > 3, "{result}");
 
-    let plain = arguments("transcribe --format json --no-word-timestamps", &[&novel]);
-    let plain: Value = serde_json::from_slice(&verbatim(dir.path(), &plain).stdout).unwrap();
+    let plain = arguments("transcribe --format json --no-word-timestamps --stages", &[&novel]);
+    let run = verbatim(dir.path(), &plain);
+    let plain: Value = serde_json::from_slice(&run.stdout).unwrap();
+    for stage in ["decoding of the media", "encoder: attention", "decoder: logits", "everything else"] {
+        assert!(text(&run.stderr).contains(&format!("\n| {stage}")), "{}", text(&run.stderr));
+    }
     assert_eq!(plain["transcript"], result["transcript"]);
     assert!(plain["whisper_segments"][0].get("words").is_none(), "{plain}");
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is written beside");

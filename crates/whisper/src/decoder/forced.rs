@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::{Context, Decoder, Feed, Memory, Row};
 use crate::linear::{multiply, strided};
+use crate::stages::{Stage, within};
 use crate::vector::{log_sum_exp, softmax_rows};
 
 /// Positions that go through the projection to the vocabulary at once: a row of it is 200 kB.
@@ -105,9 +106,11 @@ impl Decoder {
         let by_task: Vec<Vec<f32>> = tasks
             .par_iter()
             .map(|(_, told, queries, head)| {
-                let mut weights = self.cross_weights(told.memory, layer, *head, queries, told.frames);
-                ready(&mut weights, told.frames);
-                weights
+                within(Stage::Words, || {
+                    let mut weights = self.cross_weights(told.memory, layer, *head, queries, told.frames);
+                    ready(&mut weights, told.frames);
+                    weights
+                })
             })
             .collect();
         // One after the other, so that the sum does not depend on who was done first.

@@ -1,0 +1,39 @@
+//! Where the time of a run went, as a table.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use verbatim_whisper::Stage;
+
+/// Writes the seconds of every stage, of ffmpeg's programs and of everything else, and their shares.
+pub(super) fn write(out: &mut impl Write) -> io::Result<()> {
+    let own = processor_time(libc::RUSAGE_SELF);
+    let children = processor_time(libc::RUSAGE_CHILDREN);
+    let known: Duration = Stage::ALL.into_iter().map(Stage::time).sum();
+    let rows = [("decoding of the media (ffmpeg)", children)]
+        .into_iter()
+        .chain(Stage::ALL.into_iter().map(|stage| (stage.name(), stage.time())))
+        .chain([("everything else", own.saturating_sub(known))]);
+    let all = (known.max(own) + children).as_secs_f64().max(f64::MIN_POSITIVE);
+    writeln!(out, "| stage | seconds of all threads | share |\n| --- | --- | --- |")?;
+    for (name, time) in rows {
+        let seconds = time.as_secs_f64();
+        writeln!(out, "| {name} | {seconds:.2} | {:.1} % |", 100.0 * seconds / all)?;
+    }
+    Ok(())
+}
+
+/// Of this process, or of those that it started and that have ended.
+fn processor_time(whose: libc::c_int) -> Duration {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the call fills in the structure, which is plain numbers, or leaves it zeroed.
+    let usage = unsafe {
+        libc::getrusage(whose, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    let of = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.try_into().unwrap_or(0))
+            + Duration::from_micros(time.tv_usec.try_into().unwrap_or(0))
+    };
+    of(usage.ru_utime) + of(usage.ru_stime)
+}
