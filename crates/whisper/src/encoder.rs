@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::Error;
 use crate::attention::{BLOCK, Block, HEAD, Heads, KeysValues, Rows};
-use crate::linear::{Linear, Weight, strided};
+use crate::linear::{Linear, Weight};
 use crate::mel::{self, LogMel};
 use crate::precision::Precision;
 use crate::stages::{Stage, within};
@@ -78,7 +78,7 @@ impl Encoder {
     /// attention needs those of all others, as keys and values.
     pub(crate) fn forward(&self, mel: &LogMel) -> Vec<f32> {
         let width = self.width();
-        let mut x = within(Stage::Convolutions, || self.convolve(mel));
+        let mut x = self.convolve(mel);
         add(&mut x, &self.positions);
         let mut queries = vec![0.0; x.len()];
         let mut memory = KeysValues::new(self.precision.attention, self.heads, STATES);
@@ -125,15 +125,20 @@ impl Encoder {
     /// Both convolutions as matrix products: with time-major rows and one zero row of padding on either
     /// side, the inputs of output `t` are `KERNEL` whole rows that lie side by side in memory.
     fn convolve(&self, mel: &LogMel) -> Vec<f32> {
-        let rows = padded(&mel.time_major(), self.n_mels);
-        let x = strided(&rows, [mel::FRAMES, KERNEL * self.n_mels], [self.n_mels, 1]);
-        let mut x = self.conv1.apply_matrix(x);
-        x.par_chunks_mut(BLOCK * self.width()).for_each(gelu);
-        let rows = padded(&x, self.width());
-        let x = strided(&rows, [STATES, KERNEL * self.width()], [2 * self.width(), 1]);
-        let mut x = self.conv2.apply_matrix(x);
-        x.par_chunks_mut(BLOCK * self.width()).for_each(gelu);
-        x
+        let x = self.convolution(&self.conv1, &mel.time_major(), self.n_mels, mel::FRAMES);
+        self.convolution(&self.conv2, &x, self.width(), STATES)
+    }
+
+    /// One convolution of rows of `inputs`, with so many outputs, and its GELU.
+    fn convolution(&self, layer: &Linear, rows: &[f32], inputs: usize, outputs: usize) -> Vec<f32> {
+        let stride = rows.len() / outputs;
+        let rows = padded(rows, inputs);
+        let mut y = vec![0.0; outputs * self.width()];
+        y.par_chunks_mut(BLOCK * self.width()).enumerate().for_each(|(block, y)| {
+            let rows = &rows[block * BLOCK * stride..];
+            within(Stage::Convolutions, || layer.apply_strided(rows, stride, y, gelu));
+        });
+        y
     }
 }
 

@@ -59,7 +59,8 @@ impl Linear {
         let bias = weights.contains(&bias).then(|| weights.tensor(&bias, &[outputs])).transpose()?;
         let matrix = match kind {
             Weight::F32 => {
-                return Ok(Self::new(&weights.tensor(&weight, &[outputs, inputs])?, bias, inputs, outputs));
+                let weight = weights.tensor(&weight, &[outputs, inputs])?;
+                return Ok(Self::new(&weight, bias, inputs, outputs));
             }
             Weight::Int8 => {
                 let saturates = GEMM_INT8.with(GemmExecutor::may_saturate);
@@ -93,17 +94,23 @@ impl Linear {
     /// As [`Self::apply`], into `y`, whose memory is used again; `finish` is then called with every row.
     pub(crate) fn apply_to(&self, x: &[f32], y: &mut Vec<f32>, finish: impl Fn(&mut [f32])) {
         debug_assert_eq!(x.len() % self.inputs, 0);
-        let rows = x.len() / self.inputs;
-        y.resize(rows * self.outputs, 0.0);
+        y.resize(x.len() / self.inputs * self.outputs, 0.0);
+        self.apply_strided(x, self.inputs, y, finish);
+    }
+
+    /// As [`Self::apply_to`], for rows that start every `stride` elements and may overlap; as many as `y` has
+    /// room for.
+    pub(crate) fn apply_strided(&self, x: &[f32], stride: usize, y: &mut [f32], finish: impl Fn(&mut [f32])) {
+        let rows = y.len() / self.outputs;
         match &self.matrix {
             Packed::F32(matrix) => {
-                self.multiply_f32(NdTensorView::from_data([rows, self.inputs], x), matrix, y);
+                self.multiply_f32(strided(x, [rows, self.inputs], [stride, 1]), matrix, y);
                 y.chunks_exact_mut(self.outputs).for_each(finish);
             }
             Packed::Int8 { matrix, scales } => {
                 // Taken, not borrowed: while the product waits for other threads, this one may come here again.
                 let mut quantized = QUANTIZED.take();
-                quantized.fill(x, self.inputs);
+                quantized.fill((0..rows).map(|row| &x[row * stride..][..self.inputs]));
                 let sums = multiply_int8(&quantized, matrix, y);
                 for (row, scale) in sums.chunks_exact_mut(self.outputs).zip(quantized.scales()) {
                     finish(to_f32(row, *scale, scales, self.bias.as_deref()));
@@ -111,14 +118,6 @@ impl Linear {
                 QUANTIZED.set(quantized);
             }
         }
-    }
-
-    /// As [`Self::apply`], for rows that may overlap or lie apart. Only for weights in `f32`.
-    pub(crate) fn apply_matrix(&self, x: Matrix<'_>) -> Vec<f32> {
-        let Packed::F32(matrix) = &self.matrix else { panic!("rows of bytes do not overlap") };
-        let mut y = vec![0.0; x.rows() * self.outputs];
-        self.multiply_f32(x, matrix, &mut y);
-        y
     }
 
     fn multiply_f32(&self, x: Matrix<'_>, matrix: &PackedBMatrix<f32>, y: &mut [f32]) {

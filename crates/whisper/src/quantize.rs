@@ -57,12 +57,14 @@ pub(crate) struct QuantizedRows {
 }
 
 impl QuantizedRows {
-    /// Takes in `x`, `[rows, width]`.
-    pub(crate) fn fill(&mut self, x: &[f32], width: usize) {
-        self.bytes.resize(x.len(), ZERO_POINT);
+    /// Takes in rows of one width.
+    pub(crate) fn fill<'x>(&mut self, rows: impl Iterator<Item = &'x [f32]>) {
+        self.bytes.clear();
         self.scales.clear();
-        for (row, bytes) in x.chunks_exact(width).zip(self.bytes.chunks_exact_mut(width)) {
-            self.scales.push(quantize_row(row, bytes));
+        for row in rows {
+            let start = self.bytes.len();
+            self.bytes.resize(start + row.len(), ZERO_POINT);
+            self.scales.push(quantize_row(row, &mut self.bytes[start..]));
         }
     }
 
@@ -192,7 +194,7 @@ mod tests {
         for width in [1, 3, 16, 63, 64, 65, 200, 512] {
             let x = numbers(3 * width, 7);
             let mut rows = QuantizedRows::default();
-            rows.fill(&x, width);
+            rows.fill(x.chunks_exact(width));
             for (row, (bytes, scale)) in
                 x.chunks_exact(width).zip(rows.bytes().chunks_exact(width).zip(rows.scales()))
             {
@@ -230,7 +232,7 @@ mod tests {
     #[test]
     fn silence_stays_silence() {
         let mut rows = QuantizedRows::default();
-        rows.fill(&[0.0; 70], 70);
+        rows.fill([0.0; 70].chunks(70));
         assert!(rows.bytes().iter().all(|byte| *byte == ZERO_POINT));
         let mut weights = QuantizedWeights::new(3, 2, false);
         weights.extend(&[0.0; 6]);
