@@ -30,10 +30,11 @@ pub(super) fn attend(attend: Attend<'_>) {
 #[cfg(target_arch = "x86_64")]
 mod vnni {
     use std::arch::x86_64::{
-        __m512i, _mm_storeu_si128, _mm512_add_ps, _mm512_and_epi32, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps,
-        _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-        _mm512_max_ps, _mm512_mul_ps, _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_ps,
-        _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srli_epi32, _mm512_storeu_ps,
+        __m512i, _MM_HINT_T0, _mm_prefetch, _mm_storeu_si128, _mm512_add_ps, _mm512_and_epi32,
+        _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
+        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps, _mm512_mul_ps, _mm512_reduce_max_ps,
+        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srli_epi32,
+        _mm512_storeu_ps,
     };
 
     use rten_simd::isa::Avx512Isa;
@@ -82,12 +83,12 @@ mod vnni {
                 for (chunk, left) in left[..rows].chunks(6).enumerate() {
                     let scores = &mut scores[chunk * 6 * width..];
                     match left.len() {
-                        6 => score::<6>(left, keys, scales, scores, width),
-                        5 => score::<5>(left, keys, scales, scores, width),
-                        4 => score::<4>(left, keys, scales, scores, width),
-                        3 => score::<3>(left, keys, scales, scores, width),
-                        2 => score::<2>(left, keys, scales, scores, width),
-                        _ => score::<1>(left, keys, scales, scores, width),
+                        6 => score::<6>(left, keys, scales, scores, width, head.stride),
+                        5 => score::<5>(left, keys, scales, scores, width, head.stride),
+                        4 => score::<4>(left, keys, scales, scores, width, head.stride),
+                        3 => score::<3>(left, keys, scales, scores, width, head.stride),
+                        2 => score::<2>(left, keys, scales, scores, width, head.stride),
+                        _ => score::<1>(left, keys, scales, scores, width, head.stride),
                     }
                 }
             }
@@ -106,9 +107,9 @@ mod vnni {
                 for (chunk, sums) in sums.chunks_mut(3 * HEAD).enumerate() {
                     let probabilities = &probabilities[chunk * 3 * width..];
                     match sums.len() / HEAD {
-                        3 => weigh::<3>(probabilities, width, values, sums),
-                        2 => weigh::<2>(probabilities, width, values, sums),
-                        _ => weigh::<1>(probabilities, width, values, sums),
+                        3 => weigh::<3>(probabilities, width, values, sums, head.stride),
+                        2 => weigh::<2>(probabilities, width, values, sums, head.stride),
+                        _ => weigh::<1>(probabilities, width, values, sums, head.stride),
                     }
                 }
             }
@@ -145,7 +146,8 @@ mod vnni {
         }
     }
 
-    /// Scores of `R` queries with a block's keys, to rows of [`BLOCK`] that are `width` apart.
+    /// Scores of `R` queries with a block's keys, to rows of [`BLOCK`] that are `width` apart. The next
+    /// block's keys lie `ahead`.
     #[inline(always)]
     fn score<const R: usize>(
         queries: &[Query],
@@ -153,6 +155,7 @@ mod vnni {
         scales: &[u32],
         scores: &mut [f32],
         width: usize,
+        ahead: usize,
     ) {
         assert!(queries.len() == R && keys.len() == WORDS * BLOCK && scales.len() == BLOCK);
         assert!(scores.len() >= (R - 1) * width + BLOCK);
@@ -163,7 +166,7 @@ mod vnni {
                 *sums = [_mm512_set1_epi32(-query.offset); VECTORS];
             }
             for word in 0..WORDS {
-                let keys = vectors(keys.as_ptr().add(word * BLOCK));
+                let keys = vectors(keys.as_ptr().add(word * BLOCK), ahead);
                 for (sums, query) in sums.iter_mut().zip(queries) {
                     let query = _mm512_set1_epi32(query.words[word]);
                     for (sum, keys) in sums.iter_mut().zip(keys) {
@@ -218,9 +221,15 @@ mod vnni {
     }
 
     /// Adds a block's values, weighed by `R` rows of its probabilities as [`two_bytes`] left them, to rows of
-    /// [`HEAD`] sums.
+    /// [`HEAD`] sums. The next block's values lie `ahead`.
     #[inline(always)]
-    fn weigh<const R: usize>(probabilities: &[f32], width: usize, values: &[u32], sums: &mut [f32]) {
+    fn weigh<const R: usize>(
+        probabilities: &[f32],
+        width: usize,
+        values: &[u32],
+        sums: &mut [f32],
+        ahead: usize,
+    ) {
         assert!(values.len() == WORDS * HEAD && sums.len() == R * HEAD);
         assert!(probabilities.len() >= (R - 1) * width + BLOCK / 2);
         // SAFETY: lengths are as asserted; who calls has the instructions.
@@ -228,7 +237,7 @@ mod vnni {
             let mut upper = [[_mm512_setzero_si512(); VECTORS]; R];
             let mut lower = upper;
             for word in 0..WORDS {
-                let values = vectors(values.as_ptr().add(word * HEAD));
+                let values = vectors(values.as_ptr().add(word * HEAD), ahead);
                 for (row, (upper, lower)) in upper.iter_mut().zip(&mut lower).enumerate() {
                     // Four words of upper bytes, then as many of lower ones.
                     let at = row * width + word / 4 * 8 + word % 4;
@@ -251,17 +260,20 @@ mod vnni {
         }
     }
 
-    /// The vectors of 64 words.
+    /// The vectors of 64 words. Has those that lie `ahead` fetched meanwhile, which are the next block's: between
+    /// blocks, the processor cannot guess where reading goes on.
     ///
     /// # Safety
     /// `words` points to as many; the processor has AVX-512 F.
     #[inline(always)]
-    unsafe fn vectors(words: *const u32) -> [__m512i; VECTORS] {
-        // SAFETY: as the caller vouches.
+    unsafe fn vectors(words: *const u32, ahead: usize) -> [__m512i; VECTORS] {
+        // SAFETY: as the caller vouches; what is fetched ahead need not exist.
         unsafe {
             let mut vectors = [_mm512_setzero_si512(); VECTORS];
             for (index, vector) in vectors.iter_mut().enumerate() {
-                *vector = _mm512_loadu_si512(words.add(index * LANES).cast());
+                let words = words.add(index * LANES);
+                _mm_prefetch::<_MM_HINT_T0>(words.wrapping_add(ahead).cast());
+                *vector = _mm512_loadu_si512(words.cast());
             }
             vectors
         }
