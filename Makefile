@@ -10,7 +10,7 @@ TOOLS := $(CARGO_TARGET_DIR)/tools
 WITH_PACKAGES := scripts/with-packages.sh $(TOOLS)
 CLIENT_TEST := $(WITH_PACKAGES) scripts/client/requirements.txt -m unittest discover --start-directory scripts/client
 
-.PHONY: help run build setup models test client-test lint deny fixtures accuracy bench whisper-cpp
+.PHONY: help run build setup models test neon client-test lint deny fixtures accuracy bench whisper-cpp
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -35,6 +35,10 @@ test: setup ## Every test, with the real model and the real ffmpeg
 	$(PYTHON) -m unittest discover --start-directory scripts/tests
 	cargo test --workspace --locked
 	VERBATIM=$(CARGO_TARGET_DIR)/debug/verbatim $(CLIENT_TEST)
+
+neon: ## The engine's unit tests on 64-bit ARM, compiled here and run in qemu
+	@scripts/system-packages.sh neon
+	@scripts/neon.sh $(TOOLS)
 
 lint: deny ## Formatting, clippy with warnings denied, licences and advisories
 	cargo fmt --all --check

@@ -3,6 +3,7 @@
 #   system-packages.sh run    what the service needs
 #   system-packages.sh test   what its tests need besides
 #   system-packages.sh bench  what building whisper.cpp needs, which it is measured by
+#   system-packages.sh neon   what compiling for ARM and running that needs
 set -eu
 
 missing=""
@@ -24,6 +25,11 @@ fi
 if [ "${1:-run}" = bench ]; then
     need cmake cmake
     need g++ c++
+fi
+if [ "${1:-run}" = neon ]; then
+    need gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc
+    need libc6-dev-arm64-cross /usr/aarch64-linux-gnu/include/stdio.h
+    need qemu-user qemu-aarch64
 fi
 
 [ -n "$missing" ] || exit 0

@@ -226,6 +226,11 @@ mod tests {
                     assert_eq!(run(&|op| op.eval(isa)), portable);
                 }
             }
+            #[cfg(target_arch = "aarch64")]
+            {
+                let isa = rten_simd::isa::ArmNeonIsa::new().expect("every 64-bit ARM processor has NEON");
+                assert_eq!(run(&|op| op.eval(isa)), portable);
+            }
         }
     }
 

@@ -160,6 +160,14 @@ fn every_way_of_this_processor_is_right() {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+#[test]
+fn every_way_of_this_processor_is_right() {
+    let isa = rten_simd::isa::ArmNeonIsa::new().expect("every 64-bit ARM processor has NEON");
+    check(Format::F32, EXACT, |attend| evaluate(isa, Single, attend));
+    check(Format::Bf16, ROUNDED, |attend| evaluate(isa, WidenedPair, attend));
+}
+
 #[test]
 fn a_path_is_attended_to_wherever_its_rows_lie() {
     for (size, length) in [(64, 1), (64, 9), (32, 200), (10, 5)] {
