@@ -118,15 +118,27 @@ def by_path(heard):
 
 def measured(command, check=True):
     """Runs a program; gives its seconds and its peak resident memory in megabytes."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(THREADS), "LOG_LEVEL": "error"}
     began = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    process = started(command)
+    usage = ended(process)
     seconds = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
     if check and process.returncode:
         sys.exit(f"{command[0]} ended with status {process.returncode}")
     return seconds, usage.ru_maxrss / 1024
+
+
+def started(command):
+    environment = os.environ | {"OMP_NUM_THREADS": str(THREADS), "LOG_LEVEL": "error"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+
+
+def ended(process, wait=True):
+    """What a program that has ended used; None while it runs, where that is not waited for."""
+    pid, status, usage = os.wait4(process.pid, 0 if wait else os.WNOHANG)
+    if pid == 0:
+        return None
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage
 
 
 def compared(given):
