@@ -49,7 +49,7 @@ def beside_long_jobs(server, short, longs):
 
 
 def not_yet_running(job):
-    """Whether nothing of a job is done yet, though something will be."""
+    """Whether a job is still to show its first progress; one that has ended never will."""
     return job["status"] in {"pending", "processing"} and not job["progress_percentage"]
 
 
@@ -81,7 +81,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=4, help="recordings at once (default: 4)")
     parser.add_argument("--seconds", type=float, default=300, help="how long each recording is (default: 300)")
-    parser.add_argument("--long", type=float, default=600, help="how long each of the long jobs is, in seconds (default: 600)")
+    parser.add_argument("--long", type=float, default=600, help="seconds of each of the long jobs (default: 600)")
     parser.add_argument("--short", type=float, default=11, help="how long the short job is, in seconds (default: 11)")
     given = parser.parse_args()
     compute, beam = given.mode.split(":")
@@ -113,7 +113,8 @@ def main():
             print(f"round {turn + 1} of {given.rounds}: {took}", file=sys.stderr)
     if not busy:
         sys.exit("The long jobs ended before a short one did; --long makes them longer.")
-    print(f"{verbatim.name}, model {given.model}; {speech.what}; median (least … most) of {given.rounds} rounds; {machine()}.\n")
+    print(f"{verbatim.name}, model {given.model}; {speech.what};", end=" ")
+    print(f"median (least … most) of {given.rounds} rounds; {machine()}.\n")
     print(throughput(engine, service, given.jobs, given.seconds / 60))
     print()
     print(fairness(idle, busy))

@@ -22,8 +22,8 @@ def whole_programs(timings, length):
     for times in timings:
         middle = statistics.median(times.whole)
         over = map(ratio, ratios[times.name])
-        start = spread(times.start, 2)
-        rows.append([times.name, spread(times.whole), f"{length / middle:.1f}", *over, start, f"{times.peak_megabytes:.0f} MB"])
+        row = [times.name, spread(times.whole), f"{length / middle:.1f}"]
+        rows.append([*row, *over, spread(times.start, 2), f"{times.peak_megabytes:.0f} MB"])
     heads = ["system", "seconds", "times real time", "over the fastest peer", "over the fastest of this beam"]
     return table([*heads, "start, seconds", "peak memory"], rows)
 
@@ -49,7 +49,8 @@ def main():
         path = speech.wav("speech", given.seconds)
         length = seconds_of(path)
         timings = measure(compared(given), [path], silence(folder), given.rounds)
-    print(f"Model {given.model}; {length:.0f} s of {speech.what}; median (least … most) of {given.rounds} rounds; {machine()}.\n")
+    print(f"Model {given.model}; {length:.0f} s of {speech.what};", end=" ")
+    print(f"median (least … most) of {given.rounds} rounds; {machine()}.\n")
     print("Whole programs, from their start to their end; “start” is a whole program on a file with nothing in it:\n")
     print(whole_programs(timings, length))
     print("\nThe same runs, each less the start of its round:\n")
