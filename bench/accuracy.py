@@ -5,6 +5,9 @@ reference (the words, or a .txt file in the folder) and note. Words are compared
 punctuation: English by Whisper's English normaliser, other languages by its basic one, Chinese and Japanese by
 characters. Clips of kind "noise" hold no words: what is heard in them is counted as invented, but
 not in clips whose note says SUNG. Clips without reference count for the speed alone.
+
+The first table has a row for every system, so that greedy decoding stands beside greedy decoding and beams beside
+beams; the second has the kinds and languages one by one.
 """
 
 import argparse
@@ -15,10 +18,12 @@ from pathlib import Path
 
 import jiwer
 from systems import add_arguments, compared, machine
+from timings import table
 from whisper_normalizer.basic import BasicTextNormalizer
 from whisper_normalizer.english import EnglishTextNormalizer
 
-PEERS = ["float32:1", "int8:5"]
+MODES = ["int8:1", "int8:4", "int8:5"]
+PEERS = ["int8:1", "int8:1:8", "int8:5", "int8:5:8"]
 BY_CHARACTER = {"zh", "ja"}
 NO_SPEECH = "zxx"
 
@@ -75,34 +80,40 @@ def rate(errors, words):
     return f"{100 * errors / words:.1f} %" if words else "–"
 
 
-def table(clips, heard_by_system, errors):
-    """Rows of kind and language, columns of systems: word error rates, and invented words."""
-    kinds = sorted({(clip.kind, clip.language) for clip in clips if clip.reference.strip()})
-    systems = list(heard_by_system)
-    print("| kind | language | clips | words |", *(f"{name} |" for name in systems))
-    print("| --- | --- | --- | --- |", *("--- |" for _ in systems))
-    totals = {name: [0, 0] for name in systems}
-    for kind, language in kinds:
-        chosen = [c for c in clips if (c.kind, c.language) == (kind, language) and c.reference.strip()]
-        cells, words = [], 0
-        for name in systems:
-            counts = [errors.count(clip, heard_by_system[name].texts[clip.path]) for clip in chosen]
-            wrong, words = sum(c[0] for c in counts), sum(c[1] for c in counts)
-            cells.append(rate(wrong, words))
-            if language == "en":
-                totals[name][0] += wrong
-                totals[name][1] += words
-        print(f"| {kind} | {language} | {len(chosen)} | {words} |", *(f"{cell} |" for cell in cells))
-    english = next(iter(totals.values()))[1]
-    print(f"| **all** | en | | {english} |", *(f"**{rate(*totals[name])}** |" for name in systems))
+def errors_of(heard, clips, errors):
+    """(errors, words of the references) over clips"""
+    counts = [errors.count(clip, heard.texts[clip.path]) for clip in clips]
+    return sum(wrong for wrong, _ in counts), sum(words for _, words in counts)
+
+
+def summary(clips, heard_by_system, errors):
+    """Rows of systems: English, the other languages together, invented words, and speed."""
+    referenced = [clip for clip in clips if clip.reference.strip()]
+    english = [clip for clip in referenced if clip.language == "en"]
+    others = [clip for clip in referenced if clip.language != "en"]
     noise = [clip for clip in clips if clip.is_noise]
-    invented = [
-        sum(len((heard_by_system[name].texts[clip.path] or "").split()) for clip in noise) for name in systems
-    ]
-    print(f"| noise: invented words | | {len(noise)} | |", *(f"{count} |" for count in invented))
     audio = sum(clip.seconds for clip in clips)
-    speeds = [audio / heard_by_system[name].seconds for name in systems]
-    print(f"| {audio:.0f} s of audio: times real time | | {len(clips)} | |", *(f"{speed:.1f} |" for speed in speeds))
+    rows = []
+    for name, heard in heard_by_system.items():
+        rates = [errors_of(heard, chosen, errors) for chosen in (english, others)]
+        invented = sum(len((heard.texts[clip.path] or "").split()) for clip in noise)
+        cells = [f"{rate(wrong, words)} ({wrong})" for wrong, words in rates]
+        rows.append([name, *cells, invented, f"{audio / heard.seconds:.1f}"])
+    # The words are the references', the same for every system.
+    words = [sum(errors.count(clip, "")[1] for clip in chosen) for chosen in (english, others)]
+    heads = ["system", f"English: {words[0]} words", f"other languages: {words[1]} words or characters"]
+    heads += [f"invented words: {sum(clip.seconds for clip in noise):.0f} s of noise", f"times real time: {audio:.0f} s"]
+    print(table(heads, rows))
+
+
+def details(clips, heard_by_system, errors):
+    """Rows of kind and language, columns of systems."""
+    rows = []
+    for kind, language in sorted({(clip.kind, clip.language) for clip in clips if clip.reference.strip()}):
+        chosen = [c for c in clips if (c.kind, c.language) == (kind, language) and c.reference.strip()]
+        counts = [errors_of(heard, chosen, errors) for heard in heard_by_system.values()]
+        rows.append([kind, language, len(chosen), counts[0][1], *(rate(*count) for count in counts)])
+    print(table(["kind", "language", "clips", "words", *heard_by_system], rows))
 
 
 def language_table(clips, heard_by_system):
@@ -121,13 +132,12 @@ def worst(clips, heard, errors, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser, ["int8:4"], PEERS)
+    add_arguments(parser, MODES, PEERS)
     parser.add_argument("--speech", type=Path, default=Path(__file__).resolve().parents[2] / "shared/speech")
     parser.add_argument("--kind", help="only these kinds, with commas between")
     parser.add_argument("--detect", action="store_true", help="do not tell the systems the language")
     parser.add_argument("--worst", type=int, default=0, help="show so many of Verbatim's worst clips")
     given = parser.parse_args()
-    given.peer = PEERS if given.peer is None else [peer for peer in given.peer if peer]
     if not (given.speech / "manifest.tsv").is_file():
         print(f"accuracy: skipped, since {given.speech}/manifest.tsv is not there; --speech names a folder.")
         return
@@ -141,7 +151,10 @@ def main():
         heard[system.name] = system.hear(groups)
     errors = Errors()
     print(f"Model {given.model}; {machine()}.\n")
-    table(clips, heard, errors)
+    print("Errors in a hundred words, and the number of errors:\n")
+    summary(clips, heard, errors)
+    print("\nErrors in a hundred words, by kind and language:\n")
+    details(clips, heard, errors)
     if given.detect:
         language_table(clips, heard)
     worst(clips, next(iter(heard.values())), errors, given.worst)

@@ -1,80 +1,60 @@
 """Speed and memory on about ten minutes of speech, Verbatim and its peers in turns, as Markdown.
 
-The recording is made when this runs: of the clips in ../shared/speech/long where that folder is there, else of the
-LibriVox sentences of Debian's pocketsphinx-testdata and of espeak-ng reading a page, again and again.
+Every system is a program that is started anew for every measurement. Its start is measured by itself, on a file
+with nothing in it, in the same rounds.
 """
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
-from systems import add_arguments, compared, machine
+from recordings import Speech, seconds_of, silence
+from systems import PEERS, add_arguments, compared, machine
+from timings import Timings, over_peers, ratio, spread, table
+from turns import measure
 
 MODES = ["int8:4", "int8:5", "int8:1"]
-PEERS = ["int8:1", "int8:5", "int8:1:8", "int8:5:8", "ggml-q8_0:1", "ggml-q8_0:5"]
-SECONDS = 600
-SENTENCES = Path("/usr/share/pocketsphinx/test/data/librivox")
-SPEECH = Path(__file__).resolve().parents[2] / "shared/speech/long"
-PAGE = """The survey of the river began in the spring, when the water was high and the roads were bad. Every
-morning the party left the town before six o'clock, with two boats and a mule, and every evening it came back with a
-few more pages of numbers. In April they lost a boat at the second weir. Nobody was hurt, but eleven days of work went
-down the river with it, and had to be done again. The surveyor wrote to the council that he would need more money,
-and the council wrote back that he would need more patience."""
 
 
-def sources(folder):
-    """Recordings to join, and what they are."""
-    clips = sorted(path for path in SPEECH.glob("*") if path.suffix in {".mp3", ".opus", ".flac", ".wav"})
-    if clips:
-        return clips, "read speech from ../shared/speech/long"
-    page = folder / "page.wav"
-    subprocess.run(["espeak-ng", "-v", "en-us", "-s", "160", "-w", page, PAGE], check=True)
-    return [*sorted(SENTENCES.glob("*.wav")), page], "sentences from LibriVox and a page read by espeak-ng"
+def whole_programs(timings, length):
+    ratios = over_peers(timings, lambda times: times.whole)
+    rows = []
+    for times in timings:
+        middle = statistics.median(times.whole)
+        over = map(ratio, ratios[times.name])
+        row = [times.name, spread(times.whole), f"{length / middle:.1f}"]
+        rows.append([*row, *over, spread(times.start, 2), f"{times.peak_megabytes:.0f} MB"])
+    heads = ["system", "seconds", "times real time", "over the fastest peer", "over the fastest of this beam"]
+    return table([*heads, "start, seconds", "peak memory"], rows)
 
 
-def recording(folder):
-    """(path, seconds, what it is)"""
-    clips, what = sources(folder)
-    inputs = [argument for clip in clips for argument in ("-i", str(clip))]
-    same = "".join(f"[{i}:a]aresample=16000,aformat=channel_layouts=mono,apad=pad_dur=0.5[a{i}];" for i in range(len(clips)))
-    joined = "".join(f"[a{i}]" for i in range(len(clips))) + f"concat=n={len(clips)}:v=0:a=1[all]"
-    once, path = folder / "once.wav", folder / "speech.wav"
-    ffmpeg = ["ffmpeg", "-nostdin", "-v", "error"]
-    subprocess.run([*ffmpeg, *inputs, "-filter_complex", same + joined, "-map", "[all]", once], check=True)
-    subprocess.run([*ffmpeg, "-stream_loop", "-1", "-i", once, "-t", str(SECONDS), path], check=True)
-    return path, (path.stat().st_size - 78) / 32000, what
+def started_programs(timings, length):
+    ratios = over_peers(timings, Timings.without_start)
+    rows = []
+    for times in timings:
+        without = times.without_start()
+        over = map(ratio, ratios[times.name])
+        rows.append([times.name, spread(without), f"{length / statistics.median(without):.1f}", *over])
+    return table(["system", "seconds", "times real time", "over the fastest peer", "over the fastest of this beam"], rows)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, MODES, PEERS)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=600, help="how much speech (default: 600)")
     given = parser.parse_args()
-    given.peer = PEERS if given.peer is None else [peer for peer in given.peer if peer]
-    systems = compared(given)
-    seconds = {system.name: [] for system in systems}
-    memory = dict.fromkeys(seconds, 0.0)
     with tempfile.TemporaryDirectory() as folder:
-        path, length, what = recording(Path(folder))
-        for turn in range(given.rounds):
-            for system in systems:
-                heard = system.hear({"en": [path]})
-                if not heard.texts[path]:
-                    sys.exit(f"speed: {system.name} heard nothing")
-                seconds[system.name].append(heard.seconds)
-                memory[system.name] = max(memory[system.name], heard.peak_megabytes)
-                print(f"speed: {turn + 1}. {system.name}: {heard.seconds:.1f} s", file=sys.stderr)
-    print(f"Model {given.model}; {length:.0f} s of {what}; median of {given.rounds} turns; {machine()}.\n")
-    print("| system | seconds | times real time | over the fastest peer | peak memory |\n| --- | --- | --- | --- | --- |")
-    peers = [statistics.median(times) for name, times in seconds.items() if not name.startswith("Verbatim")]
-    for name, times in seconds.items():
-        middle = statistics.median(times)
-        over = f"{min(peers) / middle:.2f}" if peers else ""
-        spread = f"{middle:.1f} ({min(times):.1f} … {max(times):.1f})"
-        print(f"| {name} | {spread} | {length / middle:.1f} | {over} | {memory[name]:.0f} MB |")
+        speech = Speech(folder)
+        path = speech.wav("speech", given.seconds)
+        length = seconds_of(path)
+        timings = measure(compared(given), [path], silence(folder), given.rounds)
+    print(f"Model {given.model}; {length:.0f} s of {speech.what};", end=" ")
+    print(f"median (least … most) of {given.rounds} rounds; {machine()}.\n")
+    print("Whole programs, from their start to their end; “start” is a whole program on a file with nothing in it:\n")
+    print(whole_programs(timings, length))
+    print("\nThe same runs, each less the start of its round:\n")
+    print(started_programs(timings, length))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+THREADS = 2
+
+# The configurations of the peers that are measured where nothing else is asked for.
+PEERS = ["int8:1", "int8:5", "int8:1:8", "int8:5:8", "ggml-q8_0:1", "ggml-q8_0:5"]
 
 
 @dataclass
@@ -28,10 +33,12 @@ class Heard:
 
 
 class Verbatim:
+    is_peer = False
+
     def __init__(self, program, models_dir, model, compute, beam):
-        self.name = f"Verbatim, {compute}, beam {beam}"
+        self.name, self.beam = f"Verbatim, {compute}, beam {beam}", int(beam)
         self.command = [str(program), "transcribe", "--models-dir", str(models_dir), "--whisper-model", model]
-        self.command += ["--threads", "2", "--compute-type", compute, "--beam-size", beam]
+        self.command += ["--threads", str(THREADS), "--compute-type", compute, "--beam-size", beam]
 
     def hear(self, groups):
         """`groups` maps a language code, or None for detecting it, to paths."""
@@ -61,9 +68,11 @@ class Verbatim:
 
 
 class FasterWhisper:
+    is_peer = True
+
     def __init__(self, models_dir, model, compute, beam, batch=0):
         how = f", batches of {batch}" if batch else ""
-        self.name = f"faster-whisper 1.2.1, {compute}, beam {beam}{how}"
+        self.name, self.beam = f"faster-whisper 1.2.1, {compute}, beam {beam}{how}", beam
         self.asked = {
             "model": str(Path(models_dir) / model),
             "compute": compute,
@@ -77,13 +86,15 @@ class FasterWhisper:
 
 
 class WhisperCpp:
+    is_peer = True
+
     def __init__(self, program, models_dir, model, kind, beam):
-        self.name = f"whisper.cpp 1.8.3, {kind}, beam {beam}"
+        self.name, self.beam = f"whisper.cpp 1.8.3, {kind}, beam {beam}", beam
         path = Path(models_dir) / f"ggml-{model}{'' if kind == 'f16' else '-' + kind}.bin"
         if not path.is_file():
             sys.exit(f"{path} is not there; `scripts/ggml/convert.py {model}:{kind}` writes it.")
         self.program = program
-        self.asked = {"model": str(path), "threads": 2, "beam": beam}
+        self.asked = {"model": str(path), "threads": THREADS, "beam": beam}
 
     def hear(self, groups):
         heard, seconds, peak = answered([str(self.program)], self.asked, groups)
@@ -107,22 +118,35 @@ def by_path(heard):
 
 def measured(command, check=True):
     """Runs a program; gives its seconds and its peak resident memory in megabytes."""
-    environment = os.environ | {"OMP_NUM_THREADS": "2", "LOG_LEVEL": "error"}
     began = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    process = started(command)
+    usage = ended(process)
     seconds = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
     if check and process.returncode:
         sys.exit(f"{command[0]} ended with status {process.returncode}")
     return seconds, usage.ru_maxrss / 1024
+
+
+def started(command):
+    environment = os.environ | {"OMP_NUM_THREADS": str(THREADS), "LOG_LEVEL": "error"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+
+
+def ended(process, wait=True):
+    """What a program that has ended used; None while it runs, where that is not waited for."""
+    pid, status, usage = os.wait4(process.pid, 0 if wait else os.WNOHANG)
+    if pid == 0:
+        return None
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage
 
 
 def compared(given):
     """The systems to compare, from the command line of a script."""
     modes = [mode.split(":") for mode in given.mode]
     systems = [Verbatim(given.verbatim, given.models_dir, given.model, *mode) for mode in modes]
-    for peer in given.peer:
+    peers = given.default_peers if given.peer is None else [peer for peer in given.peer if peer]
+    for peer in peers:
         compute, beam, batch = (peer.split(":") + ["0"])[:3]
         if compute.startswith("ggml-"):
             kind = compute.removeprefix("ggml-")
@@ -133,7 +157,8 @@ def compared(given):
 
 
 def add_arguments(parser, modes, peers):
-    root = HERE.parent
+    """What a script that compares systems can be told; `compared` makes the systems of it."""
+    add_verbatim_arguments(parser)
     parser.add_argument(
         "--mode",
         nargs="+",
@@ -141,17 +166,21 @@ def add_arguments(parser, modes, peers):
         default=modes,
         help=f"configurations of Verbatim (default: {' '.join(modes)})",
     )
-    parser.add_argument("--verbatim", type=Path, default=root / "target/release/verbatim")
-    parser.add_argument("--whisper-cpp", type=Path, default=root / "target/release/verbatim-bench-whisper-cpp")
-    parser.add_argument("--models-dir", type=Path, default=Path(os.environ.get("MODELS_DIR") or root / "models"))
-    parser.add_argument("--model", default="base")
+    parser.add_argument("--whisper-cpp", type=Path, default=ROOT / "target/release/verbatim-bench-whisper-cpp")
     parser.add_argument(
         "--peer",
         action="append",
         metavar="COMPUTE:BEAM[:BATCH]",
         help="a configuration of faster-whisper, or of whisper.cpp where COMPUTE is as in ggml-q8_0; can be given "
-        f"several times (default: {' '.join(peers)})",
+        f"several times, and once as '' for none (default: {' '.join(peers)})",
     )
+    parser.set_defaults(default_peers=peers)
+
+
+def add_verbatim_arguments(parser):
+    parser.add_argument("--verbatim", type=Path, default=ROOT / "target/release/verbatim")
+    parser.add_argument("--models-dir", type=Path, default=Path(os.environ.get("MODELS_DIR") or ROOT / "models"))
+    parser.add_argument("--model", default="base")
 
 
 def machine():
