@@ -13,6 +13,9 @@ from pathlib import Path
 from systems import ROOT, add_verbatim_arguments
 
 HERE = Path(__file__).resolve().parent
+MANIFEST = ROOT / "Cargo.toml"
+ROOFLINE = ["cargo", "bench", "--quiet", "--locked", "--manifest-path", str(MANIFEST), "--package", "verbatim-whisper"]
+ROOFLINE += ["--bench", "roofline"]
 
 
 def sections(given):
@@ -25,6 +28,8 @@ def sections(given):
         ("One short clip", script("clip.py", *verbatim, *peers, *rounds)),
         ("The service", script("service.py", *verbatim, *rounds)),
         ("Memory over hours", script("memory.py", *verbatim, "--hours", given.hours)),
+        ("Where the time goes", script("stages.py", *verbatim)),
+        ("What the machine could do", ROOFLINE),
     ]
 
 
