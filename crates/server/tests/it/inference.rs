@@ -47,7 +47,7 @@ async fn hold_up(
 ) -> tokio::task::JoinHandle<Result<WindowTranscript, InferenceError>> {
     engine.log.close_gate();
     let held = send(inference, JobId::new(), Speech::Window(window(0)), prompted("held"));
-    until("the first window", || !engine.log.begun.lock().unwrap().is_empty()).await;
+    until("the first window", || engine.log.is_at_gate()).await;
     held
 }
 

@@ -86,6 +86,8 @@ pub(crate) struct Log {
     pub(crate) panic_at: Mutex<Option<usize>>,
     closed: Mutex<bool>,
     opened: Condvar,
+    /// How often the engine's thread came to the gate.
+    came: AtomicUsize,
 }
 
 impl Log {
@@ -105,7 +107,13 @@ impl Log {
         self.opened.notify_all();
     }
 
+    /// Whether the engine's thread came to the gate, so that it is held up if that is closed.
+    pub(crate) fn is_at_gate(&self) -> bool {
+        self.came.load(Ordering::Relaxed) > 0
+    }
+
     fn pass_gate(&self) {
+        self.came.fetch_add(1, Ordering::Relaxed);
         let closed = self.closed.lock().unwrap();
         drop(self.opened.wait_while(closed, |closed| *closed).unwrap());
     }
