@@ -54,7 +54,9 @@ impl Source {
 
     fn read(&self, events: &mpsc::Sender<Event>) -> Result<Event, MediaError> {
         let mut pcm = PcmStream::open(&self.path, self.max_duration)?;
-        let mut windows = Windows::new(&self.vad, &mut pcm);
+        // Not read on, through hours of silence perhaps, once nobody listens.
+        let listened_to = pcm.by_ref().take_while(|_| !events.is_closed());
+        let mut windows = Windows::new(&self.vad, listened_to);
         while let Some(window) = windows.next() {
             let window = window.map_err(media_error)?;
             let (index, end) = (window.index, window.end());

@@ -84,19 +84,22 @@ struct Run {
 impl Run {
     fn transcribe(&self, path: &Path, language: Option<Language>) -> Result<TranscriptionResult, FileError> {
         let file_size = path.metadata()?.len();
-        let media = probe_blocking(path, self.max_duration)?;
-        let filename = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let bar = bar(&filename, media.duration);
         let source = Source {
             path: path.to_owned(),
             max_duration: self.max_duration,
             vad: self.vad.clone(),
             known: HashSet::new(),
         };
+        // Decoding begins while the file is probed: for a short clip, programs take as long to start as it takes to be
+        // heard. Where the probe refuses the file, nobody listens to what was decoded.
+        let events = source.start()?;
+        let media = probe_blocking(path, self.max_duration)?;
+        let filename = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let bar = bar(&filename, media.duration);
         let job = JobId::new();
         let options = Options { language, ..self.options.clone() };
         let mut decoding = Decoding::new(self.inference.clone(), job, options, None);
-        let windows = self.runtime.block_on(windows(source.start()?, &mut decoding, &bar));
+        let windows = self.runtime.block_on(windows(events, &mut decoding, &bar));
         bar.finish_and_clear();
         let recording = Recording {
             job,
