@@ -79,18 +79,7 @@ mod vnni {
             for index in 0..blocks {
                 let block = block(index);
                 let (keys, scales) = (&block[..half], &block[2 * half..][..BLOCK]);
-                let scores = &mut scores[index * BLOCK..];
-                for (chunk, left) in left[..rows].chunks(6).enumerate() {
-                    let scores = &mut scores[chunk * 6 * width..];
-                    match left.len() {
-                        6 => score::<6>(left, keys, scales, scores, width, head.stride),
-                        5 => score::<5>(left, keys, scales, scores, width, head.stride),
-                        4 => score::<4>(left, keys, scales, scores, width, head.stride),
-                        3 => score::<3>(left, keys, scales, scores, width, head.stride),
-                        2 => score::<2>(left, keys, scales, scores, width, head.stride),
-                        _ => score::<1>(left, keys, scales, scores, width, head.stride),
-                    }
-                }
+                score_all(&left[..rows], keys, scales, &mut scores[index * BLOCK..], width, head.stride);
             }
             let mut units = [0.0; QUERIES];
             for (scores, unit) in scores.chunks_exact_mut(width).take(rows).zip(&mut units) {
@@ -103,15 +92,7 @@ mod vnni {
             sums.fill(0.0);
             for index in 0..blocks {
                 let values = &block(index)[half..2 * half];
-                let probabilities = &scores[index * BLOCK / 2..];
-                for (chunk, sums) in sums.chunks_mut(3 * HEAD).enumerate() {
-                    let probabilities = &probabilities[chunk * 3 * width..];
-                    match sums.len() / HEAD {
-                        3 => weigh::<3>(probabilities, width, values, sums, head.stride),
-                        2 => weigh::<2>(probabilities, width, values, sums, head.stride),
-                        _ => weigh::<1>(probabilities, width, values, sums, head.stride),
-                    }
-                }
+                weigh_all(&scores[index * BLOCK / 2..], width, values, sums, head.stride);
             }
             for (row, (sums, unit)) in sums.chunks_exact(HEAD).zip(units).enumerate() {
                 let out = &mut out[(first + row) * out_stride..][..size];
@@ -142,6 +123,29 @@ mod vnni {
                 words: bytemuck::cast(bytes),
                 offset: i32::from(ZERO_POINT) * bytes.iter().map(|byte| i32::from(*byte)).sum::<i32>(),
                 scale: unit * scale * std::f32::consts::LOG2_E,
+            }
+        }
+    }
+
+    /// [`score`] for any number of queries, as many at once as the registers hold.
+    #[inline(always)]
+    fn score_all(
+        queries: &[Query],
+        keys: &[u32],
+        scales: &[u32],
+        scores: &mut [f32],
+        width: usize,
+        ahead: usize,
+    ) {
+        for (chunk, queries) in queries.chunks(6).enumerate() {
+            let scores = &mut scores[chunk * 6 * width..];
+            match queries.len() {
+                6 => score::<6>(queries, keys, scales, scores, width, ahead),
+                5 => score::<5>(queries, keys, scales, scores, width, ahead),
+                4 => score::<4>(queries, keys, scales, scores, width, ahead),
+                3 => score::<3>(queries, keys, scales, scores, width, ahead),
+                2 => score::<2>(queries, keys, scales, scores, width, ahead),
+                _ => score::<1>(queries, keys, scales, scores, width, ahead),
             }
         }
     }
@@ -217,6 +221,19 @@ mod vnni {
                 _mm_storeu_si128(bytes.add(2 * at + LANES).cast(), lower);
             }
             unit
+        }
+    }
+
+    /// [`weigh`] for any number of rows, as many at once as the registers hold.
+    #[inline(always)]
+    fn weigh_all(probabilities: &[f32], width: usize, values: &[u32], sums: &mut [f32], ahead: usize) {
+        for (chunk, sums) in sums.chunks_mut(3 * HEAD).enumerate() {
+            let probabilities = &probabilities[chunk * 3 * width..];
+            match sums.len() / HEAD {
+                3 => weigh::<3>(probabilities, width, values, sums, ahead),
+                2 => weigh::<2>(probabilities, width, values, sums, ahead),
+                _ => weigh::<1>(probabilities, width, values, sums, ahead),
+            }
         }
     }
 
