@@ -13,6 +13,11 @@ use verbatim::models;
 use verbatim::telemetry::{self, LogFilter};
 use verbatim::transcribe::{self, PlanError};
 
+/// The engine takes and gives back buffers of some megabytes for every window. The system's allocator leaves
+/// holes between them, by which a process grew 7 MB with every hour of audio (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Bad arguments and bad settings, as clap has it.
 const USAGE_ERROR: u8 = 2;
 
