@@ -14,7 +14,12 @@ use verbatim_whisper::{Encoded, Options, WindowTranscript};
 
 use super::queue::FairQueue;
 use super::{Ask, Engine, InferenceError, Reply, Request, Shared, Speech};
+use crate::job::JobId;
 use crate::signals::Running;
+
+/// Windows that may join a full batch, each of a job that has none in it: a short recording does not wait until
+/// windows of long ones are done. So few cost the others little time and memory.
+const GUESTS: usize = 2;
 
 /// The engine, what waits for it, and the batchers that rest.
 pub(super) struct Batchers<E: Engine> {
@@ -40,6 +45,7 @@ pub(super) struct Batcher<E: Engine> {
 
 /// A window in the batch, with all that is needed to begin it again.
 struct Held {
+    job: JobId,
     encoded: Encoded,
     options: Arc<Options>,
     reply: Reply<WindowTranscript>,
@@ -59,10 +65,10 @@ impl<E: Engine> Batchers<E> {
         state.resting.pop()
     }
 
-    /// The next request that somebody still waits for.
-    fn next(&self) -> Option<Request> {
+    /// The next request that is wanted and that somebody still waits for.
+    fn next(&self, wanted: impl Fn(JobId) -> bool) -> Option<Request> {
         loop {
-            let request = self.state().queue.pop()?;
+            let request = self.state().queue.pop_if(&wanted)?;
             if self.shared.stopping.load(Ordering::Relaxed) {
                 request.ask.refuse(InferenceError::Stopping);
             } else if !request.ask.is_abandoned() {
@@ -90,8 +96,7 @@ impl<E: Engine> Default for Batcher<E> {
 impl<E: Engine> Batcher<E> {
     /// Works until nothing is left to do. To be called on a thread of the pool.
     pub(super) fn run(mut self, batchers: Arc<Batchers<E>>) {
-        let room = self.held.len() < batchers.room;
-        if let Some(request) = room.then(|| batchers.next()).flatten() {
+        if let Some(request) = self.next(&batchers) {
             self.admit(&batchers, request);
         } else if !self.held.is_empty() {
             self.step(&batchers);
@@ -105,8 +110,18 @@ impl<E: Engine> Batcher<E> {
         rayon::spawn(move || self.run(batchers));
     }
 
+    /// What to take in before the next token, if there is room for it.
+    fn next(&self, batchers: &Batchers<E>) -> Option<Request> {
+        let is_guest = |job| self.held.values().all(|held| held.job != job);
+        match self.held.len().checked_sub(batchers.room) {
+            None => batchers.next(|_| true),
+            Some(0..GUESTS) => batchers.next(is_guest),
+            Some(_) => None,
+        }
+    }
+
     /// Encodes a window, and answers or begins to decode it.
-    fn admit(&mut self, batchers: &Batchers<E>, Request { speech, ask, .. }: Request) {
+    fn admit(&mut self, batchers: &Batchers<E>, Request { job, speech, ask, .. }: Request) {
         let engine = &batchers.engine;
         let encoded = match speech {
             Speech::Encoded(encoded) => Ok(encoded),
@@ -121,7 +136,7 @@ impl<E: Engine> Batcher<E> {
                 let languages = caught(|| engine.detect_language(&encoded));
                 answer(reply, languages.map(|languages| (encoded, languages)));
             }
-            Ask::Transcribe(options, reply) => self.begin(batchers, Held { encoded, options, reply }),
+            Ask::Transcribe(options, reply) => self.begin(batchers, Held { job, encoded, options, reply }),
         }
     }
 

@@ -27,8 +27,10 @@ impl<T> FairQueue<T> {
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<T> {
-        let (job, mut lane) = self.lanes.pop_front()?;
+    /// The next request of a job that is wanted; among these, jobs take turns.
+    pub(super) fn pop_if(&mut self, wanted: impl Fn(JobId) -> bool) -> Option<T> {
+        let position = self.lanes.iter().position(|(job, _)| wanted(*job))?;
+        let (job, mut lane) = self.lanes.remove(position)?;
         let request = lane.pop_front()?;
         self.len -= 1;
         if !lane.is_empty() {
@@ -55,10 +57,23 @@ mod tests {
         }
         queue.push(short, "short 1");
         queue.push(short, "short 2");
-        let mut taken = vec![queue.pop().unwrap()];
+        let mut taken = vec![queue.pop_if(|_| true).unwrap()];
         queue.push(late, "late 1");
-        taken.extend(std::iter::from_fn(|| queue.pop()));
+        taken.extend(std::iter::from_fn(|| queue.pop_if(|_| true)));
         assert_eq!(taken, ["long 1", "short 1", "long 2", "late 1", "short 2", "long 3", "long 4"]);
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn a_job_may_be_served_before_its_turn_and_keeps_its_order() {
+        let (long, short) = (JobId::new(), JobId::new());
+        let mut queue = FairQueue::default();
+        for (job, request) in [(long, "long 1"), (long, "long 2"), (short, "short 1"), (short, "short 2")] {
+            queue.push(job, request);
+        }
+        assert_eq!(queue.pop_if(|job| job == short), Some("short 1"));
+        assert_eq!(queue.pop_if(|job| job == short), Some("short 2"));
+        assert_eq!(queue.pop_if(|job| job == short), None);
+        assert_eq!(std::iter::from_fn(|| queue.pop_if(|_| true)).collect::<Vec<_>>(), ["long 1", "long 2"]);
     }
 }

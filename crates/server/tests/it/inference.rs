@@ -9,7 +9,7 @@ use verbatim::inference::{Inference, InferenceError, Parallelism, Speech};
 use verbatim::job::JobId;
 use verbatim_whisper::{Language, Options, WindowTranscript};
 
-use crate::speech::{PANIC, ROOM, TestEngine, poisoned_window, window};
+use crate::speech::{PANIC, ROOM, TestEngine, poisoned_window, until, window};
 
 fn english() -> Arc<Options> {
     Arc::new(Options { language: Some(Language::ENGLISH), ..Options::default() })
@@ -28,16 +28,6 @@ fn send(
 ) -> tokio::task::JoinHandle<Result<WindowTranscript, InferenceError>> {
     let inference = inference.clone();
     tokio::spawn(async move { inference.transcribe(job, speech, options).await })
-}
-
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..6000 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("waited in vain for {what}");
 }
 
 /// Sends a window that is held up in the engine, so that whatever is sent next waits behind it.
@@ -111,6 +101,37 @@ async fn jobs_take_turns() {
         answer.await.unwrap().unwrap();
     }
     assert_eq!(engine.log.prompts(), ["held", "long", "short", "long", "long", "long", "long"]);
+}
+
+#[tokio::test]
+async fn a_short_job_joins_a_batch_that_a_long_one_fills() {
+    let engine = TestEngine::tiny_en();
+    let inference = engine.start();
+    engine.log.close_gate();
+    let long = JobId::new();
+    let mut waiting = Vec::new();
+    for index in 0..ROOM + 2 {
+        waiting.push(send(&inference, long, Speech::Window(window(index)), prompted("long")));
+    }
+    until("the first window", || engine.log.is_at_gate()).await;
+    settle().await;
+    engine.log.step().await;
+    assert_eq!(engine.log.prompts(), ["long"; ROOM]);
+
+    let short = JobId::new();
+    for prompt in ["short", "short"] {
+        waiting.push(send(&inference, short, Speech::Window(window(0)), prompted(prompt)));
+    }
+    for prompt in ["another", "one too many"] {
+        waiting.push(send(&inference, JobId::new(), Speech::Window(window(0)), prompted(prompt)));
+        settle().await;
+    }
+    engine.log.step().await;
+    assert_eq!(engine.log.prompts()[ROOM..], ["short", "another"]);
+    engine.log.open_gate();
+    for answer in waiting {
+        answer.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

@@ -69,6 +69,17 @@ const POISON: f32 = 0.123;
 /// The prompt that makes decoding panic.
 pub(crate) const PANIC: &str = "panic";
 
+/// Returns once something has come about.
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..6000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("waited in vain for {what}");
+}
+
 /// The real engine, observed, and held up or broken where a test wants it.
 #[derive(Debug, Clone)]
 pub(crate) struct TestEngine {
@@ -84,7 +95,8 @@ pub(crate) struct Log {
     pub(crate) begun: Mutex<Vec<Options>>,
     /// The window to panic on, counted from 0 over all whose decoding began.
     pub(crate) panic_at: Mutex<Option<usize>>,
-    closed: Mutex<bool>,
+    /// Tokens that may still be decoded; None is no limit.
+    let_through: Mutex<Option<usize>>,
     opened: Condvar,
     /// How often the engine's thread came to the gate.
     came: AtomicUsize,
@@ -99,11 +111,19 @@ impl Log {
 
     /// Holds up every decoding from here on.
     pub(crate) fn close_gate(&self) {
-        *self.closed.lock().unwrap() = true;
+        *self.let_through.lock().unwrap() = Some(0);
+    }
+
+    /// Lets the engine decode one token of its batch, and returns once it is held up again.
+    pub(crate) async fn step(&self) {
+        let before = self.came.load(Ordering::Relaxed);
+        *self.let_through.lock().unwrap() = Some(1);
+        self.opened.notify_all();
+        until("the engine's next step", || self.came.load(Ordering::Relaxed) > before).await;
     }
 
     pub(crate) fn open_gate(&self) {
-        *self.closed.lock().unwrap() = false;
+        *self.let_through.lock().unwrap() = None;
         self.opened.notify_all();
     }
 
@@ -114,8 +134,9 @@ impl Log {
 
     fn pass_gate(&self) {
         self.came.fetch_add(1, Ordering::Relaxed);
-        let closed = self.closed.lock().unwrap();
-        drop(self.opened.wait_while(closed, |closed| *closed).unwrap());
+        let left = self.let_through.lock().unwrap();
+        let mut left = self.opened.wait_while(left, |left| *left == Some(0)).unwrap();
+        *left = left.map(|left| left - 1);
     }
 }
 
