@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::job::FileType;
-    use crate::result::{LanguageDetection, ModelsUsed, NumberedSegment, Topic};
+    use crate::result::{LanguageDetection, ModelsUsed, NumberedSegment, Sentence, Topic};
 
     fn segment(start: f64, end: f64, text: &str) -> Segment {
         Segment {
@@ -174,6 +174,7 @@ mod tests {
             transcript: "Hello, world.".to_owned(),
             language_detection: LanguageDetection { language: Some("en".to_owned()), confidence: 0.75 },
             task: Task::Transcribe,
+            sentences: vec![Sentence { text: "Hello, world.".to_owned(), start: 0.0, end: 1.9996 }],
             topics: vec![Topic {
                 summary: String::new(),
                 seconds: 0.0,
@@ -195,6 +196,13 @@ mod tests {
             "confidence": 0.75
           },
           "task": "transcribe",
+          "sentences": [
+            {
+              "text": "Hello, world.",
+              "start": 0.0,
+              "end": 1.9996
+            }
+          ],
           "topics": [
             {
               "summary": "",

@@ -12,6 +12,9 @@ pub struct TranscriptionResult {
     /// Whether the text is in the languages spoken, or in English.
     #[serde(default)]
     pub task: Task,
+    /// In order, none before the end of the last.
+    #[serde(default)]
+    pub sentences: Vec<Sentence>,
     pub topics: Vec<Topic>,
     pub source_type: FileType,
     pub filename: String,
@@ -28,6 +31,16 @@ pub struct LanguageDetection {
     pub language: Option<String>,
     /// The probability that the model gives this language, the mean over the windows judged.
     pub confidence: f32,
+}
+
+/// Never blank.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sentence {
+    pub text: String,
+    /// Seconds in the original, where the first word starts.
+    pub start: f64,
+    /// Seconds in the original, where the last word ends.
+    pub end: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use verbatim_whisper::{Language, LanguageProbabilities, Segment, Task};
 
 use super::decoding::LANGUAGE_WINDOWS;
 use crate::job::{FileType, JobId, rfc3339};
-use crate::result::{LanguageDetection, ModelsUsed, NumberedSegment, Topic, TranscriptionResult};
+use crate::result::{LanguageDetection, ModelsUsed, NumberedSegment, Sentence, TranscriptionResult};
 use crate::store::StoredWindow;
 use crate::structure;
 
@@ -33,11 +33,13 @@ pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) 
     let segments = segments(windows);
     let spoken = language_detection.language.as_deref().and_then(Language::parse);
     let written = spoken.map(|language| of.task.written(language));
+    let sentences = sentences(&segments, written);
     TranscriptionResult {
         transcript: structure::transcript(&segments),
         language_detection,
         task: of.task,
-        topics: topics(&segments, written),
+        topics: structure::topics(&sentences),
+        sentences,
         source_type: of.file_type,
         filename: of.filename,
         file_size: of.file_size,
@@ -90,16 +92,13 @@ fn detection(told: Option<Language>, windows: &[StoredWindow]) -> LanguageDetect
 }
 
 /// Survives panics: a transcript is never lost for want of structure.
-fn topics(segments: &[Segment], language: Option<Language>) -> Vec<Topic> {
-    catch_unwind(|| structure::topics(segments, language)).unwrap_or_else(|_| {
-        tracing::error!("finding sentences panicked; the transcript is left without structure");
-        unstructured(segments)
+fn sentences(segments: &[Segment], language: Option<Language>) -> Vec<Sentence> {
+    catch_unwind(|| structure::sentences(segments, language)).unwrap_or_else(|_| {
+        tracing::error!("finding sentences panicked; the transcript's segments stand for them");
+        segments.iter().map(as_sentence).collect()
     })
 }
 
-/// One topic of all segments as they are.
-fn unstructured(segments: &[Segment]) -> Vec<Topic> {
-    let Some(first) = segments.first() else { return Vec::new() };
-    let sentences = segments.iter().map(|segment| segment.text.trim().to_owned()).collect();
-    vec![Topic { summary: String::new(), seconds: first.start, sentences }]
+fn as_sentence(Segment { text, start, end, .. }: &Segment) -> Sentence {
+    Sentence { text: text.trim().to_owned(), start: *start, end: *end }
 }

@@ -5,6 +5,6 @@ mod sentences;
 mod topics;
 mod transcript;
 
-pub use sentences::{Sentence, sentences};
+pub use sentences::sentences;
 pub use topics::topics;
 pub use transcript::transcript;

@@ -1,4 +1,4 @@
-//! A transcript's sentences, each with the second at which it starts.
+//! A transcript's sentences, each with its start and its end.
 
 use std::ops::Range;
 
@@ -7,26 +7,26 @@ use icu_segmenter::options::SentenceBreakInvariantOptions;
 use verbatim_whisper::{Language, Segment};
 
 use super::abbreviations;
-use super::transcript::TimedText;
+use super::transcript::{TimedText, trimmed};
+use crate::result::Sentence;
 
 /// What opens a quotation or a bracket, where no space need stand before it.
 const OPENERS: [char; 13] = ['「', '『', '（', '［', '【', '〔', '《', '〈', '“', '‘', '(', '[', '{'];
 
-/// Never blank.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sentence {
-    pub text: String,
-    /// Seconds in the original; between a segment's start and end it is an estimate.
-    pub start: f64,
-}
-
-/// The sentences of the [`transcript`](super::transcript), in order. Together they hold all of it but
-/// the white space between them.
+/// The sentences of the [`transcript`](super::transcript), in order, none before the end of the last. Together
+/// they hold all of it but the white space between them.
 pub fn sentences(segments: &[Segment], language: Option<Language>) -> Vec<Sentence> {
     let timed = TimedText::new(segments);
+    let mut last_end = 0.0;
     ranges(&timed.text, language)
         .into_iter()
-        .map(|range| Sentence { start: timed.seconds_at(range.start), text: timed.text[range].to_owned() })
+        .map(|range| {
+            let (start, end) = timed.seconds(range.clone());
+            // Segments may overlap where the model was in doubt.
+            let start = start.max(last_end);
+            last_end = end.max(start);
+            Sentence { text: timed.text[range].to_owned(), start, end: last_end }
+        })
         .collect()
 }
 
@@ -59,14 +59,6 @@ fn before_openers(text: &str, to: usize) -> usize {
     }
 }
 
-/// Without white space at the ends; `None` where nothing else is there.
-fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
-    let piece = &text[range.clone()];
-    let start = range.start + (piece.len() - piece.trim_start().len());
-    let end = range.start + piece.trim_end().len();
-    (start < end).then_some(start..end)
-}
-
 /// Whether `after` belongs to the sentence of `before`.
 fn goes_on(before: &str, after: &str, language: Option<Language>) -> bool {
     let silent = |text: &str| !text.contains(char::is_alphanumeric);
@@ -91,6 +83,7 @@ fn quote_goes_on(before: &str, after: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use verbatim_whisper::Word;
 
     use super::*;
     use crate::structure::{topics, transcript};
@@ -176,7 +169,53 @@ mod tests {
         let starts: Vec<f64> = got.iter().map(|sentence| sentence.start).collect();
         // “Then” is behind 8 of the 22 letters of a segment of 4 s.
         assert_eq!(starts, [1.0, 4.0 + 4.0 * 8.0 / 22.0, 9.5]);
-        assert_eq!(topics(&segments, None)[0].seconds, 1.0);
+        let ends: Vec<f64> = got.iter().map(|sentence| sentence.end).collect();
+        assert_eq!(ends, [4.0 + 4.0 * 7.0 / 22.0, 8.0, 11.0]);
+        assert_eq!(topics(&got)[0].seconds, 1.0);
+    }
+
+    fn spoken(text: &str, words: &[(f64, f64, &str)]) -> Segment {
+        let word = |&(start, end, word): &(f64, f64, &str)| Word {
+            word: word.to_owned(),
+            start,
+            end,
+            probability: 1.0,
+        };
+        Segment { words: words.iter().map(word).collect(), ..segment(0.0, 100.0, text) }
+    }
+
+    #[test]
+    fn a_sentence_has_the_times_of_its_first_and_its_last_word() {
+        let segments = [
+            spoken(" Oh. It was", &[(1.0, 1.5, " Oh."), (2.0, 2.25, " It"), (2.5, 3.0, " was")]),
+            spoken(" late. Good.", &[(4.0, 4.5, " late."), (6.0, 6.5, " Good.")]),
+        ];
+        let got = sentences(&segments, Some(Language::ENGLISH));
+        let times: Vec<_> =
+            got.iter().map(|sentence| (sentence.text.as_str(), sentence.start, sentence.end)).collect();
+        assert_eq!(times, [("Oh.", 1.0, 1.5), ("It was late.", 2.0, 4.5), ("Good.", 6.0, 6.5)]);
+    }
+
+    #[test]
+    fn a_sentence_that_ends_within_a_word_ends_in_proportion() {
+        let segments = [spoken("はい。そう。", &[(1.0, 4.0, "はい。そう。")])];
+        let got = sentences(&segments, None);
+        assert_eq!((got[0].start, got[0].end, got[1].start, got[1].end), (1.0, 2.5, 2.5, 4.0));
+    }
+
+    #[test]
+    fn words_that_are_not_the_text_are_left_aside() {
+        let segments = [spoken(" Yes. No.", &[(1.0, 2.0, " Yes."), (2.0, 3.0, " Never.")])];
+        let got = sentences(&segments, None);
+        assert_eq!((got[0].start, got[1].end), (0.0, 100.0));
+    }
+
+    #[test]
+    fn sentences_of_overlapping_segments_follow_each_other() {
+        let segments = [segment(1.0, 5.0, "One."), segment(3.0, 4.0, " Two."), segment(4.5, 6.0, " Three.")];
+        let got = sentences(&segments, None);
+        let times: Vec<_> = got.iter().map(|sentence| (sentence.start, sentence.end)).collect();
+        assert_eq!(times, [(1.0, 5.0), (5.0, 5.0), (5.0, 6.0)]);
     }
 
     #[test]
@@ -190,8 +229,8 @@ mod tests {
 
     #[test]
     fn no_words_make_no_topic() {
-        assert_eq!(topics(&[], None), []);
-        assert_eq!(topics(&[segment(0.0, 1.0, " \n ")], None), []);
+        assert_eq!(topics(&sentences(&[], None)), []);
+        assert_eq!(topics(&sentences(&[segment(0.0, 1.0, " \n ")], None)), []);
     }
 
     fn solid(text: &str) -> String {
@@ -213,7 +252,8 @@ mod tests {
             prop_assert_eq!(solid(&parts.concat()), solid(&texts(&got).concat()));
             prop_assert_eq!(solid(&transcript(&segments)), solid(&parts.concat()));
             prop_assert!(got.iter().all(|sentence| !sentence.text.trim().is_empty()));
-            prop_assert!(got.is_sorted_by(|a, b| a.start <= b.start));
+            prop_assert!(got.is_sorted_by(|a, b| a.end <= b.start));
+            prop_assert!(got.iter().all(|sentence| sentence.start <= sentence.end));
         }
     }
 }

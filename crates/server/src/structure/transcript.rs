@@ -1,5 +1,7 @@
 //! Segments -> one text, and from a place in that text back to its second.
 
+use std::ops::Range;
+
 use verbatim_whisper::Segment;
 
 /// The whole text of a recording. [`sentences`](super::sentences) cuts this very text.
@@ -9,16 +11,25 @@ pub fn transcript(segments: &[Segment]) -> String {
 
 /// The joined text of all segments, with the time of every place in it.
 #[derive(Debug)]
-pub(super) struct TimedText<'a> {
+pub(super) struct TimedText {
     pub(super) text: String,
-    /// Each segment with where its first letter is in `text`, in bytes. Blank segments are left out.
-    starts: Vec<(usize, &'a Segment)>,
+    /// In order; together they hold all of `text` but white space.
+    said: Vec<Said>,
 }
 
-impl<'a> TimedText<'a> {
-    pub(super) fn new(segments: &'a [Segment]) -> Self {
+/// A word, or a segment whose words are not known, without the white space around it.
+#[derive(Debug)]
+struct Said {
+    /// Bytes of the whole text.
+    range: Range<usize>,
+    start: f64,
+    end: f64,
+}
+
+impl TimedText {
+    pub(super) fn new(segments: &[Segment]) -> Self {
         let mut text = String::with_capacity(segments.iter().map(|segment| segment.text.len() + 1).sum());
-        let mut starts = Vec::with_capacity(segments.len());
+        let mut said = Vec::new();
         for segment in segments {
             let words = segment.text.trim_start();
             if words.is_empty() {
@@ -27,24 +38,61 @@ impl<'a> TimedText<'a> {
             if words.len() < segment.text.len() || needs_space(&text, words) {
                 text.push(' ');
             }
-            starts.push((text.len(), segment));
+            let place = text.len();
             text.push_str(words);
+            said.extend(parts(segment).into_iter().filter_map(|(part, start, end)| {
+                let range = trimmed(&text[place..], part)?;
+                Some(Said { range: place + range.start..place + range.end, start, end })
+            }));
         }
-        Self { text, starts }
+        Self { text, said }
     }
 
-    /// The second at which what stands at this byte of `text` is said: exact where a segment starts,
-    /// else in proportion to the letters before and behind it in its segment.
-    pub(super) fn seconds_at(&self, place: usize) -> f64 {
-        let next = self.starts.partition_point(|(start, _)| *start <= place);
-        let Some(&(start, segment)) = next.checked_sub(1).and_then(|index| self.starts.get(index)) else {
-            return self.starts.first().map_or(0.0, |(_, segment)| segment.start);
-        };
-        let words = segment.text.trim();
-        let before = self.text[start..place].chars().count();
-        let share = (before as f64 / words.chars().count().max(1) as f64).min(1.0);
-        segment.start + share * (segment.end - segment.start).max(0.0)
+    /// The seconds at which a stretch of `text` that is not blank begins and ends: those of its first and its
+    /// last word. Where it cuts a word, or a segment whose words are not known, the time is in proportion to the
+    /// letters before and behind the cut.
+    pub(super) fn seconds(&self, range: Range<usize>) -> (f64, f64) {
+        let first = self.said.partition_point(|said| said.range.end <= range.start);
+        let behind = self.said.partition_point(|said| said.range.start < range.end);
+        let within = self.said.get(first..behind).unwrap_or_default();
+        let start = within.first().map_or(0.0, |said| self.second_at(said, range.start));
+        (start, within.last().map_or(start, |said| self.second_at(said, range.end)))
     }
+
+    fn second_at(&self, said: &Said, place: usize) -> f64 {
+        let Range { start, end } = said.range;
+        let letters = |range: Range<usize>| self.text[range].chars().count() as f64;
+        match place {
+            _ if place <= start => said.start,
+            _ if place >= end => said.end,
+            _ => said.start + letters(start..place) / letters(start..end) * (said.end - said.start),
+        }
+    }
+}
+
+/// What of a segment's text, without the white space before it, is said when: its words, or all of it.
+fn parts(segment: &Segment) -> Vec<(Range<usize>, f64, f64)> {
+    let blank = segment.text.len() - segment.text.trim_start().len();
+    let mut to = 0;
+    let words: Vec<_> = segment
+        .words
+        .iter()
+        .map(|word| {
+            let from = to;
+            to += word.word.len();
+            (from.saturating_sub(blank)..to.saturating_sub(blank), word.start, word.end)
+        })
+        .collect();
+    let is_the_text = segment.words.iter().flat_map(|word| word.word.bytes()).eq(segment.text.bytes());
+    if is_the_text { words } else { vec![(0..segment.text.len() - blank, segment.start, segment.end)] }
+}
+
+/// Without white space at the ends; `None` where nothing else is there.
+pub(super) fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
+    let piece = &text[range.clone()];
+    let start = range.start + (piece.len() - piece.trim_start().len());
+    let end = range.start + piece.trim_end().len();
+    (start < end).then_some(start..end)
 }
 
 /// Segments start with the space before their first word, if their script has one. Only where that space

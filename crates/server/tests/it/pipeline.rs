@@ -182,8 +182,24 @@ async fn a_recording_becomes_a_transcript_with_times_and_topics() {
     }
     assert!(segments.last().unwrap()["end"].as_f64().unwrap() <= 25.5);
     assert!(segments.is_sorted_by_key(|segment| segment["start"].as_f64().unwrap()));
-    let sentences = result["topics"][0]["sentences"].as_array().unwrap();
+    let sentences = result["sentences"].as_array().unwrap();
     assert!(sentences.len() >= 3, "{sentences:?}");
+    let mut words = segments.iter().flat_map(|segment| segment["words"].as_array().unwrap());
+    for sentence in sentences {
+        let text = sentence["text"].as_str().unwrap();
+        let first = words.next().unwrap();
+        let (mut said, mut last) = (first["word"].as_str().unwrap().trim().to_owned(), first);
+        while said.len() < text.len() {
+            last = words.next().unwrap();
+            said += last["word"].as_str().unwrap();
+        }
+        assert_eq!(said, text);
+        assert_eq!((&sentence["start"], &sentence["end"]), (&first["start"], &last["end"]), "{text}");
+    }
+    assert!(words.next().is_none(), "a word is in no sentence");
+    assert!(sentences.is_sorted_by(|a, b| a["end"].as_f64() <= b["start"].as_f64()), "{sentences:?}");
+    let texts: Vec<_> = sentences.iter().map(|sentence| sentence["text"].clone()).collect();
+    assert_eq!(result["topics"][0]["sentences"], serde_json::json!(texts));
     assert_eq!(result["models_used"], serde_json::json!({"whisper": "tiny.en", "spacy": null}));
     assert_eq!(result["filename"], "novel.mp3");
     let job = service.job(id).await;
