@@ -14,7 +14,8 @@ use verbatim::telemetry::{self, LogFilter};
 use verbatim::transcribe::{self, PlanError};
 
 /// The engine takes and gives back buffers of some megabytes for every window. The system's allocator leaves
-/// holes between them, by which a process grew 7 MB with every hour of audio (docs/performance.md).
+/// holes between them, by which a process grew 7 MB with every hour of audio (docs/performance.md). Huge pages
+/// are off (`no_thp`): the kernel takes longer to find and clear them than they save.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
