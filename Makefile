@@ -16,7 +16,7 @@ help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: build ## Set up, build and serve on 127.0.0.1:8000
-	@$(PYTHON) scripts/models.py base silero-vad-v6
+	@$(PYTHON) scripts/models.py base silero-vad-v6 all-minilm-l6-v2
 	@echo "Once it listens, try:  curl -F file=@recording.mp3 \"http://$${HOST:-127.0.0.1}:$${PORT:-8000}/process\""
 	@exec $(VERBATIM) serve
 
@@ -25,7 +25,7 @@ build: ## The release binary, target/release/verbatim
 	@cargo build --release --locked --package verbatim
 
 models: ## Fetch and check the model files that the service and its tests need
-	@$(PYTHON) scripts/models.py base tiny.en silero-vad-v6
+	@$(PYTHON) scripts/models.py base tiny.en silero-vad-v6 all-minilm-l6-v2
 
 setup: models ## System packages and model files for the tests
 	@scripts/system-packages.sh test

@@ -47,6 +47,8 @@ pub enum Kind {
     Whisper,
     /// Voice activity detection.
     Vad,
+    /// Sentences to vectors.
+    Embedder,
 }
 
 /// A file as it has to be. Without size and hash, the hub's revision alone pins it.

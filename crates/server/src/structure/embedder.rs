@@ -1,0 +1,135 @@
+//! Sentences -> vectors whose cosine says how close two sentences are in meaning: all-MiniLM-L6-v2 (Wang et al.
+//! 2020, “MiniLM”; trained as in Reimers and Gurevych 2019, “Sentence-BERT”).
+//!
+//! The products are `rten-gemm`'s, which the speech engine uses, too: a framework such as candle would bring a second
+//! set of kernels and dozens of crates for the one network that is written out in [`network`].
+
+mod network;
+mod weights;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use tokenizers::{Tokenizer, TruncationParams};
+
+use self::network::Network;
+use self::weights::Weights;
+
+/// Tokens that go through the network together: enough for its products to be worth their weights' way through the
+/// cache, few enough for several threads to have some.
+const BLOCK: usize = 256;
+
+/// Longer sentences are cut, as the model's publishers do.
+const MAX_TOKENS: usize = 256;
+
+/// Why a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedderError {
+    #[error("cannot read {}: {source}; fetch the model with `verbatim models fetch all-minilm-l6-v2`", file.display())]
+    Read { file: PathBuf, source: io::Error },
+    #[error("{} is damaged or no model of this kind: {reason}; fetch it with `verbatim models fetch all-minilm-l6-v2`", file.display())]
+    Damaged { file: PathBuf, reason: String },
+}
+
+/// A sentence's vector, `[width]`, of length 1.
+pub type Embedding = Vec<f32>;
+
+/// The model, ready to use from any thread.
+#[derive(Debug)]
+pub struct Embedder {
+    tokenizer: Tokenizer,
+    network: Network,
+}
+
+impl Embedder {
+    /// Loads a folder of `config.json`, `tokenizer.json` and `model.safetensors`, as published.
+    pub fn load(dir: &Path) -> Result<Self, EmbedderError> {
+        let network = Network::load(&Weights::load(dir)?)?;
+        let file = dir.join("tokenizer.json");
+        let tokenizer = tokenizer(&read(&file)?, network.positions().min(MAX_TOKENS));
+        let tokenizer = tokenizer.map_err(damaged(&file))?;
+        let known = tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
+        if known > network.vocabulary() {
+            let reason = format!("it has {known} tokens, but the network {}", network.vocabulary());
+            return Err(EmbedderError::Damaged { file, reason });
+        }
+        Ok(Self { tokenizer, network })
+    }
+
+    /// A vector for every text, in their order. Computes in the rayon pool that it is called in.
+    pub fn embed<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Vec<Embedding> {
+        let mut tokens: Vec<(usize, Vec<u32>)> =
+            texts.par_iter().map(|text| self.tokens(text.as_ref())).enumerate().collect();
+        // Blocks of texts of one length are done at the same time.
+        tokens.sort_by_key(|(_, tokens)| std::cmp::Reverse(tokens.len()));
+        let blocks: Vec<&[(usize, Vec<u32>)]> = blocks(&tokens);
+        let embedded: Vec<Vec<Embedding>> = blocks
+            .par_iter()
+            .map(|block| {
+                self.network.forward(&block.iter().map(|(_, tokens)| &tokens[..]).collect::<Vec<_>>())
+            })
+            .collect();
+        let mut vectors = vec![Embedding::new(); texts.len()];
+        for ((index, _), vector) in tokens.iter().zip(embedded.into_iter().flatten()) {
+            vectors[*index] = vector;
+        }
+        vectors
+    }
+
+    /// With `[CLS]` before and `[SEP]` behind.
+    fn tokens(&self, text: &str) -> Vec<u32> {
+        let encoding = self.tokenizer.encode_fast(text, true);
+        encoding.expect("WordPiece knows a token for whatever it does not know").get_ids().to_vec()
+    }
+}
+
+/// Stretches of at most [`BLOCK`] tokens, or of one text.
+fn blocks(texts: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
+    let mut blocks = Vec::new();
+    let mut rest = texts;
+    while !rest.is_empty() {
+        let mut tokens = 0;
+        let fits = |(_, text): &&(usize, Vec<u32>)| {
+            tokens += text.len();
+            tokens <= BLOCK
+        };
+        let (block, behind) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        blocks.push(block);
+        rest = behind;
+    }
+    blocks
+}
+
+/// The published file pads and cuts to 128 tokens, which sentence-transformers does not heed.
+fn tokenizer(bytes: &[u8], max_length: usize) -> Result<Tokenizer, String> {
+    let mut tokenizer =
+        Tokenizer::from_bytes(bytes).map_err(|error| format!("it is no tokenizer: {error}"))?;
+    for token in ["[CLS]", "[SEP]", "[UNK]"] {
+        tokenizer.token_to_id(token).ok_or_else(|| format!("it has no token {token}"))?;
+    }
+    let truncation = TruncationParams { max_length, ..Default::default() };
+    tokenizer.with_truncation(Some(truncation)).map_err(|error| error.to_string())?;
+    tokenizer.with_padding(None);
+    tokenizer.encode_fast("", true).map_err(|error| error.to_string())?;
+    Ok(tokenizer)
+}
+
+/// `x · y`, in eight sums that do not wait for each other.
+pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
+    let mut sums = [0.0; 8];
+    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
+    let rest: f32 = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in xs.zip(ys) {
+        (0..8).for_each(|lane| sums[lane] += x[lane] * y[lane]);
+    }
+    rest + sums.iter().sum::<f32>()
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, EmbedderError> {
+    std::fs::read(file).map_err(|source| EmbedderError::Read { file: file.into(), source })
+}
+
+fn damaged(file: &Path) -> impl Fn(String) -> EmbedderError {
+    move |reason| EmbedderError::Damaged { file: file.into(), reason }
+}

@@ -1,0 +1,241 @@
+//! BERT's encoder (Devlin et al. 2019) and the mean over a text's tokens.
+
+use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
+use rten_simd::{SimdOp, SimdUnaryOp};
+use rten_tensor::NdTensorView;
+use rten_vecmath::{Gelu, Normalize, NormalizeOptions, Softmax, Sum, SumSquareSub};
+
+use super::weights::{Config, Tensors, Weights};
+use super::{EmbedderError, Embedding, dot};
+
+thread_local! {
+    // The executor cannot be sent between threads; it is only a choice of kernel.
+    static GEMM: GemmExecutor<f32> = GemmExecutor::new();
+}
+
+#[derive(Debug)]
+pub(super) struct Network {
+    config: Config,
+    /// `[vocab_size, width]`
+    words: Vec<f32>,
+    /// `[max_position_embeddings, width]`, with the embedding of the first type of text added: there is no second.
+    positions: Vec<f32>,
+    norm: LayerNorm,
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    /// Query, key and value in one: `[width -> 3 width]`.
+    attention_in: Linear,
+    attention_out: Linear,
+    attention_norm: LayerNorm,
+    ffn_in: Linear,
+    ffn_out: Linear,
+    ffn_norm: LayerNorm,
+}
+
+impl Network {
+    pub(super) fn load(weights: &Weights) -> Result<Self, EmbedderError> {
+        let config = weights.config;
+        let width = config.hidden_size;
+        let tensors = weights.tensors()?;
+        let types =
+            tensors.tensor("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, width])?;
+        let mut positions = tensors
+            .tensor("embeddings.position_embeddings.weight", &[config.max_position_embeddings, width])?;
+        positions.chunks_exact_mut(width).for_each(|row| add(row, &types[..width]));
+        let layers = (0..config.num_hidden_layers).map(|layer| Layer::load(&tensors, &config, layer));
+        Ok(Self {
+            words: tensors.tensor("embeddings.word_embeddings.weight", &[config.vocab_size, width])?,
+            positions,
+            norm: LayerNorm::load(&tensors, "embeddings.LayerNorm", &config)?,
+            layers: layers.collect::<Result<_, _>>()?,
+            config,
+        })
+    }
+
+    /// How many tokens a text may have.
+    pub(super) fn positions(&self) -> usize {
+        self.config.max_position_embeddings
+    }
+
+    /// How many tokens there are.
+    pub(super) fn vocabulary(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    /// A vector for each text of known tokens, none too long: the mean of its last states, of length 1. The texts'
+    /// tokens are rows below each other, so that nothing is padded.
+    pub(super) fn forward(&self, texts: &[&[u32]]) -> Vec<Embedding> {
+        let width = self.config.hidden_size;
+        let mut x = self.embed(texts);
+        for layer in &self.layers {
+            let qkv = layer.attention_in.apply(&x);
+            add(&mut x, &layer.attention_out.apply(&self.attend(&qkv, texts)));
+            layer.attention_norm.apply(&mut x);
+            let mut hidden = layer.ffn_in.apply(&x);
+            Gelu {}.map_mut(&mut hidden);
+            add(&mut x, &layer.ffn_out.apply(&hidden));
+            layer.ffn_norm.apply(&mut x);
+        }
+        let mut rows = x.chunks_exact(width);
+        texts.iter().map(|text| unit_mean(rows.by_ref().take(text.len()), width)).collect()
+    }
+
+    /// `[tokens, width]`
+    fn embed(&self, texts: &[&[u32]]) -> Vec<f32> {
+        let width = self.config.hidden_size;
+        let mut x = Vec::with_capacity(texts.iter().map(|text| text.len()).sum::<usize>() * width);
+        for text in texts {
+            for (token, position) in text.iter().zip(self.positions.chunks_exact(width)) {
+                let word = &self.words[*token as usize * width..][..width];
+                x.extend(word.iter().zip(position).map(|(word, position)| word + position));
+            }
+        }
+        self.norm.apply(&mut x);
+        x
+    }
+
+    /// What every token of a text sees of the others; `qkv` is `[tokens, 3 width]`.
+    fn attend(&self, qkv: &[f32], texts: &[&[u32]]) -> Vec<f32> {
+        let width = self.config.hidden_size;
+        let size = width / self.config.num_attention_heads;
+        let scale = (size as f32).sqrt().recip();
+        let mut attended = vec![0.0; qkv.len() / 3];
+        let mut scores = Vec::new();
+        let mut from = 0;
+        for text in texts {
+            let qkv = &qkv[from * 3 * width..][..text.len() * 3 * width];
+            let attended = &mut attended[from * width..][..text.len() * width];
+            from += text.len();
+            let rows = qkv.chunks_exact(3 * width).zip(attended.chunks_exact_mut(width));
+            for (query, attended) in rows {
+                for at in (0..width).step_by(size) {
+                    let query = &query[at..][..size];
+                    let keys = qkv.chunks_exact(3 * width).map(|row| &row[width + at..][..size]);
+                    scores.clear();
+                    scores.extend(keys.map(|key| scale * dot(query, key)));
+                    Softmax::new_mut(&mut scores).dispatch();
+                    let values = qkv.chunks_exact(3 * width).map(|row| &row[2 * width + at..][..size]);
+                    for (weight, value) in scores.iter().zip(values) {
+                        add_scaled(&mut attended[at..][..size], *weight, value);
+                    }
+                }
+            }
+        }
+        attended
+    }
+}
+
+impl Layer {
+    fn load(tensors: &Tensors<'_>, config: &Config, number: usize) -> Result<Self, EmbedderError> {
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let name = |part: &str| format!("encoder.layer.{number}.{part}");
+        let attention = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        Ok(Self {
+            attention_in: Linear::load(tensors, &attention, width, width)?,
+            attention_out: Linear::load(tensors, &[name("attention.output.dense")], width, width)?,
+            attention_norm: LayerNorm::load(tensors, &name("attention.output.LayerNorm"), config)?,
+            ffn_in: Linear::load(tensors, &[name("intermediate.dense")], width, inner)?,
+            ffn_out: Linear::load(tensors, &[name("output.dense")], inner, width)?,
+            ffn_norm: LayerNorm::load(tensors, &name("output.LayerNorm"), config)?,
+        })
+    }
+}
+
+/// Fully connected layers with the same inputs, `y = x Wᵀ + b`, their outputs side by side.
+struct Linear {
+    /// `Wᵀ`, `[inputs, outputs]`, in the kernel's own order.
+    matrix: PackedBMatrix<f32>,
+    bias: Vec<f32>,
+    inputs: usize,
+}
+
+impl Linear {
+    fn load(
+        tensors: &Tensors<'_>,
+        names: &[String],
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self, EmbedderError> {
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for name in names {
+            weight.extend(tensors.tensor(&format!("{name}.weight"), &[outputs, inputs])?);
+            bias.extend(tensors.tensor(&format!("{name}.bias"), &[outputs])?);
+        }
+        let view = NdTensorView::from_data([bias.len(), inputs], &weight[..]);
+        let matrix = GEMM.with(|gemm| gemm.prepack_b(view.transposed()));
+        Ok(Self { matrix, bias, inputs })
+    }
+
+    /// `x` is `[rows, inputs]`; gives `[rows, outputs]`.
+    fn apply(&self, x: &[f32]) -> Vec<f32> {
+        let rows = x.len() / self.inputs;
+        let mut y = vec![0.0; rows * self.bias.len()];
+        let options = GemmOptions { bias: Some(BiasVector::Row(&self.bias)), ..Default::default() };
+        let a = GemmInputA::Unpacked(NdTensorView::from_data([rows, self.inputs], x));
+        GEMM.with(|gemm| gemm.gemm(&mut y, a, GemmInputB::Packed(&self.matrix), options))
+            .expect("shapes were checked when the model was loaded");
+        y
+    }
+}
+
+impl std::fmt::Debug for Linear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Linear({} -> {})", self.inputs, self.bias.len())
+    }
+}
+
+/// Layer normalisation over the last dimension.
+#[derive(Debug)]
+struct LayerNorm {
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    epsilon: f32,
+}
+
+impl LayerNorm {
+    fn load(tensors: &Tensors<'_>, name: &str, config: &Config) -> Result<Self, EmbedderError> {
+        Ok(Self {
+            gamma: tensors.tensor(&format!("{name}.weight"), &[config.hidden_size])?,
+            beta: tensors.tensor(&format!("{name}.bias"), &[config.hidden_size])?,
+            epsilon: config.layer_norm_eps,
+        })
+    }
+
+    /// `x` is `[rows, width]`.
+    fn apply(&self, x: &mut [f32]) {
+        let width = self.gamma.len();
+        for row in x.chunks_exact_mut(width) {
+            let mean = Sum::new(row).dispatch() / width as f32;
+            let variance = SumSquareSub::new(row, mean).dispatch() / width as f32;
+            let options = NormalizeOptions {
+                pre_scale_bias: mean,
+                scale: (variance + self.epsilon).sqrt().recip(),
+                element_scale: Some(&self.gamma),
+                element_bias: Some(&self.beta),
+                ..Default::default()
+            };
+            Normalize::new_mut(row, options).dispatch();
+        }
+    }
+}
+
+/// The direction of the rows' sum.
+fn unit_mean<'r>(rows: impl Iterator<Item = &'r [f32]>, width: usize) -> Embedding {
+    let mut sum = vec![0.0; width];
+    rows.for_each(|row| add(&mut sum, row));
+    let length = dot(&sum, &sum).sqrt();
+    sum.iter().map(|x| x / length.max(f32::MIN_POSITIVE)).collect()
+}
+
+/// `x += y`
+fn add(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+/// `x += factor y`
+fn add_scaled(x: &mut [f32], factor: f32, y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += factor * y);
+}

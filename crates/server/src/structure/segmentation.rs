@@ -1,0 +1,295 @@
+//! Where a text changes its subject, found over the whole text at once.
+//!
+//! A segmentation costs what its segments cost and a penalty for each boundary; the cheapest is found by dynamic
+//! programming, as in Utiyama and Isahara (2001). A segment's cost is of two parts. The first is how improbable its
+//! words are where all come from one urn whose contents are unknown: the Dirichlet compound multinomial of Eisenstein and
+//! Barzilay (2008). The second is how much the vectors of its sentences differ: their summed squares around
+//! their mean, as in change-point detection with kernels (Arlot, Celisse and Harchaoui 2019), in units of how much
+//! sentences differ that follow each other, so that a text sets its own scale.
+//!
+//! The penalty grows with the square root of the text's length. By the number of sentences it takes a gain to be worth a
+//! boundary: in a page a change of subject within five sentences counts, in an hour of talk it is a digression.
+//!
+//! `bench/segmentation` measures this against other methods, and chose the constants.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::embedder::{Embedding, dot};
+use super::words::Word;
+
+/// No segment is longer, in sentences: it bounds the work over hours of speech.
+const LONGEST: usize = 1000;
+
+/// How many nats a sentence's vector costs that is as far from its segment's mean as neighbours are from each other.
+const VECTOR_WEIGHT: f64 = 6.0;
+
+/// Sentences differ by at least this much: repeated ones would make a scale of zero.
+const LEAST_VARIANCE: f64 = 1e-3;
+
+/// What is known of a text's sentences.
+#[derive(Debug)]
+pub(super) struct Text<'v> {
+    /// The words of each sentence, by number.
+    sentences: Vec<Vec<u32>>,
+    /// How often each word is expected before a segment has been seen: the prior's parameters.
+    priors: Vec<f64>,
+    vectors: &'v [Embedding],
+    /// The penalty for a boundary, over the square root of the number of sentences.
+    pub(super) penalty: f64,
+}
+
+impl<'v> Text<'v> {
+    /// English, with a vector for each sentence. Words that are no content are left out, any other is as likely.
+    pub(super) fn english(sentences: &[Vec<Word>], vectors: &'v [Embedding]) -> Self {
+        const PRIOR: f64 = 0.7;
+        let content = |word: &&Word| !word.is_english_function_word();
+        let (sentences, counts) = numbered(sentences, content);
+        let priors = vec![PRIOR; counts.len()];
+        Self { sentences, priors, vectors, penalty: 1.9 }
+    }
+
+    /// Any language, by words alone. Words are expected as they are in the whole text, which makes those count for
+    /// little that are everywhere.
+    pub(super) fn lexical(sentences: &[Vec<Word>]) -> Self {
+        const PRIOR: f64 = 0.15;
+        const WEIGHT_OF_WHOLE: f64 = 30.0;
+        let (sentences, counts) = numbered(sentences, |_| true);
+        let all = counts.iter().sum::<u32>().max(1);
+        let prior = |count: &u32| PRIOR + WEIGHT_OF_WHOLE * f64::from(*count) / f64::from(all);
+        let priors = counts.iter().map(prior).collect();
+        Self { sentences, priors, vectors: &[], penalty: 1.8 }
+    }
+
+    /// Segments that hold all sentences in their order, each at least `shortest` long unless the text is
+    /// shorter. `share(i)` is what of the penalty a boundary before sentence `i` costs.
+    pub(super) fn segments(
+        &self,
+        shortest: usize,
+        granularity: f64,
+        share: impl Fn(usize) -> f64,
+    ) -> Vec<Range<usize>> {
+        let count = self.sentences.len();
+        let shortest = shortest.clamp(1, LONGEST);
+        if count < 2 * shortest {
+            return std::iter::once(0..count).filter(|all| !all.is_empty()).collect();
+        }
+        let penalty = self.penalty * (count as f64).sqrt() / granularity;
+        // The cost of the cheapest segmentation of so many sentences, and where its last segment starts.
+        let mut best = vec![(f64::INFINITY, 0); count + 1];
+        best[0].0 = 0.0;
+        let mut segment = Segment::new(self);
+        for start in 0..=count - shortest {
+            if best[start].0.is_infinite() {
+                continue;
+            }
+            let before = best[start].0 + if start == 0 { 0.0 } else { penalty * share(start) };
+            segment.clear();
+            for end in start + 1..=count.min(start + LONGEST.max(2 * shortest)) {
+                segment.push(end - 1);
+                if end - start >= shortest {
+                    let cost = before + segment.cost();
+                    if cost < best[end].0 {
+                        best[end] = (cost, start);
+                    }
+                }
+            }
+        }
+        let mut segments = Vec::new();
+        let mut end = count;
+        while end > 0 {
+            let start = best[end].1;
+            segments.push(start..end);
+            end = start;
+        }
+        segments.reverse();
+        segments
+    }
+
+    /// Half the mean square of the difference between a sentence's vector and the next one's.
+    fn variance(&self) -> f64 {
+        let pairs = self.vectors.windows(2).map(|pair| f64::from(dot(&pair[0], &pair[1])));
+        let mean = pairs.sum::<f64>() / (self.vectors.len().max(2) - 1) as f64;
+        (1.0 - mean).max(LEAST_VARIANCE)
+    }
+}
+
+/// Every word's stem as a number, and how often each is there.
+fn numbered(sentences: &[Vec<Word>], counts: impl Fn(&&Word) -> bool) -> (Vec<Vec<u32>>, Vec<u32>) {
+    let mut numbers: HashMap<&str, u32> = HashMap::new();
+    let mut seen = Vec::new();
+    let sentences = sentences.iter().map(|words| {
+        let number = |word| {
+            let next = numbers.len() as u32;
+            let number = *numbers.entry(Word::stem(word)).or_insert(next);
+            seen.resize(numbers.len(), 0);
+            seen[number as usize] += 1;
+            number
+        };
+        words.iter().filter(&counts).map(number).collect()
+    });
+    (sentences.collect(), seen)
+}
+
+/// A stretch of sentences that grows at its end, and what it costs.
+struct Segment<'t> {
+    text: &'t Text<'t>,
+    /// What a unit of squared distance costs.
+    scale: f64,
+    prior: f64,
+    /// How often each word is in it.
+    counts: Vec<u32>,
+    words: u32,
+    /// Minus the logarithm of its words' probability.
+    surprise: f64,
+    sentences: usize,
+    /// The sum of its vectors, and the square of that sum's length.
+    sum: Vec<f32>,
+    square: f64,
+    /// The sum of its vectors' squares.
+    squares: f64,
+}
+
+impl<'t> Segment<'t> {
+    fn new(text: &'t Text<'t>) -> Self {
+        Self {
+            text,
+            scale: VECTOR_WEIGHT / text.variance(),
+            prior: text.priors.iter().sum(),
+            counts: vec![0; text.priors.len()],
+            words: 0,
+            surprise: 0.0,
+            sentences: 0,
+            sum: vec![0.0; text.vectors.first().map_or(0, Vec::len)],
+            square: 0.0,
+            squares: 0.0,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.counts.fill(0);
+        self.sum.fill(0.0);
+        (self.words, self.sentences) = (0, 0);
+        (self.surprise, self.square, self.squares) = (0.0, 0.0, 0.0);
+    }
+
+    /// The next sentence, by its number in the text.
+    fn push(&mut self, sentence: usize) {
+        self.sentences += 1;
+        // The product of the words' probabilities, each given those before it: one logarithm for all.
+        let mut odds = 1.0;
+        for word in &self.text.sentences[sentence] {
+            let count = &mut self.counts[*word as usize];
+            odds *=
+                (self.prior + f64::from(self.words)) / (self.text.priors[*word as usize] + f64::from(*count));
+            if odds > 1e200 {
+                self.surprise += odds.ln();
+                odds = 1.0;
+            }
+            *count += 1;
+            self.words += 1;
+        }
+        self.surprise += odds.ln();
+        if let Some(vector) = self.text.vectors.get(sentence) {
+            let own = f64::from(dot(vector, vector));
+            self.square += 2.0 * f64::from(dot(&self.sum, vector)) + own;
+            self.squares += own;
+            self.sum.iter_mut().zip(vector).for_each(|(sum, x)| *sum += x);
+        }
+    }
+
+    fn cost(&self) -> f64 {
+        self.surprise + self.scale * (self.squares - self.square / self.sentences as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::structure::words::words;
+
+    const RIVER: [&str; 5] = [
+        "The survey of the river began in the spring.",
+        "The water of the river was high, and the boats were old.",
+        "They lost a boat in the water at the second weir of the river.",
+        "The surveyor measured the river from a boat.",
+        "Every boat on the water carried a surveyor.",
+    ];
+    const BREAD: [&str; 5] = [
+        "Bread begins with flour, water and salt.",
+        "The baker kneads the flour until the dough is smooth.",
+        "The dough rests, and the yeast makes the dough rise.",
+        "Then the baker shapes the dough and heats the oven.",
+        "A hot oven gives the bread its crust.",
+    ];
+
+    fn of(sentences: &[&str]) -> Vec<Vec<Word>> {
+        sentences.iter().map(|sentence| words(sentence)).collect()
+    }
+
+    fn whole(_: usize) -> f64 {
+        1.0
+    }
+
+    #[test]
+    fn words_that_change_make_a_boundary() {
+        let text = of(&[RIVER, BREAD].concat());
+        assert_eq!(Text::lexical(&text).segments(2, 2.0, whole), [0..5, 5..10]);
+        assert_eq!(Text::english(&text, &[]).segments(2, 2.0, whole), [0..5, 5..10]);
+    }
+
+    #[test]
+    fn vectors_that_change_make_a_boundary() {
+        // Four sentences around one axis, six around another, without a word.
+        let vector = |i: usize| {
+            let wobble = if i.is_multiple_of(2) { 0.2 } else { -0.2 };
+            let mut vector = vec![0.0; 19];
+            (vector[if i < 4 { 0 } else { 7 }], vector[12]) = (1.0, wobble);
+            vector
+        };
+        let vectors: Vec<Embedding> = (0..10).map(vector).collect();
+        let text = vec![Vec::new(); 10];
+        assert_eq!(Text::english(&text, &vectors).segments(2, 1.0, whole), [0..4, 4..10]);
+    }
+
+    #[test]
+    fn one_subject_is_one_segment() {
+        assert_eq!(Text::lexical(&of(&RIVER)).segments(1, 1.0, whole), [0..5]);
+    }
+
+    #[test]
+    fn a_pause_may_decide() {
+        // Where nothing tells two places apart, the cheaper boundary is taken.
+        let text = of(&[&RIVER[..], &["Well.", "Well."], &BREAD[..]].concat());
+        for place in [5, 6, 7] {
+            let share = |i| if i == place { 0.5 } else { 1.0 };
+            assert_eq!(Text::english(&text, &[]).segments(2, 2.0, share), [0..place, place..12]);
+        }
+    }
+
+    #[test]
+    fn finer_granularity_never_gives_fewer_segments() {
+        let text = of(&[RIVER, BREAD, RIVER, BREAD].concat());
+        let counts: Vec<_> = [0.1, 0.5, 1.0, 2.0, 4.0, 10.0]
+            .map(|granularity| Text::lexical(&text).segments(1, granularity, whole).len())
+            .into();
+        assert!(counts.is_sorted() && counts[0] == 1 && counts[5] > 4, "{counts:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn segments_hold_every_sentence_and_none_is_too_short(
+            sentences in prop::collection::vec("[a-d ]{0,12}", 0..40),
+            shortest in 1usize..6,
+            granularity in 0.1f64..10.0,
+        ) {
+            let text: Vec<_> = sentences.iter().map(|sentence| words(sentence)).collect();
+            let segments = Text::lexical(&text).segments(shortest, granularity, whole);
+            let places: Vec<_> = segments.iter().cloned().flatten().collect();
+            prop_assert_eq!(places, (0..text.len()).collect::<Vec<_>>());
+            prop_assert!(segments.iter().all(|segment| segment.len() >= shortest.min(text.len())));
+        }
+    }
+}

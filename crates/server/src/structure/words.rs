@@ -1,0 +1,119 @@
+//! The words of a text, for whatever counts words.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use icu_segmenter::options::WordBreakInvariantOptions;
+use icu_segmenter::{WordSegmenter, WordSegmenterBorrowed};
+
+static SEGMENTER: LazyLock<WordSegmenterBorrowed<'static>> =
+    LazyLock::new(|| WordSegmenter::new_auto(WordBreakInvariantOptions::default()));
+
+/// Letters that are compared of a word: forms of one word mostly differ behind them. A crude stemmer, and one
+/// for every language.
+const STEM: usize = 6;
+
+/// Words of English that say nothing of what a text is about, contractions among them.
+const FUNCTION_WORDS: &str = "\
+    a an the this that these those such same other others another each every either neither both all any some many much \
+    more most few less least several none no not nor only own enough one ones two first last next \
+    i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she her hers \
+    herself it its itself they them their theirs themselves who whom whose which what whatever whoever someone \
+    somebody something anyone anybody anything everyone everybody everything nobody nothing \
+    and or but if then than so because as while until unless although though since whether also too yet still even \
+    of at by for with about against between among into onto through during before after above below to from up down in \
+    out on off over under upon within without toward towards along across behind beyond around near per via \
+    again further once here there where when why how now ever never always often sometimes just very quite rather \
+    really almost already perhaps maybe however therefore thus hence indeed instead away back \
+    am is are was were be been being do does did done doing have has had having can could may might must shall should \
+    will would ought let lets get gets got getting go goes going gone went come comes came make makes made making say \
+    says said saying tell told know knows knew known think thought see seen saw want wanted take took taken give gave \
+    given put use used like well good right okay oh uh um yeah yes please thank thanks thing things way lot kind sort \
+    bit day time times people man men mr mrs ms dr sir \
+    i'm i've i'd i'll you're you've you'd you'll he's he'd he'll she's she'd she'll it's it'd it'll we're we've we'd \
+    we'll they're they've they'd they'll that's that'd that'll there's here's what's who's where's how's let's isn't \
+    aren't wasn't weren't don't doesn't didn't haven't hasn't hadn't can't cannot couldn't won't wouldn't shouldn't \
+    mustn't ain't gonna wanna";
+
+/// Sorted.
+static ENGLISH: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let mut words: Vec<_> = FUNCTION_WORDS.split_whitespace().collect();
+    words.sort_unstable();
+    words
+});
+
+/// A word where it stands in its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Word {
+    /// Bytes of the text.
+    pub(super) range: Range<usize>,
+    /// In lower case, with the typewriter's apostrophe.
+    pub(super) lower: String,
+}
+
+impl Word {
+    /// What forms of one word have in common.
+    pub(super) fn stem(&self) -> &str {
+        let end = self.lower.char_indices().nth(STEM).map_or(self.lower.len(), |(at, _)| at);
+        &self.lower[..end]
+    }
+
+    /// Whether it is a word of English that says nothing of a subject.
+    pub(super) fn is_english_function_word(&self) -> bool {
+        ENGLISH.binary_search(&self.lower.as_str()).is_ok() || self.lower.chars().count() == 1
+    }
+}
+
+/// By Unicode's rules (UAX #29), and by dictionary where a script puts no space between words.
+pub(super) fn words(text: &str) -> Vec<Word> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    for (to, kind) in SEGMENTER.segment_str(text).iter_with_word_type() {
+        if kind.is_word_like() {
+            let lower = text[from..to].to_lowercase().replace('’', "'");
+            found.push(Word { range: from..to, lower });
+        }
+        from = to;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lower(text: &str) -> Vec<String> {
+        words(text).into_iter().map(|word| word.lower).collect()
+    }
+
+    #[test]
+    fn words_are_what_is_between_spaces_and_marks() {
+        assert_eq!(
+            lower("“Don’t,” she said: 3.5 ill-disposed men!"),
+            ["don't", "she", "said", "3.5", "ill", "disposed", "men"]
+        );
+        assert_eq!(lower(" … !"), [""; 0]);
+    }
+
+    #[test]
+    fn scripts_without_spaces_have_words() {
+        assert!(lower("今日はいい天気ですね。").len() > 2);
+        assert!(lower("สวัสดีครับผมชื่อ").len() > 1);
+    }
+
+    #[test]
+    fn forms_of_a_word_have_a_stem_in_common() {
+        let stems: Vec<_> = words("survey surveyor Surveyed Überschwemmung überschwemmt")
+            .iter()
+            .map(|word| word.stem().to_owned())
+            .collect();
+        assert_eq!(stems, ["survey", "survey", "survey", "übersc", "übersc"]);
+    }
+
+    #[test]
+    fn function_words_are_known_in_any_case() {
+        let is_function: Vec<_> =
+            words("The boats I’ve lost").iter().map(Word::is_english_function_word).collect();
+        assert_eq!(is_function, [true, false, true, false]);
+    }
+}
