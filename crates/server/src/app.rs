@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,16 @@ use tokio_util::sync::CancellationToken;
 use verbatim_whisper::{Language, Model, Transcriber, Vad};
 
 use crate::api::{self, ApiState, ModelsLoaded};
-use crate::config::{EngineSettings, ModelSettings, ServeSettings};
+use crate::config::{EngineSettings, ModelSettings, ServeSettings, StructureSettings};
 use crate::files::Uploads;
 use crate::inference::Inference;
 use crate::media::{self, MediaError};
 use crate::models::WhisperModel;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, TopicFinder};
 use crate::result::ModelsUsed;
 use crate::signals::{Bells, Running};
 use crate::store::{JobStore, SqliteStore, StoreError};
+use crate::structure::{Embedder, EmbedderError};
 use crate::webhook::{ClientError, Webhooks};
 use crate::worker::{Rhythm, Stop, Workers};
 
@@ -48,6 +49,8 @@ pub enum AppError {
     NoModel { path: PathBuf },
     #[error(transparent)]
     Model(#[from] verbatim_whisper::Error),
+    #[error(transparent)]
+    Embedder(#[from] EmbedderError),
     #[error(transparent)]
     Media(#[from] MediaError),
     #[error(transparent)]
@@ -82,6 +85,9 @@ impl App {
         tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
         let (inference, vad, languages) =
             start_engine(settings.model.clone(), settings.engine.clone()).await?;
+        let (structure, models_dir) = (settings.structure.clone(), settings.model.models_dir.clone());
+        let topics = tokio::task::spawn_blocking(move || load_topic_finder(&structure, &models_dir));
+        let topics = topics.await.map_err(io::Error::other)??;
         let store = Arc::new(SqliteStore::open(&settings.storage.database_path).await?);
         let uploads = open_uploads(&settings, store.as_ref()).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
@@ -107,7 +113,8 @@ impl App {
                 uploads: uploads.clone(),
                 inference: inference.clone(),
                 vad,
-                models: ModelsUsed { whisper: name, spacy: None },
+                models: ModelsUsed { whisper: name, spacy: None, topics: None },
+                topics,
                 max_media_duration: settings.limits.max_media_duration,
                 options: settings.engine.options(),
             }),
@@ -211,4 +218,22 @@ pub(crate) fn load_models(
     let seconds = begun.elapsed().as_secs_f32();
     tracing::info!(model = model.name(), seconds, "model loaded");
     Ok((transcriber, vad))
+}
+
+/// Loads the model that topics are found with, if it is here and they are wanted.
+pub(crate) fn load_topic_finder(
+    settings: &StructureSettings,
+    models_dir: &Path,
+) -> Result<TopicFinder, AppError> {
+    let options = settings.topics();
+    let path = settings.embedder_path(models_dir);
+    if options.is_none() || !path.exists() {
+        if options.is_some() {
+            let path = path.display();
+            tracing::info!("there is no model in {path}; topics are told apart by their words alone");
+        }
+        return Ok(TopicFinder { embedder: None, options });
+    }
+    let embedder = Some(Arc::new(Embedder::load(&path)?));
+    Ok(TopicFinder { embedder, options })
 }

@@ -1,6 +1,7 @@
 //! The command line and the environment -> validated settings. Nothing else reads the environment.
 
 mod engine;
+mod structure;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,6 +17,7 @@ use crate::telemetry::{LogFilter, LogFormat};
 use crate::units;
 use crate::wishes;
 pub use engine::{ComputeType, EngineSettings, ModelSettings};
+pub use structure::{StructureCommand, StructureSettings};
 
 /// Transcribes audio and video on your own machine.
 #[derive(Debug, Parser)]
@@ -34,6 +36,8 @@ pub enum Command {
     Serve(ServeSettings),
     /// Transcribe files here and now, without a server
     Transcribe(TranscribeSettings),
+    /// Find the topics of stored results or plain text again, without their sound
+    Structure(StructureCommand),
     /// List, fetch and check model files
     Models(ModelsSettings),
 }
@@ -64,6 +68,9 @@ pub struct ServeSettings {
 
     #[command(flatten)]
     pub engine: EngineSettings,
+
+    #[command(flatten)]
+    pub structure: StructureSettings,
 
     #[command(flatten)]
     pub limits: UploadLimits,
@@ -175,6 +182,9 @@ pub struct TranscribeSettings {
 
     #[command(flatten)]
     pub engine: EngineSettings,
+
+    #[command(flatten)]
+    pub structure: StructureSettings,
 }
 
 impl TranscribeSettings {
@@ -322,6 +332,7 @@ mod tests {
     use clap::FromArgMatches;
 
     use super::*;
+    use crate::structure::TopicOptions;
 
     /// Blind to the environment that the tests run in.
     fn serve(arguments: &[&str]) -> Result<ServeSettings, clap::Error> {
@@ -351,6 +362,7 @@ mod tests {
         assert_eq!(settings.limits.max_media_duration, Duration::from_secs(24 * 3600));
         assert_eq!(settings.engine.options(), Options { beam_size: 4, ..Options::default() });
         assert_eq!(settings.model.whisper_path(), PathBuf::from("./models/base"));
+        assert_eq!(settings.structure.topics(), Some(TopicOptions::default()));
     }
 
     #[test]
@@ -380,6 +392,9 @@ mod tests {
             ("--initial-prompt", &"x".repeat(5000), "INITIAL_PROMPT"),
             ("--hotwords", &"x".repeat(5000), "HOTWORDS"),
             ("--temperature", "0,2", "TEMPERATURE"),
+            ("--enable-topics", "perhaps", "ENABLE_TOPICS"),
+            ("--min-topic-sentences", "0", "MIN_TOPIC_SENTENCES"),
+            ("--topic-granularity", "NaN", "TOPIC_GRANULARITY"),
             ("--webhook-max-retries", "-1", "WEBHOOK_MAX_RETRIES"),
             ("--webhook-timeout", "0", "WEBHOOK_TIMEOUT"),
             ("--log-level", "loud", "LOG_LEVEL"),

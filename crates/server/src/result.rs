@@ -45,10 +45,20 @@ pub struct Sentence {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Topic {
+    /// One or two of its sentences, of at most 200 characters.
     pub summary: String,
+    /// A few of its keywords; empty where it has none.
+    #[serde(default)]
+    pub title: String,
     /// Where the first sentence starts, in seconds.
     pub seconds: f64,
+    /// Where the last sentence ends, in seconds.
+    #[serde(default)]
+    pub end: f64,
     pub sentences: Vec<String>,
+    /// Phrases that tell it from the other topics, the most telling first.
+    #[serde(default)]
+    pub keywords: Vec<String>,
 }
 
 /// A segment in Whisper's own form: its number over the whole recording comes first.
@@ -67,4 +77,7 @@ pub struct ModelsUsed {
     pub whisper: String,
     /// Null while no spaCy pipeline has run.
     pub spacy: Option<String>,
+    /// What found the topics: all-MiniLM-L6-v2, or lexical where words alone did. Null where there are none.
+    #[serde(default)]
+    pub topics: Option<String>,
 }

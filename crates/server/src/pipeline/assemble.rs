@@ -2,7 +2,8 @@
 //! that was interrupted ends with the same as one that was not.
 
 use std::iter::repeat_n;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use verbatim_whisper::{Language, LanguageProbabilities, Segment, Task};
@@ -11,7 +12,7 @@ use super::decoding::LANGUAGE_WINDOWS;
 use crate::job::{FileType, JobId, rfc3339};
 use crate::result::{LanguageDetection, ModelsUsed, NumberedSegment, Sentence, TranscriptionResult};
 use crate::store::StoredWindow;
-use crate::structure;
+use crate::structure::{self, Embedder, TopicOptions, Topics};
 
 /// What the result says of a recording besides what was said in it.
 #[derive(Debug)]
@@ -25,6 +26,16 @@ pub(crate) struct Recording {
     pub(crate) language: Option<Language>,
     pub(crate) task: Task,
     pub(crate) models: ModelsUsed,
+    pub(crate) topics: TopicFinder,
+}
+
+/// What topics are found with.
+#[derive(Debug, Clone, Default)]
+pub struct TopicFinder {
+    /// `None` where the model is not here.
+    pub embedder: Option<Arc<Embedder>>,
+    /// `None` where no topics are wanted.
+    pub options: Option<TopicOptions>,
 }
 
 /// Takes a while for a day's transcript: not to be called where others wait.
@@ -34,17 +45,18 @@ pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) 
     let spoken = language_detection.language.as_deref().and_then(Language::parse);
     let written = spoken.map(|language| of.task.written(language));
     let sentences = sentences(&segments, written);
+    let Topics { topics, method } = of.topics.topics(&sentences, written);
     TranscriptionResult {
         transcript: structure::transcript(&segments),
         language_detection,
         task: of.task,
-        topics: structure::topics(&sentences),
+        topics,
         sentences,
         source_type: of.file_type,
         filename: of.filename,
         file_size: of.file_size,
         whisper_segments: numbered(segments, windows),
-        models_used: of.models,
+        models_used: ModelsUsed { topics: method, ..of.models },
         job_id: of.job.to_string(),
         processing_completed_at: rfc3339(now),
     }
@@ -97,6 +109,18 @@ fn sentences(segments: &[Segment], language: Option<Language>) -> Vec<Sentence> 
         tracing::error!("finding sentences panicked; the transcript's segments stand for them");
         segments.iter().map(as_sentence).collect()
     })
+}
+
+impl TopicFinder {
+    /// Survives panics, as [`sentences`] does.
+    pub(crate) fn topics(&self, sentences: &[Sentence], language: Option<Language>) -> Topics {
+        let Some(options) = self.options else { return Topics::default() };
+        let find = || structure::topics(sentences, language, self.embedder.as_deref(), options);
+        catch_unwind(AssertUnwindSafe(find)).unwrap_or_else(|_| {
+            tracing::error!("finding topics panicked; the result has none");
+            Topics::default()
+        })
+    }
 }
 
 fn as_sentence(Segment { text, start, end, .. }: &Segment) -> Sentence {

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use verbatim_whisper::{Options, Vad, Window, WindowTranscript};
 
+pub use self::assemble::TopicFinder;
 use self::assemble::detected;
 pub(crate) use self::assemble::{Recording, assemble};
 pub(crate) use self::decoding::{Decoding, Place};
@@ -74,6 +75,7 @@ pub struct Pipeline {
     pub vad: Arc<Vad>,
     /// What `models_used` says.
     pub models: ModelsUsed,
+    pub topics: TopicFinder,
     pub max_media_duration: Duration,
     /// How to decode what does not ask for anything else.
     pub options: Options,
@@ -117,6 +119,7 @@ impl Pipeline {
             language: job.wishes.language,
             task: job.wishes.task.unwrap_or(self.options.task),
             models: self.models.clone(),
+            topics: self.topics.clone(),
         };
         let at = Timestamp::now();
         let result = spawn_blocking(move || serde_json::to_string(&assemble(recording, &windows, at))).await;

@@ -86,7 +86,7 @@ mod tests {
     use verbatim_whisper::Word;
 
     use super::*;
-    use crate::structure::{topics, transcript};
+    use crate::structure::{TopicOptions, topics, transcript};
 
     fn segment(start: f64, end: f64, text: &str) -> Segment {
         Segment {
@@ -171,7 +171,8 @@ mod tests {
         assert_eq!(starts, [1.0, 4.0 + 4.0 * 8.0 / 22.0, 9.5]);
         let ends: Vec<f64> = got.iter().map(|sentence| sentence.end).collect();
         assert_eq!(ends, [4.0 + 4.0 * 7.0 / 22.0, 8.0, 11.0]);
-        assert_eq!(topics(&got)[0].seconds, 1.0);
+        let topics = topics(&got, None, None, TopicOptions::default()).topics;
+        assert_eq!((topics[0].seconds, topics[0].end), (1.0, got[2].end));
     }
 
     fn spoken(text: &str, words: &[(f64, f64, &str)]) -> Segment {
@@ -228,9 +229,9 @@ mod tests {
     }
 
     #[test]
-    fn no_words_make_no_topic() {
-        assert_eq!(topics(&sentences(&[], None)), []);
-        assert_eq!(topics(&sentences(&[segment(0.0, 1.0, " \n ")], None)), []);
+    fn no_words_make_no_sentence() {
+        assert_eq!(sentences(&[], None), []);
+        assert_eq!(sentences(&[segment(0.0, 1.0, " \n ")], None), []);
     }
 
     fn solid(text: &str) -> String {

@@ -18,12 +18,12 @@ use verbatim_whisper::{Language, Options, Vad};
 
 use self::output::Plan;
 pub use self::output::PlanError;
-use crate::app::load_models;
-use crate::config::TranscribeSettings;
+use crate::app::{load_models, load_topic_finder};
+use crate::config::{Format, TranscribeSettings};
 use crate::inference::{Inference, InferenceError};
 use crate::job::JobId;
 use crate::media::{MediaError, probe_blocking};
-use crate::pipeline::{Decoding, Event, Place, Recording, Source, assemble};
+use crate::pipeline::{Decoding, Event, Place, Recording, Source, TopicFinder, assemble};
 use crate::result::{ModelsUsed, TranscriptionResult};
 use crate::store::StoredWindow;
 
@@ -43,13 +43,24 @@ enum FileError {
 pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Result<bool> {
     let plan = Plan::new(&settings.files, &settings.format, settings.output.as_deref())?;
     let (transcriber, vad) = load_models(&settings.model, &settings.engine)?;
+    // No other format shows topics.
+    let topics = if settings.format.contains(&Format::Json) {
+        load_topic_finder(&settings.structure, &settings.model.models_dir)?
+    } else {
+        TopicFinder::default()
+    };
     let inference = Inference::start(transcriber, settings.engine.parallelism());
     let run = Run {
         runtime: runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?,
         inference: inference.context("cannot start the threads")?,
         options: settings.options(),
         vad: Arc::new(vad),
-        models: ModelsUsed { whisper: settings.model.whisper_model.name().to_owned(), spacy: None },
+        models: ModelsUsed {
+            whisper: settings.model.whisper_model.name().to_owned(),
+            spacy: None,
+            topics: None,
+        },
+        topics,
         max_duration: settings.max_media_duration,
     };
     let mut all_well = true;
@@ -78,6 +89,7 @@ struct Run {
     options: Options,
     vad: Arc<Vad>,
     models: ModelsUsed,
+    topics: TopicFinder,
     max_duration: Duration,
 }
 
@@ -109,6 +121,7 @@ impl Run {
             language,
             task: self.options.task,
             models: self.models.clone(),
+            topics: self.topics.clone(),
         };
         Ok(assemble(recording, &windows?, Timestamp::now()))
     }

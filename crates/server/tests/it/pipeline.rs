@@ -13,10 +13,11 @@ use verbatim::files::Uploads;
 use verbatim::inference::Inference;
 use verbatim::job::{FileType, Job, JobId, JobStatus, NewJob};
 use verbatim::media::probe_blocking;
-use verbatim::pipeline::Pipeline;
+use verbatim::pipeline::{Pipeline, TopicFinder};
 use verbatim::result::ModelsUsed;
 use verbatim::signals::Bells;
 use verbatim::store::{JobStore, SqliteStore};
+use verbatim::structure::TopicOptions;
 use verbatim::wishes::{Temperatures, Wishes};
 use verbatim::worker::{Rhythm, Stop, Workers};
 use verbatim_whisper::{Language, Options, Task};
@@ -60,7 +61,8 @@ impl Service {
             uploads: uploads.clone(),
             inference: inference.clone(),
             vad: vad(),
-            models: ModelsUsed { whisper: "tiny.en".to_owned(), spacy: None },
+            models: ModelsUsed { whisper: "tiny.en".to_owned(), spacy: None, topics: None },
+            topics: TopicFinder { embedder: None, options: Some(TopicOptions::default()) },
             max_media_duration,
         };
         let workers = Workers {
@@ -199,8 +201,20 @@ async fn a_recording_becomes_a_transcript_with_times_and_topics() {
     assert!(words.next().is_none(), "a word is in no sentence");
     assert!(sentences.is_sorted_by(|a, b| a["end"].as_f64() <= b["start"].as_f64()), "{sentences:?}");
     let texts: Vec<_> = sentences.iter().map(|sentence| sentence["text"].clone()).collect();
-    assert_eq!(result["topics"][0]["sentences"], serde_json::json!(texts));
-    assert_eq!(result["models_used"], serde_json::json!({"whisper": "tiny.en", "spacy": null}));
+    let topics = result["topics"].as_array().unwrap();
+    let in_topics = topics.iter().flat_map(|topic| topic["sentences"].as_array().unwrap());
+    assert_eq!(in_topics.cloned().collect::<Vec<_>>(), texts);
+    assert_eq!(topics[0]["seconds"], sentences[0]["start"]);
+    assert_eq!(topics.last().unwrap()["end"], sentences.last().unwrap()["end"]);
+    for topic in topics {
+        let summary = topic["summary"].as_str().unwrap();
+        assert!(!summary.is_empty() && summary.chars().count() <= 200, "{summary}");
+        assert!(!topic["title"].as_str().unwrap().is_empty(), "{topic}");
+    }
+    assert_eq!(
+        result["models_used"],
+        serde_json::json!({"whisper": "tiny.en", "spacy": null, "topics": "lexical"})
+    );
     assert_eq!(result["filename"], "novel.mp3");
     let job = service.job(id).await;
     assert_eq!(result["processing_completed_at"], verbatim::job::rfc3339(job.completed_at.unwrap()));

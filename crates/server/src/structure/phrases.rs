@@ -1,0 +1,243 @@
+//! Phrases that tell a stretch of sentences from the rest of its text: a topic's keywords and title.
+//!
+//! Candidates are runs of content words without a mark between them, as in RAKE (Rose et al. 2010). They are weighed by how
+//! often their words are said within, and how rarely outside (tf-idf, with the topic as one document).
+
+use std::collections::{HashMap, HashSet};
+
+use super::words::Word;
+
+/// Words of a phrase.
+const LONGEST: usize = 3;
+
+/// How many keywords a topic has at most.
+const KEYWORDS: usize = 8;
+
+/// How many of them are its title.
+const TITLE: usize = 3;
+
+/// Characters of a title.
+const LONGEST_TITLE: usize = 60;
+
+/// In languages whose function words are not listed, a word that is in more than this share of all sentences says
+/// nothing of a subject, if there are enough sentences to tell.
+const COMMON: f64 = 0.08;
+const ENOUGH_SENTENCES: usize = 25;
+
+/// And neither does one of fewer letters, in a script whose words have many.
+const SHORTEST: usize = 4;
+
+/// A text's sentences, and in how many of them each word is.
+#[derive(Debug)]
+pub(super) struct Phrases<'t> {
+    sentences: &'t [&'t str],
+    words: &'t [Vec<Word>],
+    english: bool,
+    /// By stem.
+    in_sentences: HashMap<&'t str, usize>,
+}
+
+/// What a phrase is like within a topic.
+#[derive(Debug)]
+struct Candidate<'t> {
+    stems: Vec<&'t str>,
+    /// As it was said, each with how often, in order of appearance.
+    forms: Vec<(String, usize)>,
+    count: usize,
+}
+
+impl<'t> Phrases<'t> {
+    pub(super) fn new(sentences: &'t [&'t str], words: &'t [Vec<Word>], english: bool) -> Self {
+        let mut in_sentences = HashMap::new();
+        for words in words {
+            for stem in words.iter().map(Word::stem).collect::<HashSet<_>>() {
+                *in_sentences.entry(stem).or_default() += 1;
+            }
+        }
+        Self { sentences, words, english, in_sentences }
+    }
+
+    /// Those of some sentences of the text, the most telling first. None has a word with another one in common.
+    pub(super) fn keywords(&self, range: std::ops::Range<usize>) -> Vec<String> {
+        let mut said: HashMap<&str, (usize, usize)> = HashMap::new();
+        for words in &self.words[range.clone()] {
+            let mut here = HashSet::new();
+            for word in words {
+                let (times, sentences) = said.entry(word.stem()).or_default();
+                *times += 1;
+                *sentences += usize::from(here.insert(word.stem()));
+            }
+        }
+        let weight = |stem: &str| {
+            let (times, sentences) = said.get(stem).copied().unwrap_or_default();
+            let outside = self.in_sentences.get(stem).map_or(0, |all| all - sentences);
+            times as f64 * ((1 + self.words.len()) as f64 / (1 + outside) as f64).ln()
+        };
+        let mut candidates: Vec<(f64, Candidate<'_>)> = self
+            .candidates(range)
+            .into_iter()
+            .map(|candidate| {
+                let mean = candidate.stems.iter().map(|stem| weight(stem)).sum::<f64>()
+                    / candidate.stems.len() as f64;
+                // What is said again as a whole is a term; of what is said once, longer is not better.
+                let term = if candidate.count > 1 { (candidate.stems.len() as f64).sqrt() } else { 0.9 };
+                (mean * term, candidate)
+            })
+            .collect();
+        candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut used = HashSet::new();
+        let new = |(_, candidate): &(f64, Candidate<'_>)| {
+            let new = candidate.stems.iter().all(|stem| !used.contains(stem));
+            used.extend(candidate.stems.iter().filter(|_| new).copied());
+            new
+        };
+        candidates.into_iter().filter(new).take(KEYWORDS).map(|(_, candidate)| candidate.form()).collect()
+    }
+
+    /// Every phrase of up to three words in runs of content words, in order of appearance.
+    fn candidates(&self, range: std::ops::Range<usize>) -> Vec<Candidate<'t>> {
+        let mut numbers: HashMap<Vec<&str>, usize> = HashMap::new();
+        let mut candidates: Vec<Candidate<'_>> = Vec::new();
+        for index in range {
+            let (text, words) = (self.sentences[index], &self.words[index]);
+            for run in self.runs(text, words) {
+                for from in 0..run.len() {
+                    for phrase in (from + 1..=run.len().min(from + LONGEST)).map(|to| &run[from..to]) {
+                        let stems: Vec<&str> = phrase.iter().map(Word::stem).collect();
+                        let number = *numbers.entry(stems.clone()).or_insert_with(|| {
+                            candidates.push(Candidate { stems, forms: Vec::new(), count: 0 });
+                            candidates.len() - 1
+                        });
+                        // A capital at a sentence's start says nothing of the word.
+                        let starts = from == 0 && words.first() == phrase.first();
+                        candidates[number].add(form(text, phrase, starts));
+                    }
+                }
+            }
+        }
+        candidates
+    }
+
+    /// Content words that follow each other with nothing but a space or a hyphen between.
+    fn runs<'w>(&self, text: &str, words: &'w [Word]) -> Vec<&'w [Word]> {
+        let mut runs = Vec::new();
+        let mut from = 0;
+        for to in 1..=words.len() {
+            let joined = words.get(to).is_some_and(|word| {
+                let between = &text[words[to - 1].range.end..word.range.start];
+                matches!(between, " " | "-") && self.is_content(word)
+            });
+            if !joined || !self.is_content(&words[to - 1]) {
+                runs.push(&words[from..to]);
+                from = to;
+            }
+        }
+        runs.retain(|run| run.iter().all(|word| self.is_content(word)));
+        runs
+    }
+
+    fn is_content(&self, word: &Word) -> bool {
+        if word.lower.chars().all(|c| c.is_numeric() || c.is_ascii_punctuation()) {
+            return false;
+        }
+        if self.english {
+            return !word.is_english_function_word();
+        }
+        let count = self.words.len();
+        let common = count >= ENOUGH_SENTENCES
+            && self.in_sentences.get(word.stem()).is_some_and(|all| *all as f64 > COMMON * count as f64);
+        let is_spelt = word.lower.chars().all(|c| (c as u32) < 0x0E00);
+        let is_short =
+            if is_spelt { word.lower.chars().count() < SHORTEST } else { word.lower.chars().count() < 2 };
+        !common && !is_short
+    }
+}
+
+impl Candidate<'_> {
+    fn add(&mut self, form: String) {
+        self.count += 1;
+        match self.forms.iter_mut().find(|(known, _)| *known == form) {
+            Some((_, count)) => *count += 1,
+            None => self.forms.push((form, 1)),
+        }
+    }
+
+    /// The most frequent form, of several the first.
+    fn form(self) -> String {
+        let most = self.forms.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
+        most.map(|(form, _)| form).unwrap_or_default()
+    }
+}
+
+/// The phrase as it stands in the text; where it starts its sentence, the first word in lower case unless it has more
+/// capitals than one.
+fn form(text: &str, phrase: &[Word], starts: bool) -> String {
+    let (Some(first), Some(last)) = (phrase.first(), phrase.last()) else { return String::new() };
+    let said = &text[first.range.start..last.range.end];
+    let word = &text[first.range.clone()];
+    if starts && word.chars().filter(|c| c.is_uppercase()).count() == 1 {
+        return format!("{}{}", word.to_lowercase(), &said[word.len()..]);
+    }
+    said.to_owned()
+}
+
+/// The first keywords, as a heading.
+pub(super) fn title(keywords: &[String]) -> String {
+    let mut title = String::new();
+    for keyword in keywords.iter().take(TITLE) {
+        let separator = if title.is_empty() { "" } else { ", " };
+        if !title.is_empty() && title.chars().count() + 2 + keyword.chars().count() > LONGEST_TITLE {
+            break;
+        }
+        title = format!("{title}{separator}{keyword}");
+    }
+    let mut letters = title.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::structure::words::words;
+
+    fn keywords(sentences: &[&str], range: std::ops::Range<usize>, english: bool) -> Vec<String> {
+        let words: Vec<_> = sentences.iter().map(|sentence| words(sentence)).collect();
+        Phrases::new(sentences, &words, english).keywords(range)
+    }
+
+    const TEXT: [&str; 6] = [
+        "The river survey began in May.",
+        "A river survey needs boats, and the boats were old.",
+        "Mr. Dashwood led the river survey from Norland.",
+        "Bread begins with flour.",
+        "The baker kneads the dough, and the dough rests.",
+        "The dough of the baker is bread.",
+    ];
+
+    #[test]
+    fn a_topic_is_told_by_what_is_said_in_it_alone() {
+        let river = keywords(&TEXT, 0..3, true);
+        assert_eq!(river[..2], ["river survey", "boats"]);
+        assert!(river.contains(&"Dashwood".to_owned()) && river.contains(&"Norland".to_owned()), "{river:?}");
+        let bread = keywords(&TEXT, 3..6, true);
+        assert_eq!(
+            bread[..3].iter().map(String::as_str).collect::<HashSet<_>>(),
+            ["dough", "bread", "baker"].into()
+        );
+        assert_eq!(title(&river), "River survey, boats, May");
+    }
+
+    #[test]
+    fn languages_without_a_list_of_function_words_have_keywords() {
+        let german =
+            ["Die Vermessung des Flusses begann.", "Die Vermessung brauchte Boote.", "Der Teig ruht."];
+        assert_eq!(keywords(&german, 0..2, false)[0], "Vermessung");
+        assert!(!keywords(&["今日は東京の天気がいいです。", "東京は晴れです。"], 0..2, false).is_empty());
+    }
+
+    #[test]
+    fn nothing_to_say_is_no_title() {
+        assert_eq!(keywords(&["And so on.", "It is."], 0..2, true), [""; 0]);
+        assert_eq!(title(&[]), "");
+    }
+}
