@@ -10,6 +10,7 @@ use tracing::level_filters::LevelFilter;
 use verbatim::app::App;
 use verbatim::config::{Cli, Command, ServeSettings, explain};
 use verbatim::models;
+use verbatim::structure;
 use verbatim::telemetry::{self, LogFilter};
 use verbatim::transcribe::{self, PlanError};
 
@@ -29,13 +30,16 @@ fn main() -> ExitCode {
     };
     let default = match cli.command {
         Command::Serve(_) => LevelFilter::INFO,
-        Command::Transcribe(_) | Command::Models(_) => LevelFilter::WARN,
+        Command::Transcribe(_) | Command::Structure(_) | Command::Models(_) => LevelFilter::WARN,
     };
     let filter = cli.log.log_level.unwrap_or_else(|| LogFilter::level(default));
     telemetry::init(&filter, cli.log.log_format);
     let done = match cli.command {
         Command::Serve(settings) => serve(settings).map(|()| ExitCode::SUCCESS),
         Command::Transcribe(settings) => transcribe::run(&settings, &mut std::io::stdout()).map(exit_code),
+        Command::Structure(settings) => {
+            structure::run(&settings, &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Models(settings) => models::run(&settings, &mut std::io::stdout()).map(exit_code),
     };
     done.unwrap_or_else(|error| {

@@ -133,3 +133,105 @@ fn read(file: &Path) -> Result<Vec<u8>, EmbedderError> {
 fn damaged(file: &Path) -> impl Fn(String) -> EmbedderError {
     move |reason| EmbedderError::Damaged { file: file.into(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// What sentence-transformers computes; see `scripts/fixtures/embeddings.py`.
+    #[derive(Deserialize)]
+    struct Reference {
+        text: String,
+        repeated: usize,
+        vector: Embedding,
+    }
+
+    fn references() -> Vec<Reference> {
+        serde_json::from_str(include_str!("../../tests/fixtures/embeddings.json")).unwrap()
+    }
+
+    fn dir() -> PathBuf {
+        let models = std::env::var_os("MODELS_DIR")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);
+        models.join("all-minilm-l6-v2")
+    }
+
+    #[test]
+    fn vectors_are_those_of_sentence_transformers() {
+        let references = references();
+        let texts: Vec<String> = references
+            .iter()
+            .map(|reference| vec![reference.text.as_str(); reference.repeated].join(" "))
+            .collect();
+        let embedder = Embedder::load(&dir()).unwrap();
+        let vectors = embedder.embed(&texts);
+        assert_eq!(vectors.len(), references.len());
+        for (reference, vector) in references.iter().zip(&vectors) {
+            let cosine = dot(&reference.vector, vector);
+            assert!((0.9999..1.0001).contains(&cosine), "{cosine}: {}", reference.text);
+        }
+        // Whatever else is in its block, and wherever it is.
+        for (text, vector) in texts.iter().zip(&vectors).rev().take(4) {
+            let alone = &embedder.embed(&[text])[0];
+            assert!(dot(alone, vector) > 0.99999, "{text}");
+        }
+        assert!(embedder.embed(&[""; 0]).is_empty());
+    }
+
+    /// A folder with the model's files, of which `change` is told the name and may change the bytes.
+    fn changed(change: impl Fn(&str, &mut Vec<u8>)) -> Result<Embedder, String> {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            let mut bytes = fs::read(dir().join(name)).unwrap();
+            change(name, &mut bytes);
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        Embedder::load(folder.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_by_its_name() {
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            let halved = |file: &str, bytes: &mut Vec<u8>| {
+                bytes.truncate(if file == name { bytes.len() / 2 } else { bytes.len() })
+            };
+            let error = changed(halved).unwrap_err();
+            assert!(error.contains(name) && error.contains("damaged"), "{error}");
+        }
+        let missing = Embedder::load(Path::new("/nowhere")).unwrap_err().to_string();
+        assert!(missing.contains("/nowhere/config.json") && missing.contains("models fetch"), "{missing}");
+    }
+
+    #[test]
+    fn a_shape_that_the_tensors_do_not_have_is_refused() {
+        for (from, to) in [
+            ("\"hidden_size\": 384", "\"hidden_size\": 385"),
+            ("\"num_attention_heads\": 12", "\"num_attention_heads\": 0"),
+            ("\"num_attention_heads\": 12", "\"num_attention_heads\": 7"),
+            ("\"num_hidden_layers\": 6", "\"num_hidden_layers\": 7"),
+            ("\"vocab_size\": 30522", "\"vocab_size\": 30521"),
+            ("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"relu\""),
+        ] {
+            let change = |file: &str, bytes: &mut Vec<u8>| {
+                if file == "config.json" {
+                    let text = String::from_utf8(bytes.clone()).unwrap();
+                    assert!(text.contains(from));
+                    *bytes = text.replace(from, to).into_bytes();
+                }
+            };
+            assert!(changed(change).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn blocks_hold_every_text_and_few_tokens() {
+        let texts: Vec<_> = [300, 256, 200, 56, 1, 255].into_iter().map(|n| (0, vec![0; n])).collect();
+        let lengths: Vec<Vec<usize>> =
+            blocks(&texts).iter().map(|block| block.iter().map(|(_, text)| text.len()).collect()).collect();
+        assert_eq!(lengths, [vec![300], vec![256], vec![200, 56], vec![1, 255]]);
+    }
+}

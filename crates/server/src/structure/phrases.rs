@@ -85,13 +85,14 @@ impl<'t> Phrases<'t> {
             })
             .collect();
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut used = HashSet::new();
-        let new = |(_, candidate): &(f64, Candidate<'_>)| {
-            let new = candidate.stems.iter().all(|stem| !used.contains(stem));
-            used.extend(candidate.stems.iter().filter(|_| new).copied());
-            new
-        };
-        candidates.into_iter().filter(new).take(KEYWORDS).map(|(_, candidate)| candidate.form()).collect()
+        let (mut used, mut keywords) = (HashSet::new(), Vec::new());
+        for (_, candidate) in candidates {
+            if keywords.len() < KEYWORDS && candidate.stems.iter().all(|stem| !used.contains(stem)) {
+                used.extend(candidate.stems.iter().copied());
+                keywords.push(candidate.form());
+            }
+        }
+        keywords
     }
 
     /// Every phrase of up to three words in runs of content words, in order of appearance.
