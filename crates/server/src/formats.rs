@@ -208,10 +208,16 @@ mod tests {
           ],
           "topics": [
             {
-              "summary": "",
+              "summary": "Hello, world.",
+              "title": "Hello, world",
               "seconds": 0.0,
+              "end": 1.9996,
               "sentences": [
                 "Hello, world."
+              ],
+              "keywords": [
+                "hello",
+                "world"
               ]
             }
           ],
@@ -239,7 +245,8 @@ mod tests {
           ],
           "models_used": {
             "whisper": "base",
-            "spacy": null
+            "spacy": null,
+            "topics": null
           },
           "job_id": "550e8400-e29b-41d4-a716-446655440000",
           "processing_completed_at": "2024-01-15T10:35:30.000Z"

@@ -19,6 +19,9 @@ const TITLE: usize = 3;
 /// Characters of a title.
 const LONGEST_TITLE: usize = 60;
 
+/// What has a capital within a sentence counts this much more: names, and German nouns.
+const NAME: f64 = 1.25;
+
 /// In languages whose function words are not listed, a word that is in more than this share of all sentences says
 /// nothing of a subject, if there are enough sentences to tell.
 const COMMON: f64 = 0.08;
@@ -81,7 +84,7 @@ impl<'t> Phrases<'t> {
                     / candidate.stems.len() as f64;
                 // What is said again as a whole is a term; of what is said once, longer is not better.
                 let term = if candidate.count > 1 { (candidate.stems.len() as f64).sqrt() } else { 0.9 };
-                (mean * term, candidate)
+                (mean * term * if candidate.is_name() { NAME } else { 1.0 }, candidate)
             })
             .collect();
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -161,6 +164,10 @@ impl Candidate<'_> {
             Some((_, count)) => *count += 1,
             None => self.forms.push((form, 1)),
         }
+    }
+
+    fn is_name(&self) -> bool {
+        self.forms.iter().any(|(form, _)| form.starts_with(char::is_uppercase))
     }
 
     /// The most frequent form, of several the first.

@@ -21,6 +21,9 @@ use super::words::Word;
 /// No segment is longer, in sentences: it bounds the work over hours of speech.
 const LONGEST: usize = 1000;
 
+/// Shorter texts, in sentences, are divided no more finely: their few words tell nothing apart for certain.
+const SHORT: usize = 36;
+
 /// How many nats a sentence's vector costs that is as far from its segment's mean as neighbours are from each other.
 const VECTOR_WEIGHT: f64 = 6.0;
 
@@ -74,7 +77,7 @@ impl<'v> Text<'v> {
         if count < 2 * shortest {
             return std::iter::once(0..count).filter(|all| !all.is_empty()).collect();
         }
-        let penalty = self.penalty * (count as f64).sqrt() / granularity;
+        let penalty = self.penalty * (count.max(SHORT) as f64).sqrt() / granularity;
         // The cost of the cheapest segmentation of so many sentences, and where its last segment starts.
         let mut best = vec![(f64::INFINITY, 0); count + 1];
         best[0].0 = 0.0;
