@@ -10,7 +10,7 @@ TOOLS := $(CARGO_TARGET_DIR)/tools
 WITH_PACKAGES := scripts/with-packages.sh $(TOOLS)
 CLIENT_TEST := $(WITH_PACKAGES) scripts/client/requirements.txt -m unittest discover --start-directory scripts/client
 
-.PHONY: help run build setup models test neon client-test lint deny fixtures accuracy bench whisper-cpp
+.PHONY: help run build setup models test neon client-test lint deny fixtures accuracy topics bench whisper-cpp
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,9 +53,14 @@ client-test: build models ## The API guide's own Python client against a real se
 
 fixtures: setup ## Compute the engine's reference numbers anew, with faster-whisper
 	$(WITH_PACKAGES) scripts/fixtures/requirements.txt scripts/fixtures/make.py
+	$(WITH_PACKAGES) scripts/fixtures/embeddings-requirements.txt scripts/fixtures/embeddings.py
 
 accuracy: build models ## Word error rates over ../shared/speech, beside faster-whisper
 	$(WITH_PACKAGES) bench/requirements.txt bench/accuracy.py --verbatim $(VERBATIM)
+
+topics: build models ## Where topics change, beside other methods: Pk and WindowDiff over joined texts and talks
+	$(WITH_PACKAGES) bench/segmentation/requirements.txt bench/segmentation/evaluate.py --verbatim $(VERBATIM) \
+		--packages $(TOOLS)/segmentation
 
 whisper-cpp: models ## whisper.cpp, which `make bench` measures, and files of the base model for it
 	@scripts/system-packages.sh bench

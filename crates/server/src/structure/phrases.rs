@@ -232,7 +232,7 @@ mod tests {
             bread[..3].iter().map(String::as_str).collect::<HashSet<_>>(),
             ["dough", "bread", "baker"].into()
         );
-        assert_eq!(title(&river), "River survey, boats, May");
+        assert_eq!(title(&river), "River survey, boats, Dashwood");
     }
 
     #[test]
