@@ -3,7 +3,7 @@
 
     scripts/with-packages.sh TOOLS bench/segmentation/requirements.txt bench/segmentation/evaluate.py --verbatim PROGRAM
 
-The documents are drawn anew for every seed. The method's constants were chosen on seed 1.
+The documents are drawn anew for every seed. The method's constants were chosen on seeds 1, 3 and 4.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def main():
     parser.add_argument("--verbatim", type=Path, required=True, help="the program")
     parser.add_argument("--models-dir", type=Path, default=ROOT / "models")
     parser.add_argument("--packages", type=Path, default=ROOT / "target/segmentation", help="where packages are unpacked")
-    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--vectors", action="store_true", help="also measure the vectors alone")
     given = parser.parse_args()
     packages = Packages(given.packages)

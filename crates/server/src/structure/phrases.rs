@@ -38,6 +38,8 @@ pub(super) struct Phrases<'t> {
     english: bool,
     /// By stem.
     in_sentences: HashMap<&'t str, usize>,
+    /// Words that are somewhere written small.
+    small: HashSet<&'t str>,
 }
 
 /// What a phrase is like within a topic.
@@ -57,7 +59,12 @@ impl<'t> Phrases<'t> {
                 *in_sentences.entry(stem).or_default() += 1;
             }
         }
-        Self { sentences, words, english, in_sentences }
+        let written =
+            sentences.iter().zip(words).flat_map(|(text, words)| words.iter().map(move |word| (text, word)));
+        let is_small =
+            |(text, word): &(&&str, &Word)| text[word.range.clone()].starts_with(char::is_lowercase);
+        let small = written.filter(is_small).map(|(_, word)| word.lower.as_str()).collect();
+        Self { sentences, words, english, in_sentences, small }
     }
 
     /// Those of some sentences of the text, the most telling first. None has a word with another one in common.
@@ -112,8 +119,9 @@ impl<'t> Phrases<'t> {
                             candidates.push(Candidate { stems, forms: Vec::new(), count: 0 });
                             candidates.len() - 1
                         });
-                        // A capital at a sentence's start says nothing of the word.
-                        let starts = from == 0 && words.first() == phrase.first();
+                        // A capital at a sentence's start says nothing of a word that has none elsewhere.
+                        let starts = phrase.first() == words.first()
+                            && phrase.first().is_some_and(|word| self.small.contains(word.lower.as_str()));
                         candidates[number].add(form(text, phrase, starts));
                     }
                 }
@@ -177,16 +185,17 @@ impl Candidate<'_> {
     }
 }
 
-/// The phrase as it stands in the text; where it starts its sentence, the first word in lower case unless it has more
-/// capitals than one.
-fn form(text: &str, phrase: &[Word], starts: bool) -> String {
+/// The phrase as it stands in the text, but for an “'s” at its end; `small` where its first word's capital is
+/// only that of its sentence.
+fn form(text: &str, phrase: &[Word], small: bool) -> String {
     let (Some(first), Some(last)) = (phrase.first(), phrase.last()) else { return String::new() };
     let said = &text[first.range.start..last.range.end];
-    let word = &text[first.range.clone()];
-    if starts && word.chars().filter(|c| c.is_uppercase()).count() == 1 {
-        return format!("{}{}", word.to_lowercase(), &said[word.len()..]);
+    let said = ["'s", "’s"].iter().find_map(|ending| said.strip_suffix(ending)).unwrap_or(said);
+    let mut letters = said.chars();
+    match letters.next() {
+        Some(letter) if small => letter.to_lowercase().chain(letters).collect(),
+        _ => said.to_owned(),
     }
-    said.to_owned()
 }
 
 /// The first keywords, as a heading.
@@ -241,6 +250,21 @@ mod tests {
             ["Die Vermessung des Flusses begann.", "Die Vermessung brauchte Boote.", "Der Teig ruht."];
         assert_eq!(keywords(&german, 0..2, false)[0], "Vermessung");
         assert!(!keywords(&["今日は東京の天気がいいです。", "東京は晴れです。"], 0..2, false).is_empty());
+    }
+
+    #[test]
+    fn capitals_stay_where_they_are_the_words_own() {
+        let text = [
+            "Norland was sold.",
+            "Boats were lost.",
+            "The boats were old.",
+            "Columbia's lost crew",
+            "iPhones, too.",
+        ];
+        assert_eq!(keywords(&text, 0..1, true), ["Norland", "sold"]);
+        assert_eq!(keywords(&text, 1..3, true)[0], "boats");
+        assert_eq!(keywords(&["Columbia’s is Columbia’s."], 0..1, true), ["Columbia"]);
+        assert_eq!(keywords(&text, 4..5, true), ["iPhones"]);
     }
 
     #[test]

@@ -45,11 +45,11 @@ pub(super) struct Text<'v> {
 impl<'v> Text<'v> {
     /// English, with a vector for each sentence. Words that are no content are left out, any other is as likely.
     pub(super) fn english(sentences: &[Vec<Word>], vectors: &'v [Embedding]) -> Self {
-        const PRIOR: f64 = 0.7;
+        const PRIOR: f64 = 0.5;
         let content = |word: &&Word| !word.is_english_function_word();
         let (sentences, counts) = numbered(sentences, content);
         let priors = vec![PRIOR; counts.len()];
-        Self { sentences, priors, vectors, penalty: 1.9 }
+        Self { sentences, priors, vectors, penalty: 2.1 }
     }
 
     /// Any language, by words alone. Words are expected as they are in the whole text, which makes those count for
@@ -74,6 +74,8 @@ impl<'v> Text<'v> {
     ) -> Vec<Range<usize>> {
         let count = self.sentences.len();
         let shortest = shortest.clamp(1, LONGEST);
+        // Twice the shortest, so that whatever is left over can be part of some segment.
+        let longest = LONGEST.max(2 * shortest);
         if count < 2 * shortest {
             return std::iter::once(0..count).filter(|all| !all.is_empty()).collect();
         }
@@ -88,13 +90,12 @@ impl<'v> Text<'v> {
             }
             let before = best[start].0 + if start == 0 { 0.0 } else { penalty * share(start) };
             segment.clear();
-            for end in start + 1..=count.min(start + LONGEST.max(2 * shortest)) {
-                segment.push(end - 1);
-                if end - start >= shortest {
-                    let cost = before + segment.cost();
-                    if cost < best[end].0 {
-                        best[end] = (cost, start);
-                    }
+            for length in 1..=longest.min(count - start) {
+                segment.push(start + length - 1);
+                let cost = before + segment.cost();
+                let behind = &mut best[start + length];
+                if length >= shortest && cost < behind.0 {
+                    *behind = (cost, start);
                 }
             }
         }
