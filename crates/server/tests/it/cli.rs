@@ -97,6 +97,43 @@ fn a_model_is_found_by_the_path_of_its_file_or_folder() {
 }
 
 #[test]
+fn a_stored_result_is_structured_again_without_its_sound() {
+    let (dir, novel) = (TempDir::new().unwrap(), clips::novel());
+    let run = verbatim(dir.path(), &arguments("transcribe --format json", &[&novel]));
+    let result: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(result["models_used"]["topics"], "all-MiniLM-L6-v2");
+    let (stored, german) = (dir.path().join("result.json"), dir.path().join("deutsch.txt"));
+    fs::write(&stored, &run.stdout).unwrap();
+    fs::write(&german, "Das Boot ist alt. Der Fluss ist\nhoch. Wir fahren trotzdem.").unwrap();
+
+    let run = verbatim(dir.path(), &arguments("structure", &[&stored]));
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let again: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!((&again["topics"], &again["sentences"]), (&result["topics"], &result["sentences"]));
+
+    let run = verbatim(dir.path(), &arguments("structure --language de", &[&german, &stored]));
+    let lines: Vec<Value> =
+        text(&run.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    let sentences = serde_json::json!(["Das Boot ist alt.", "Der Fluss ist hoch.", "Wir fahren trotzdem."]);
+    assert_eq!(lines[0]["topics"][0]["sentences"], sentences);
+    assert_eq!(lines[0]["models_used"]["topics"], "lexical");
+
+    let run = verbatim(dir.path(), &arguments("structure --enable-topics false", &[&stored]));
+    let without: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(
+        (&without["topics"], &without["models_used"]["topics"]),
+        (&serde_json::json!([]), &Value::Null)
+    );
+
+    let broken = dir.path().join("broken.json");
+    fs::write(&broken, "{\"topics\": 3}").unwrap();
+    let refused = verbatim(dir.path(), &arguments("structure", &[&broken]));
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("broken.json is no result of a job"), "{}", text(&refused.stderr));
+}
+
+#[test]
 fn several_files_and_formats_go_to_a_folder_and_a_bad_one_stops_none() {
     let dir = TempDir::new().unwrap();
     let (novel, video) = (clips::novel(), clips::video(dir.path()));

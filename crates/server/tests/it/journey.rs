@@ -43,6 +43,8 @@ async fn a_video_is_uploaded_watched_collected_and_announced() {
     assert!(result["transcript"].as_str().unwrap().to_lowercase().contains("young man"), "{result}");
     assert_json_snapshot!("result_of_a_video", result, {
         ".transcript" => "[text]", ".topics[].sentences[]" => "[text]", ".topics[].seconds" => "[s]",
+        ".topics[].end" => "[s]", ".topics[].summary" => "[text]", ".topics[].title" => "[text]",
+        ".topics[].keywords" => "[phrases]",
         ".sentences[].text" => "[text]", ".sentences[].start" => "[s]", ".sentences[].end" => "[s]",
         ".file_size" => "[bytes]", ".job_id" => "[id]", ".processing_completed_at" => "[time]",
         ".language_detection.confidence" => "[p]", ".whisper_segments[].text" => "[text]",
