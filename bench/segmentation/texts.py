@@ -26,7 +26,7 @@ DEBS = ["dict-jargon", "r-cran-janeaustenr", "miscfiles"]
 
 # Titles and initials, behind which a full stop ends nothing.
 ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Gov|Sen|Rep|Lt|Col|Gen|Capt|Sir|Hon|No|vs|etc|[A-Z])|[eE]\.g|[iI]\.e)\.$")
-END = re.compile(r"(?<=[.?!])[\"”’)]*\s+(?=[\"“‘(]*[A-Z])")
+END = re.compile(r"([.?!][\"”’)]*)\s+(?=[\"“‘(]*[A-Z])")
 SHORTEST, LONGEST = 4, 120  # words of a sentence that is used
 
 
@@ -129,7 +129,7 @@ def sentences(paragraphs):
         paragraph = re.sub(r"\([^)]*(?:[Aa]pplause|[Cc]heers|[Ll]aughter|[Bb]oo|[Cc]hant)[^)]*\)", " ", paragraph)
         paragraph = " ".join(re.sub(r"^[A-Z][A-Z .,'’-]{3,}:\s", "", paragraph.strip()).split())
         pending = ""
-        for piece in END.split(paragraph):
+        for piece in END.sub(r"\1\n", paragraph).split("\n"):
             pending = f"{pending} {piece}".strip()
             if ABBREVIATION.search(pending):
                 continue

@@ -46,13 +46,13 @@ class Manifest(unittest.TestCase):
 
     def test_every_model_pins_its_weights(self):
         for name, model in self.models.items():
-            weights = [file for file in model["files"] if file["name"].endswith((".bin", ".onnx"))]
+            weights = [file for file in model["files"] if file["name"].endswith((".bin", ".onnx", ".safetensors"))]
             self.assertEqual(len(weights), 1, name)
             self.assertRegex(weights[0]["sha256"], "^[0-9a-f]{64}$", name)
             self.assertGreater(weights[0]["bytes"], 1_000_000, name)
 
     def test_every_file_from_a_package_has_its_hash(self):
-        for name in ("base", "tiny.en", "silero-vad-v6"):
+        for name in ("base", "tiny.en", "silero-vad-v6", "all-minilm-l6-v2"):
             for package in self.models[name]["packages"]:
                 for requirement in package["requirements"]:
                     self.assertRegex(requirement, r"^[a-z0-9-]+==[0-9.]+$")
