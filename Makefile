@@ -25,7 +25,7 @@ build: ## The release binary, target/release/verbatim
 	@cargo build --release --locked --package verbatim
 
 models: ## Fetch and check the model files that the service and its tests need
-	@$(PYTHON) scripts/models.py base tiny.en silero-vad-v6 all-minilm-l6-v2
+	@$(PYTHON) scripts/models.py base tiny.en silero-vad-v6 all-minilm-l6-v2 en_core_web_sm
 
 setup: models ## System packages and model files for the tests
 	@scripts/system-packages.sh test
@@ -54,6 +54,8 @@ client-test: build models ## The API guide's own Python client against a real se
 fixtures: setup ## Compute the engine's reference numbers anew, with faster-whisper
 	$(WITH_PACKAGES) scripts/fixtures/requirements.txt scripts/fixtures/make.py
 	$(WITH_PACKAGES) scripts/fixtures/embeddings-requirements.txt scripts/fixtures/embeddings.py
+	$(WITH_PACKAGES) scripts/fixtures/spacy-requirements.txt scripts/fixtures/spacy_networks.py
+	$(WITH_PACKAGES) scripts/fixtures/spacy-requirements.txt scripts/fixtures/spacy_english.py
 
 accuracy: build models ## Word error rates over ../shared/speech, beside faster-whisper
 	$(WITH_PACKAGES) bench/requirements.txt bench/accuracy.py --verbatim $(VERBATIM)

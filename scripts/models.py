@@ -121,6 +121,7 @@ def download(requirement, downloads):
 def unpack(file, members, folder):
     """Joins the file's members as `NAME.part` and checks it."""
     part = folder / f"{file['name']}.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with part.open("wb") as out:
         for member in file["members"]:

@@ -1,0 +1,167 @@
+//! Tokens to vectors: hashed attributes of each token, then its neighbours four layers deep (spaCy's
+//! `Tok2Vec.v2` of `MultiHashEmbed.v2` and `MaxoutWindowEncoder.v2`).
+
+use std::collections::HashMap;
+
+use crate::error::LoadError;
+use crate::layers::{HashEmbed, Matrix, MaxoutNorm};
+use crate::model::Network;
+
+/// What the embedding looks at in a token. Strings are hashes as spaCy's string store makes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TokenAttributes {
+    pub(crate) norm: u64,
+    pub(crate) prefix: u64,
+    pub(crate) suffix: u64,
+    pub(crate) shape: u64,
+    /// Whether a space follows.
+    pub(crate) spacy: bool,
+    pub(crate) is_space: bool,
+}
+
+/// One of the attributes that a model may be trained on.
+#[derive(Debug, Clone, Copy)]
+enum Column {
+    Norm,
+    Prefix,
+    Suffix,
+    Shape,
+    Spacy,
+    IsSpace,
+}
+
+impl Column {
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "NORM" => Self::Norm,
+            "PREFIX" => Self::Prefix,
+            "SUFFIX" => Self::Suffix,
+            "SHAPE" => Self::Shape,
+            "SPACY" => Self::Spacy,
+            "IS_SPACE" => Self::IsSpace,
+            _ => return None,
+        })
+    }
+
+    fn of(self, token: &TokenAttributes) -> u64 {
+        match self {
+            Self::Norm => token.norm,
+            Self::Prefix => token.prefix,
+            Self::Suffix => token.suffix,
+            Self::Shape => token.shape,
+            Self::Spacy => token.spacy.into(),
+            Self::IsSpace => token.is_space.into(),
+        }
+    }
+}
+
+/// The network from tokens to vectors.
+#[derive(Debug)]
+pub(crate) struct Tok2Vec {
+    tables: Vec<(Column, HashEmbed)>,
+    mix: MaxoutNorm,
+    /// Each adds to a token's vector what it makes of it and of its neighbours.
+    encoder: Vec<MaxoutNorm>,
+    /// Neighbours on each side that a layer of the encoder sees.
+    window: usize,
+}
+
+impl Tok2Vec {
+    /// Takes the layers from a model that is nothing else, or that has others behind them.
+    pub(crate) fn load(network: &Network) -> Result<Self, LoadError> {
+        let extract = network.first("extract_features")?;
+        let columns = extract.strings("columns")?;
+        let columns = columns.iter().map(|name| {
+            let unknown =
+                || extract.damaged(format!("looks at an attribute `{name}`, which is not known here"));
+            Column::from_name(name).ok_or_else(unknown)
+        });
+        let columns: Vec<Column> = columns.collect::<Result<_, _>>()?;
+        let tables: Vec<HashEmbed> =
+            network.named("hashembed").map(HashEmbed::load).collect::<Result<_, _>>()?;
+        if tables.len() != columns.len() || tables.is_empty() {
+            let (tables, columns) = (tables.len(), columns.len());
+            return Err(network.damaged(format!("it has {tables} tables for {columns} attributes")));
+        }
+        let mut layers = network.named("maxout").zip(network.named("layernorm"));
+        let (maxout, norm) =
+            layers.next().ok_or_else(|| network.damaged("it has no maxout layer with its normalisation"))?;
+        let mix = MaxoutNorm::load(maxout, norm)?;
+        let embedded = tables.iter().map(HashEmbed::width).sum::<usize>();
+        if mix.inputs() != embedded {
+            let reason = format!("takes {} numbers a token, but its tables give {embedded}", mix.inputs());
+            return Err(maxout.damaged(reason));
+        }
+        let expand = network.first("expand_window")?;
+        let window = usize::try_from(expand.number("window_size")?).ok().filter(|window| *window < 100);
+        let window = window.ok_or_else(|| expand.damaged("has a window of more than a hundred tokens"))?;
+        let mut encoder = Vec::new();
+        for (maxout, norm) in layers {
+            let layer = MaxoutNorm::load(maxout, norm)?;
+            if layer.width() != mix.width() || layer.inputs() != (2 * window + 1) * mix.width() {
+                let (inputs, width) = (layer.inputs(), layer.width());
+                return Err(
+                    maxout.damaged(format!("is of {inputs} by {width}, which its neighbours are not"))
+                );
+            }
+            encoder.push(layer);
+        }
+        Ok(Self { tables: columns.into_iter().zip(tables).collect(), mix, encoder, window })
+    }
+
+    /// The width of a token's vector.
+    pub(crate) fn width(&self) -> usize {
+        self.mix.width()
+    }
+
+    /// The vectors of a text's tokens, `[tokens, width]`.
+    ///
+    /// spaCy surrounds the text with as many zero vectors as its layers can see, and computes these along. A
+    /// layer's outermost ones are looked at by no token, so that here each layer leaves out a window's width on
+    /// both sides, and after the last one the tokens alone are left.
+    pub(crate) fn vectors(&self, tokens: &[TokenAttributes]) -> Matrix {
+        let padding = self.window * self.encoder.len();
+        let width = self.width();
+        let mut x = Matrix::zeros(tokens.len() + 2 * padding, width);
+        let (kinds, embedded) = self.embed(tokens);
+        for (token, kind) in kinds.into_iter().enumerate() {
+            x.row_mut(padding + token).copy_from_slice(embedded.row(kind));
+        }
+        for layer in &self.encoder {
+            let rows = x.rows() - 2 * self.window;
+            let mut y = Matrix::zeros(rows, width);
+            for row in 0..rows {
+                y.row_mut(row).copy_from_slice(x.row(row + self.window));
+            }
+            // A token's neighbours stand beside it already: their rows are one, from the first one's start.
+            layer.add_to(x.rows_from(0), width, &mut y);
+            x = y;
+        }
+        x
+    }
+
+    /// Which kind each token is of, and the vectors of the kinds: words come again and again.
+    fn embed(&self, tokens: &[TokenAttributes]) -> (Vec<usize>, Matrix) {
+        let mut numbers = HashMap::new();
+        let mut kinds = Vec::new();
+        let of_tokens = tokens.iter().map(|token| {
+            *numbers.entry(*token).or_insert_with(|| {
+                kinds.push(*token);
+                kinds.len() - 1
+            })
+        });
+        let of_tokens: Vec<usize> = of_tokens.collect();
+        let mut looked_up = Matrix::zeros(kinds.len(), self.mix.inputs());
+        for (row, token) in kinds.iter().enumerate() {
+            let mut rest = looked_up.row_mut(row);
+            for (column, table) in &self.tables {
+                let (vector, behind) = rest.split_at_mut(table.width());
+                table.embed(column.of(token), vector);
+                rest = behind;
+            }
+        }
+        let mut vectors = Matrix::zeros(kinds.len(), self.width());
+        self.mix.add_to(looked_up.rows_from(0), looked_up.columns(), &mut vectors);
+        (of_tokens, vectors)
+    }
+}
