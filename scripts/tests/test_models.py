@@ -46,6 +46,9 @@ class Manifest(unittest.TestCase):
 
     def test_every_model_pins_its_weights(self):
         for name, model in self.models.items():
+            if model.get("kind") == "spacy":
+                self.assertTrue(all("sha256" in file for file in model["files"]), name)
+                continue
             weights = [file for file in model["files"] if file["name"].endswith((".bin", ".onnx", ".safetensors"))]
             self.assertEqual(len(weights), 1, name)
             self.assertRegex(weights[0]["sha256"], "^[0-9a-f]{64}$", name)
@@ -64,7 +67,7 @@ class Manifest(unittest.TestCase):
         for model in self.models.values():
             sets = [model["files"]] + [package["files"] for package in model.get("packages", [])]
             for path in [model["directory"], *(file["name"] for files in sets for file in files)]:
-                self.assertNotIn("/", path)
+                self.assertFalse(path.startswith("/"), path)
                 self.assertNotIn("..", path)
 
 
