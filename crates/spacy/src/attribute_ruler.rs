@@ -9,7 +9,7 @@ use std::path::Path;
 use rmpv::ValueRef;
 
 use crate::doc::{Doc, Label, Token};
-use crate::error::LoadError;
+use crate::error::{self, LoadError};
 use crate::msgpack;
 
 use matcher::{Attribute, TokenPattern, View};
@@ -46,7 +46,7 @@ impl AttributeRuler {
     pub(crate) fn load(folder: &Path) -> Result<Self, LoadError> {
         let file = folder.join("attribute_ruler").join("patterns");
         let damaged = |reason: String| LoadError::Damaged { file: file.clone(), reason };
-        let bytes = std::fs::read(&file).map_err(|source| LoadError::Read { file: file.clone(), source })?;
+        let bytes = error::read(&file)?;
         let ValueRef::Array(rules) = msgpack::parse(&file, &bytes)? else {
             return Err(damaged("it is no list of rules".to_owned()));
         };

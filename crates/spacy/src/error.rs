@@ -1,6 +1,6 @@
 //! What can be wrong with a pipeline folder, in sentences.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a pipeline could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -15,4 +15,9 @@ pub enum LoadError {
     /// A file whose content is broken, or not what this crate understands.
     #[error("{} is damaged or not of a pipeline known here: {reason}; fetch the pipeline anew", file.display())]
     Damaged { file: PathBuf, reason: String },
+}
+
+/// The content of a file of the folder.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(file).map_err(|source| LoadError::Read { file: file.to_owned(), source })
 }

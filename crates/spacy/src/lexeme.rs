@@ -32,7 +32,7 @@ const DASHES: [&str; 5] = ["—", "–", "--", "---", "——"];
 const CURRENCIES: [&str; 14] = ["€", "£", "¥", "฿", "US$", "C$", "A$", "₺", "₹", "৳", "₩", "Mex$", "₣", "E£"];
 
 /// A word's features; strings are hashes ([`strings::hash`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Lexeme {
     /// Its normal form: lower case, American spelling, one kind of quote.
     pub(crate) norm: u64,

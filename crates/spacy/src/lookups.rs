@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rmpv::ValueRef;
 
-use crate::error::LoadError;
+use crate::error::{self, LoadError};
 use crate::{msgpack, strings};
 
 /// A file of tables, read whole.
@@ -23,10 +23,8 @@ pub(crate) struct Lookups<'f> {
 
 impl LookupsFile {
     pub(crate) fn read(path: PathBuf) -> Result<Self, LoadError> {
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Self { path, bytes }),
-            Err(source) => Err(LoadError::Read { file: path, source }),
-        }
+        let bytes = error::read(&path)?;
+        Ok(Self { path, bytes })
     }
 
     pub(crate) fn tables(&self) -> Result<Lookups<'_>, LoadError> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rmpv::ValueRef;
 
-use crate::error::LoadError;
+use crate::error::{self, LoadError};
 use crate::msgpack::{self, entries, field, string};
 
 /// The layers of one `model` file.
@@ -44,8 +44,7 @@ pub(crate) struct Layer<'n> {
 impl Network {
     /// Reads a component's `model` file.
     pub(crate) fn read(file: &Path) -> Result<Self, LoadError> {
-        let bytes =
-            std::fs::read(file).map_err(|source| LoadError::Read { file: file.to_owned(), source })?;
+        let bytes = error::read(file)?;
         Self::parse(file, &bytes)
     }
 

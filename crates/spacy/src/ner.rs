@@ -91,8 +91,8 @@ impl Ner {
             let is_allowed = |number: usize| {
                 let (action, label) = self.moves[number];
                 match (action, label, open) {
-                    (Action::Begin, Some(_), None) => goes_on && !attributes.is_space,
-                    (Action::Unit, Some(_), None) => !attributes.is_space,
+                    (Action::Begin, Some(_), None) => goes_on && !attributes.lexeme.is_space,
+                    (Action::Unit, Some(_), None) => !attributes.lexeme.is_space,
                     (Action::Out, None, None) => true,
                     (Action::In, Some(label), Some(open)) => label == open.label && goes_on,
                     (Action::Last, Some(label), Some(open)) => label == open.label,

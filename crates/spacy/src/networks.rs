@@ -35,16 +35,13 @@ impl Networks {
 
     /// Writes tags, trees, sentence starts and entities into a document; `lexemes` are its tokens'.
     pub(crate) fn annotate(&self, doc: &mut Doc, lexemes: &[Lexeme]) {
-        let attributes = doc.tokens.iter().zip(lexemes).map(|(token, lexeme)| TokenAttributes {
-            norm: lexeme.norm,
-            prefix: lexeme.prefix,
-            suffix: lexeme.suffix,
-            shape: lexeme.shape,
-            spacy: token.space,
-            is_space: lexeme.is_space,
-        });
+        let attributes = doc
+            .tokens
+            .iter()
+            .zip(lexemes)
+            .map(|(token, lexeme)| TokenAttributes { lexeme: *lexeme, spacy: token.space });
         let attributes: Vec<TokenAttributes> = attributes.collect();
-        let is_space: Vec<bool> = attributes.iter().map(|token| token.is_space).collect();
+        let is_space: Vec<bool> = lexemes.iter().map(|lexeme| lexeme.is_space).collect();
         let vectors = self.tok2vec.vectors(&attributes);
         let tags = self.tagger.tags(&vectors);
         let parse = self.parser.parse(&vectors, &is_space);

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde::Deserialize;
 
 use crate::doc::{Doc, Span};
+use crate::reference::pipeline;
 use crate::{LoadError, Pipeline, lexeme, load, strings};
 
 #[derive(Deserialize)]
@@ -56,15 +57,7 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     serde_json::from_slice(&unzipped(&file)).unwrap()
 });
 
-static PIPELINE: LazyLock<Pipeline> = LazyLock::new(|| load(&folder()).unwrap());
-
-fn folder() -> PathBuf {
-    let models = std::env::var_os("MODELS_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);
-    let folder = models.join("en_core_web_sm");
-    assert!(folder.join("config.cfg").exists(), "{} is missing; `make models` fetches it", folder.display());
-    folder
-}
+static PIPELINE: LazyLock<Pipeline> = LazyLock::new(|| load(&pipeline()).unwrap());
 
 fn unzipped(file: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -309,7 +302,7 @@ fn copied() -> tempfile::TempDir {
     for file in FILES {
         let path = copy.path().join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::copy(folder().join(file), path).unwrap();
+        std::fs::copy(pipeline().join(file), path).unwrap();
     }
     copy
 }

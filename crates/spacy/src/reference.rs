@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use crate::layers::{Matrix, hash};
+use crate::lexeme::Lexeme;
 use crate::model::Network;
 use crate::ner::Ner;
 use crate::parser::Parser;
@@ -42,12 +43,14 @@ impl Text {
     fn attributes(&self) -> Vec<TokenAttributes> {
         let attributes =
             self.tokens.iter().map(|[norm, prefix, suffix, shape, spacy, is_space]| TokenAttributes {
-                norm: *norm,
-                prefix: *prefix,
-                suffix: *suffix,
-                shape: *shape,
+                lexeme: Lexeme {
+                    norm: *norm,
+                    prefix: *prefix,
+                    suffix: *suffix,
+                    shape: *shape,
+                    is_space: *is_space == 1,
+                },
                 spacy: *spacy == 1,
-                is_space: *is_space == 1,
             });
         attributes.collect()
     }
@@ -111,7 +114,7 @@ fn trees_and_sentences_are_those_of_spacy() {
     let parser = Parser::load(&pipeline().join("parser"), TOK2VEC.width()).unwrap();
     for text in &FIXTURE.texts {
         let attributes = text.attributes();
-        let is_space: Vec<bool> = attributes.iter().map(|token| token.is_space).collect();
+        let is_space: Vec<bool> = attributes.iter().map(|token| token.lexeme.is_space).collect();
         let parse = parser.parse(&TOK2VEC.vectors(&attributes), &is_space);
         let deps: Vec<&str> = parse.labels.iter().map(|label| &**parser.label(*label)).collect();
         assert_eq!(parse.heads, text.heads, "{:?}", text.text);

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::doc::Label;
-use crate::error::LoadError;
+use crate::error::{self, LoadError};
 use crate::layers::{Linear, Matrix};
 use crate::model::Network;
 
@@ -26,7 +26,7 @@ impl Tagger {
     /// Reads the component's folder; its vectors are to be `width` wide.
     pub(crate) fn load(folder: &Path, width: usize) -> Result<Self, LoadError> {
         let file = folder.join("cfg");
-        let text = std::fs::read(&file).map_err(|source| LoadError::Read { file: file.clone(), source })?;
+        let text = error::read(&file)?;
         let Settings { labels } = serde_json::from_slice(&text).map_err(|error| LoadError::Damaged {
             file,
             reason: format!("it holds no list of labels: {error}"),

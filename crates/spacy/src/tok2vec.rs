@@ -5,18 +5,15 @@ use std::collections::HashMap;
 
 use crate::error::LoadError;
 use crate::layers::{HashEmbed, Matrix, MaxoutNorm};
+use crate::lexeme::Lexeme;
 use crate::model::Network;
 
-/// What the embedding looks at in a token. Strings are hashes as spaCy's string store makes them.
+/// What the embedding looks at in a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TokenAttributes {
-    pub(crate) norm: u64,
-    pub(crate) prefix: u64,
-    pub(crate) suffix: u64,
-    pub(crate) shape: u64,
+    pub(crate) lexeme: Lexeme,
     /// Whether a space follows.
     pub(crate) spacy: bool,
-    pub(crate) is_space: bool,
 }
 
 /// One of the attributes that a model may be trained on.
@@ -45,12 +42,12 @@ impl Column {
 
     fn of(self, token: &TokenAttributes) -> u64 {
         match self {
-            Self::Norm => token.norm,
-            Self::Prefix => token.prefix,
-            Self::Suffix => token.suffix,
-            Self::Shape => token.shape,
+            Self::Norm => token.lexeme.norm,
+            Self::Prefix => token.lexeme.prefix,
+            Self::Suffix => token.lexeme.suffix,
+            Self::Shape => token.lexeme.shape,
             Self::Spacy => token.spacy.into(),
-            Self::IsSpace => token.is_space.into(),
+            Self::IsSpace => token.lexeme.is_space.into(),
         }
     }
 }

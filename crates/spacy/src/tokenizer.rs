@@ -13,7 +13,7 @@ use std::path::Path;
 use rmpv::ValueRef;
 
 use crate::doc::{Doc, Label, Token};
-use crate::error::LoadError;
+use crate::error::{self, LoadError};
 use crate::{msgpack, unicode};
 
 use exceptions::{Exceptions, Part};
@@ -56,7 +56,7 @@ impl Tokenizer {
     pub(crate) fn load(folder: &Path) -> Result<Self, LoadError> {
         let file = folder.join("tokenizer");
         let damaged = |reason: String| LoadError::Damaged { file: file.clone(), reason };
-        let bytes = std::fs::read(&file).map_err(|source| LoadError::Read { file: file.clone(), source })?;
+        let bytes = error::read(&file)?;
         let rules = msgpack::parse(&file, &bytes)?;
         let pattern = |name: &str| match msgpack::field(&rules, name) {
             None => Err(damaged(format!("it has no rule `{name}`"))),

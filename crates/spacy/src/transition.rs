@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rten_simd::{Isa, SimdOp};
 
-use crate::error::LoadError;
+use crate::error::{self, LoadError};
 use crate::layers::Matrix;
 use crate::matmul::{RowWeights, Weights};
 use crate::model::Network;
@@ -27,7 +27,7 @@ pub(crate) struct Move {
 /// training have negative frequencies and stand behind all others.
 pub(crate) fn read_moves(file: &Path) -> Result<Vec<Move>, LoadError> {
     let damaged = |reason: String| LoadError::Damaged { file: file.to_owned(), reason };
-    let bytes = std::fs::read(file).map_err(|source| LoadError::Read { file: file.to_owned(), source })?;
+    let bytes = error::read(file)?;
     let message = msgpack::parse(file, &bytes)?;
     let text = msgpack::field(&message, "moves").and_then(msgpack::string);
     let text = text.ok_or_else(|| damaged("it has no text `moves`".to_owned()))?;
