@@ -16,7 +16,7 @@ help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: build ## Set up, build and serve on 127.0.0.1:8000
-	@$(PYTHON) scripts/models.py base silero-vad-v6 all-minilm-l6-v2
+	@$(PYTHON) scripts/models.py base silero-vad-v6 all-minilm-l6-v2 en_core_web_sm
 	@echo "Once it listens, try:  curl -F file=@recording.mp3 \"http://$${HOST:-127.0.0.1}:$${PORT:-8000}/process\""
 	@exec $(VERBATIM) serve
 

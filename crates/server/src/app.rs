@@ -14,16 +14,15 @@ use tokio_util::sync::CancellationToken;
 use verbatim_whisper::{Language, Model, Transcriber, Vad};
 
 use crate::api::{self, ApiState, ModelsLoaded};
-use crate::config::{EngineSettings, ModelSettings, ServeSettings, StructureSettings};
+use crate::config::{ENGLISH, EngineSettings, ModelSettings, ServeSettings, SpacyModel, StructureSettings};
 use crate::files::Uploads;
 use crate::inference::Inference;
 use crate::media::{self, MediaError};
 use crate::models::WhisperModel;
-use crate::pipeline::{Pipeline, TopicFinder};
-use crate::result::ModelsUsed;
+use crate::pipeline::Pipeline;
 use crate::signals::{Bells, Running};
 use crate::store::{JobStore, SqliteStore, StoreError};
-use crate::structure::{Embedder, EmbedderError};
+use crate::structure::{Embedder, EmbedderError, English, Structurer};
 use crate::webhook::{ClientError, Webhooks};
 use crate::worker::{Rhythm, Stop, Workers};
 
@@ -51,6 +50,13 @@ pub enum AppError {
     Model(#[from] verbatim_whisper::Error),
     #[error(transparent)]
     Embedder(#[from] EmbedderError),
+    #[error(
+        "there is no spaCy pipeline in {}; SPACY_MODEL names a folder of MODELS_DIR, or is none to do without",
+        path.display()
+    )]
+    NoPipeline { path: PathBuf },
+    #[error(transparent)]
+    Pipeline(#[from] verbatim_spacy::LoadError),
     #[error(transparent)]
     Media(#[from] MediaError),
     #[error(transparent)]
@@ -86,8 +92,8 @@ impl App {
         let (inference, vad, languages) =
             start_engine(settings.model.clone(), settings.engine.clone()).await?;
         let (structure, models_dir) = (settings.structure.clone(), settings.model.models_dir.clone());
-        let topics = tokio::task::spawn_blocking(move || load_topic_finder(&structure, &models_dir));
-        let topics = topics.await.map_err(io::Error::other)??;
+        let structurer = tokio::task::spawn_blocking(move || load_structurer(&structure, &models_dir));
+        let structurer = structurer.await.map_err(io::Error::other)??;
         let store = Arc::new(SqliteStore::open(&settings.storage.database_path).await?);
         let uploads = open_uploads(&settings, store.as_ref()).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
@@ -98,7 +104,12 @@ impl App {
             store: store.clone(),
             uploads: uploads.clone(),
             limits: settings.limits,
-            models_loaded: ModelsLoaded { whisper: name.clone(), vad: "silero_vad_v6".to_owned() },
+            models_loaded: ModelsLoaded {
+                whisper: name.clone(),
+                vad: "silero_vad_v6".to_owned(),
+                spacy: structurer.english.as_ref().map(|english| english.name().to_owned()),
+                embedder: structurer.embedder.as_ref().map(|_| Embedder::NAME.to_owned()),
+            },
             languages,
             max_workers: settings.max_concurrent_jobs,
             bells: bells.clone(),
@@ -113,8 +124,8 @@ impl App {
                 uploads: uploads.clone(),
                 inference: inference.clone(),
                 vad,
-                models: ModelsUsed { whisper: name, spacy: None, topics: None },
-                topics,
+                whisper: name,
+                structurer,
                 max_media_duration: settings.limits.max_media_duration,
                 options: settings.engine.options(),
             }),
@@ -220,20 +231,41 @@ pub(crate) fn load_models(
     Ok((transcriber, vad))
 }
 
-/// Loads the model that topics are found with, if it is here and they are wanted.
-pub(crate) fn load_topic_finder(
+/// Loads what transcripts are structured with: of the models that are wanted, those that are here.
+pub(crate) fn load_structurer(
     settings: &StructureSettings,
     models_dir: &Path,
-) -> Result<TopicFinder, AppError> {
-    let options = settings.topics();
+) -> Result<Structurer, AppError> {
+    let topics = settings.topics();
     let path = settings.embedder_path(models_dir);
-    if options.is_none() || !path.exists() {
-        if options.is_some() {
+    let embedder = match topics {
+        None => None,
+        Some(_) if path.exists() => Some(Arc::new(Embedder::load(&path)?)),
+        Some(_) => {
             let path = path.display();
             tracing::info!("there is no model in {path}; topics are told apart by their words alone");
+            None
         }
-        return Ok(TopicFinder { embedder: None, options });
+    };
+    Ok(Structurer { english: load_english(settings.spacy_model.as_ref(), models_dir)?, embedder, topics })
+}
+
+fn load_english(asked: Option<&SpacyModel>, models_dir: &Path) -> Result<Option<Arc<English>>, AppError> {
+    let name = match asked {
+        Some(SpacyModel::None) => return Ok(None),
+        Some(SpacyModel::Named(name)) => name,
+        None => ENGLISH,
+    };
+    let path = models_dir.join(name);
+    if path.exists() {
+        return Ok(Some(Arc::new(English::load(&path, name)?)));
     }
-    let embedder = Some(Arc::new(Embedder::load(&path)?));
-    Ok(TopicFinder { embedder, options })
+    if asked.is_some() {
+        return Err(AppError::NoPipeline { path });
+    }
+    let path = path.display();
+    tracing::info!(
+        "there is no spaCy pipeline in {path}; English is cut into sentences by rule, without entities"
+    );
+    Ok(None)
 }

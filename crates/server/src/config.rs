@@ -17,7 +17,7 @@ use crate::telemetry::{LogFilter, LogFormat};
 use crate::units;
 use crate::wishes;
 pub use engine::{ComputeType, EngineSettings, ModelSettings};
-pub use structure::{StructureCommand, StructureSettings};
+pub use structure::{ENGLISH, SpacyModel, StructureCommand, StructureSettings};
 
 /// Transcribes audio and video on your own machine.
 #[derive(Debug, Parser)]
@@ -36,7 +36,7 @@ pub enum Command {
     Serve(ServeSettings),
     /// Transcribe files here and now, without a server
     Transcribe(TranscribeSettings),
-    /// Find the topics of stored results or plain text again, without their sound
+    /// Structure stored results or plain text again, without their sound
     Structure(StructureCommand),
     /// List, fetch and check model files
     Models(ModelsSettings),
@@ -363,6 +363,7 @@ mod tests {
         assert_eq!(settings.engine.options(), Options { beam_size: 4, ..Options::default() });
         assert_eq!(settings.model.whisper_path(), PathBuf::from("./models/base"));
         assert_eq!(settings.structure.topics(), Some(TopicOptions::default()));
+        assert_eq!(settings.structure.spacy_model, None);
     }
 
     #[test]
@@ -392,6 +393,7 @@ mod tests {
             ("--initial-prompt", &"x".repeat(5000), "INITIAL_PROMPT"),
             ("--hotwords", &"x".repeat(5000), "HOTWORDS"),
             ("--temperature", "0,2", "TEMPERATURE"),
+            ("--spacy-model", "../en", "SPACY_MODEL"),
             ("--enable-topics", "perhaps", "ENABLE_TOPICS"),
             ("--min-topic-sentences", "0", "MIN_TOPIC_SENTENCES"),
             ("--topic-granularity", "NaN", "TOPIC_GRANULARITY"),

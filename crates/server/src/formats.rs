@@ -183,6 +183,9 @@ mod tests {
                 sentences: vec!["Hello, world.".to_owned()],
                 keywords: vec!["hello".to_owned(), "world".to_owned()],
             }],
+            entities: vec![],
+            keywords: vec![],
+            structure_error: None,
             source_type: FileType::Audio,
             filename: "“a”.wav".to_owned(),
             file_size: 32_044,
@@ -221,6 +224,9 @@ mod tests {
               ]
             }
           ],
+          "entities": [],
+          "keywords": [],
+          "structure_error": null,
           "source_type": "audio",
           "filename": "“a”.wav",
           "file_size": 32044,

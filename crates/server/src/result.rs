@@ -16,6 +16,15 @@ pub struct TranscriptionResult {
     #[serde(default)]
     pub sentences: Vec<Sentence>,
     pub topics: Vec<Topic>,
+    /// Names, dates and amounts, in order; of English alone.
+    #[serde(default)]
+    pub entities: Vec<Entity>,
+    /// What the whole is about, the most telling phrases first; of English alone.
+    #[serde(default)]
+    pub keywords: Vec<Keyword>,
+    /// What of the structure is missing, and why. Null where nothing is.
+    #[serde(default)]
+    pub structure_error: Option<String>,
     pub source_type: FileType,
     pub filename: String,
     pub file_size: u64,
@@ -61,6 +70,32 @@ pub struct Topic {
     pub keywords: Vec<String>,
 }
 
+/// A stretch of the transcript that names something.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entity {
+    pub text: String,
+    /// What it names, as spaCy has it: PERSON, GPE, DATE ...
+    pub label: String,
+    /// Characters of the transcript before it.
+    pub start: usize,
+    /// Characters of the transcript up to its end.
+    pub end: usize,
+    /// When it is said.
+    pub seconds: f64,
+}
+
+/// A noun phrase, with all its mentions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Keyword {
+    /// As it is said most often.
+    pub phrase: String,
+    /// The forms of its words that stand in a dictionary.
+    pub lemma: String,
+    pub count: usize,
+    /// When each mention is said, in order.
+    pub seconds: Vec<f64>,
+}
+
 /// A segment in Whisper's own form: its number over the whole recording comes first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NumberedSegment {
@@ -75,7 +110,7 @@ pub struct NumberedSegment {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ModelsUsed {
     pub whisper: String,
-    /// Null while no spaCy pipeline has run.
+    /// The pipeline that found sentences, entities and keywords. Null where none has run.
     pub spacy: Option<String>,
     /// What found the topics: all-MiniLM-L6-v2, or lexical where words alone did. Null where there are none.
     #[serde(default)]

@@ -61,11 +61,15 @@ impl fmt::Debug for ApiState {
     }
 }
 
-/// The models that the engine has in memory, by name.
+/// The models that are in memory, by name.
 #[derive(Debug, Clone, Serialize)]
 pub struct ModelsLoaded {
     pub whisper: String,
     pub vad: String,
+    /// Null where English is structured without.
+    pub spacy: Option<String>,
+    /// Null where topics are told apart without, or not at all.
+    pub embedder: Option<String>,
 }
 
 /// Every route, and sentences in JSON for whatever is none.

@@ -7,15 +7,22 @@ use clap::{ArgAction, Args};
 use verbatim_whisper::Language;
 
 use super::{language, one_to, path};
+use crate::models;
 use crate::structure::TopicOptions;
 use crate::units;
 
-/// The folder in the models' folder.
+/// The folders in the models' folder.
+pub const ENGLISH: &str = "en_core_web_sm";
 const EMBEDDER: &str = "all-minilm-l6-v2";
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Structure")]
 pub struct StructureSettings {
+    /// The spaCy pipeline for English, by its name in the models' folder, or none to do without [default: en_core_web_sm,
+    /// if it is there]
+    #[arg(long, env = "SPACY_MODEL", value_name = "NAME", value_parser = SpacyModel::parse)]
+    pub spacy_model: Option<SpacyModel>,
+
     /// Whether to find out what a recording is about, and where its subject changes
     #[arg(long, env = "ENABLE_TOPICS", value_name = "BOOL", action = ArgAction::Set, default_value = "true", value_parser = units::parse_switch)]
     pub enable_topics: bool,
@@ -27,6 +34,23 @@ pub struct StructureSettings {
     /// How finely to divide into topics, from 0.1 to 10: above 1 there are more, below 1 fewer
     #[arg(long, env = "TOPIC_GRANULARITY", value_name = "NUMBER", default_value = "1", value_parser = granularity)]
     pub topic_granularity: f64,
+}
+
+/// Which spaCy pipeline is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpacyModel {
+    None,
+    Named(String),
+}
+
+impl SpacyModel {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            _ if text.eq_ignore_ascii_case("none") => Ok(Self::None),
+            name if models::is_name(name) => Ok(Self::Named(name.to_owned())),
+            _ => Err(format!("“{text}” is neither a pipeline's name, such as {ENGLISH}, nor none")),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Args)]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 pub use command::run;
 pub use fetch::{Hub, HubError};
 pub use verify::{State, check, look};
-pub use whisper::WhisperModel;
+pub use whisper::{WhisperModel, is_name};
 
 /// `models.toml` as it was when this program was built.
 const MANIFEST: &str = include_str!("../../../../models.toml");

@@ -8,11 +8,15 @@ use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WhisperModel(String);
 
+/// Whether a text can be the name of a file or folder in the models' folder.
+pub fn is_name(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    !text.is_empty() && !text.starts_with('.') && text.chars().all(is_plain)
+}
+
 impl WhisperModel {
     pub fn parse(text: &str) -> Result<Self, String> {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        let is_name = !text.is_empty() && !text.starts_with('.') && text.chars().all(is_plain);
-        if is_name || text.contains(MAIN_SEPARATOR) {
+        if is_name(text) || text.contains(MAIN_SEPARATOR) {
             return Ok(Self(text.into()));
         }
         Err(format!(

@@ -2,17 +2,15 @@
 //! that was interrupted ends with the same as one that was not.
 
 use std::iter::repeat_n;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use verbatim_whisper::{Language, LanguageProbabilities, Segment, Task};
 
 use super::decoding::LANGUAGE_WINDOWS;
 use crate::job::{FileType, JobId, rfc3339};
-use crate::result::{LanguageDetection, ModelsUsed, NumberedSegment, Sentence, TranscriptionResult};
+use crate::result::{LanguageDetection, ModelsUsed, NumberedSegment, TranscriptionResult};
 use crate::store::StoredWindow;
-use crate::structure::{self, Embedder, TopicOptions, Topics};
+use crate::structure::{self, Structure, Structurer};
 
 /// What the result says of a recording besides what was said in it.
 #[derive(Debug)]
@@ -25,18 +23,14 @@ pub(crate) struct Recording {
     /// As the client told.
     pub(crate) language: Option<Language>,
     pub(crate) task: Task,
-    pub(crate) models: ModelsUsed,
-    pub(crate) topics: TopicFinder,
+    /// The name of the model that heard it.
+    pub(crate) whisper: String,
+    /// `None` where an attempt at it has ended the whole service before.
+    pub(crate) structurer: Option<Structurer>,
 }
 
-/// What topics are found with.
-#[derive(Debug, Clone, Default)]
-pub struct TopicFinder {
-    /// `None` where the model is not here.
-    pub embedder: Option<Arc<Embedder>>,
-    /// `None` where no topics are wanted.
-    pub options: Option<TopicOptions>,
-}
+/// What is said of a transcript that is not structured any more.
+const LEFT_OUT: &str = "The transcript was not structured: the service ended each time that it tried.";
 
 /// Takes a while for a day's transcript: not to be called where others wait.
 pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) -> TranscriptionResult {
@@ -44,19 +38,27 @@ pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) 
     let segments = segments(windows);
     let spoken = language_detection.language.as_deref().and_then(Language::parse);
     let written = spoken.map(|language| of.task.written(language));
-    let sentences = sentences(&segments, written);
-    let Topics { topics, method } = of.topics.topics(&sentences, written);
+    let structure = of
+        .structurer
+        .map_or_else(|| Structure::left_out(LEFT_OUT), |structurer| structurer.structure(&segments, written));
     TranscriptionResult {
         transcript: structure::transcript(&segments),
         language_detection,
         task: of.task,
-        topics,
-        sentences,
+        topics: structure.topics,
+        sentences: structure.sentences,
+        entities: structure.entities,
+        keywords: structure.keywords,
+        structure_error: structure.error,
         source_type: of.file_type,
         filename: of.filename,
         file_size: of.file_size,
         whisper_segments: numbered(segments, windows),
-        models_used: ModelsUsed { topics: method, ..of.models },
+        models_used: ModelsUsed {
+            whisper: of.whisper,
+            spacy: structure.spacy,
+            topics: structure.topic_method,
+        },
         job_id: of.job.to_string(),
         processing_completed_at: rfc3339(now),
     }
@@ -101,28 +103,4 @@ fn detection(told: Option<Language>, windows: &[StoredWindow]) -> LanguageDetect
     let language = told.or(spoken);
     let confidence = spoken.and(language).map_or(0.0, |language| probabilities.of(language));
     LanguageDetection { language: language.map(|language| language.code().to_owned()), confidence }
-}
-
-/// Survives panics: a transcript is never lost for want of structure.
-fn sentences(segments: &[Segment], language: Option<Language>) -> Vec<Sentence> {
-    catch_unwind(|| structure::sentences(segments, language)).unwrap_or_else(|_| {
-        tracing::error!("finding sentences panicked; the transcript's segments stand for them");
-        segments.iter().map(as_sentence).collect()
-    })
-}
-
-impl TopicFinder {
-    /// Survives panics, as [`sentences`] does.
-    pub(crate) fn topics(&self, sentences: &[Sentence], language: Option<Language>) -> Topics {
-        let Some(options) = self.options else { return Topics::default() };
-        let find = || structure::topics(sentences, language, self.embedder.as_deref(), options);
-        catch_unwind(AssertUnwindSafe(find)).unwrap_or_else(|_| {
-            tracing::error!("finding topics panicked; the result has none");
-            Topics::default()
-        })
-    }
-}
-
-fn as_sentence(Segment { text, start, end, .. }: &Segment) -> Sentence {
-    Sentence { text: text.trim().to_owned(), start: *start, end: *end }
 }

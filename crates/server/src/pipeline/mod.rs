@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rayon::ThreadPoolBuilder;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use verbatim_whisper::{Options, Vad, Window, WindowTranscript};
 
-pub use self::assemble::TopicFinder;
 use self::assemble::detected;
 pub(crate) use self::assemble::{Recording, assemble};
 pub(crate) use self::decoding::{Decoding, Place};
@@ -27,8 +27,8 @@ pub(crate) use self::source::{Event, Source};
 use crate::files::Uploads;
 use crate::inference::{Inference, InferenceError};
 use crate::media::MediaError;
-use crate::result::ModelsUsed;
-use crate::store::{Claim, JobStore, STARTED, StoreError, StoredWindow};
+use crate::store::{Claim, JobStore, MAX_ATTEMPTS, STARTED, StoreError, StoredWindow};
+use crate::structure::Structurer;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
@@ -73,9 +73,9 @@ pub struct Pipeline {
     pub uploads: Uploads,
     pub inference: Inference,
     pub vad: Arc<Vad>,
-    /// What `models_used` says.
-    pub models: ModelsUsed,
-    pub topics: TopicFinder,
+    /// The name of the model that the engine runs.
+    pub whisper: String,
+    pub structurer: Structurer,
     pub max_media_duration: Duration,
     /// How to decode what does not ask for anything else.
     pub options: Options,
@@ -86,7 +86,8 @@ impl Pipeline {
     /// and stored.
     pub async fn run(&self, claim: &Claim, stop: &CancellationToken) -> Result<Finished, PipelineError> {
         let stored = self.store.windows(claim.job.id).await?;
-        let mut run = Run { pipeline: self, claim, stop, done: Done::new(claim.job.duration) };
+        let mut run =
+            Run { pipeline: self, claim, stop, done: Done::new(claim.job.duration), transcribed: 0 };
         run.say(STARTED).await?;
         let source = Source {
             path: self.uploads.path(claim.job.id),
@@ -104,11 +105,18 @@ impl Pipeline {
         let mut decoding = Decoding::new(self.inference.clone(), claim.job.id, options, known);
         run.transcribe(&mut events, &mut decoding).await?;
         run.say(STRUCTURING).await?;
-        self.assemble(claim).await
+        // The attempts before this last one had nothing left to do but this, and did not come back from it.
+        let hopeless = claim.attempt >= MAX_ATTEMPTS && run.transcribed == 0;
+        let structurer = Some(self.structurer.clone()).filter(|_| !hopeless);
+        self.assemble(claim, structurer).await
     }
 
     /// From the store alone, see [`assemble`]; on a thread for that.
-    async fn assemble(&self, claim: &Claim) -> Result<Finished, PipelineError> {
+    async fn assemble(
+        &self,
+        claim: &Claim,
+        structurer: Option<Structurer>,
+    ) -> Result<Finished, PipelineError> {
         let job = &claim.job;
         let windows = self.store.windows(job.id).await?;
         let recording = Recording {
@@ -118,16 +126,25 @@ impl Pipeline {
             file_type: job.file_type,
             language: job.wishes.language,
             task: job.wishes.task.unwrap_or(self.options.task),
-            models: self.models.clone(),
-            topics: self.topics.clone(),
+            whisper: self.whisper.clone(),
+            structurer,
         };
         let at = Timestamp::now();
-        let result = spawn_blocking(move || serde_json::to_string(&assemble(recording, &windows, at))).await;
+        let write = move || serde_json::to_string(&assemble(recording, &windows, at));
+        let result = spawn_blocking(|| on_one_thread(write)).await;
         let result =
             result.map_err(|error| error.to_string()).and_then(|json| json.map_err(|e| e.to_string()));
         let result = result
             .map_err(|error| PipelineError::Job(format!("The result cannot be written down: {error}.")))?;
         Ok(Finished { result, at })
+    }
+}
+
+/// With no other thread's help: of what could be spread over all processors, one job's would hold up the next one's.
+fn on_one_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    match ThreadPoolBuilder::new().num_threads(1).build() {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
     }
 }
 
@@ -137,6 +154,8 @@ struct Run<'a> {
     claim: &'a Claim,
     stop: &'a CancellationToken,
     done: Done,
+    /// Windows that this attempt has transcribed.
+    transcribed: usize,
 }
 
 impl Run<'_> {
@@ -202,6 +221,7 @@ impl Run<'_> {
         let Place { index, start, end } = place;
         tracing::debug!(job = %self.claim.job.id, window = index, start, end, "window transcribed");
         self.done.window(index, end);
+        self.transcribed += 1;
         let window = StoredWindow { index, start, end, transcript };
         let progress = self.done.progress(TRANSCRIBING);
         self.pipeline.store.store_window(&self.claim.lease, &window, &progress).await

@@ -54,6 +54,8 @@ pub struct Lease {
 pub struct Claim {
     pub job: Job,
     pub lease: Lease,
+    /// How often it was started, this time included; at most [`MAX_ATTEMPTS`].
+    pub attempt: u32,
 }
 
 /// One window as it was transcribed: progress, partial transcript and checkpoint in one.

@@ -7,10 +7,10 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use verbatim_whisper::{Language, Segment, Task};
 
-use super::{Topics, sentences};
-use crate::app::load_topic_finder;
+use super::{Structure, Structurer};
+use crate::app::load_structurer;
 use crate::config::StructureCommand;
-use crate::result::{LanguageDetection, NumberedSegment, Sentence, Topic};
+use crate::result::{Entity, Keyword, LanguageDetection, NumberedSegment, Sentence, Topic};
 
 /// What a result says of the text that its structure is made from.
 #[derive(Debug, Deserialize)]
@@ -18,60 +18,69 @@ struct Stored {
     language_detection: LanguageDetection,
     #[serde(default)]
     task: Task,
-    /// Missing from results of older versions.
     #[serde(default)]
     sentences: Vec<Sentence>,
     #[serde(default)]
     whisper_segments: Vec<NumberedSegment>,
 }
 
-/// What is printed.
+/// What is printed: the fields of a result that structure makes.
 #[derive(Debug, Serialize)]
-struct Structure {
-    sentences: Vec<Sentence>,
+struct Printed {
     topics: Vec<Topic>,
+    sentences: Vec<Sentence>,
+    entities: Vec<Entity>,
+    keywords: Vec<Keyword>,
     models_used: Used,
+    structure_error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 struct Used {
+    spacy: Option<String>,
     topics: Option<String>,
 }
 
 /// Prints a line of JSON for every file.
 pub fn run(settings: &StructureCommand, out: &mut impl Write) -> anyhow::Result<()> {
-    let finder = load_topic_finder(&settings.structure, &settings.models_dir)?;
+    let structurer = load_structurer(&settings.structure, &settings.models_dir)?;
     for file in &settings.files {
-        let (sentences, language) = read(file, settings.language)?;
-        let Topics { topics, method } = finder.topics(&sentences, language);
-        let structure = Structure { sentences, topics, models_used: Used { topics: method } };
-        serde_json::to_writer(&mut *out, &structure)?;
+        let printed = Printed::from(structure(&structurer, file, settings.language)?);
+        serde_json::to_writer(&mut *out, &printed)?;
         writeln!(out)?;
     }
     Ok(())
 }
 
-/// The sentences of a result, as JSON, or of plain text, and the language that they are written in.
-fn read(file: &Path, told: Option<Language>) -> anyhow::Result<(Vec<Sentence>, Option<Language>)> {
+impl From<Structure> for Printed {
+    fn from(structure: Structure) -> Self {
+        let Structure { sentences, topics, entities, keywords, spacy, topic_method, error } = structure;
+        let models_used = Used { spacy, topics: topic_method };
+        Self { topics, sentences, entities, keywords, models_used, structure_error: error }
+    }
+}
+
+/// The structure of a result, as JSON, or of plain text. Sentences of a result that has no segments stay as they are.
+fn structure(structurer: &Structurer, file: &Path, told: Option<Language>) -> anyhow::Result<Structure> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     if !text.trim_start().starts_with('{') {
-        return Ok((of_text(&text, told), told));
+        return Ok(structurer.structure(&[segment(&text)], told));
     }
     let stored: Stored =
         serde_json::from_str(&text).with_context(|| format!("{} is no result of a job", file.display()))?;
     let spoken = stored.language_detection.language.as_deref().and_then(Language::parse);
     let language = told.or(spoken.map(|language| stored.task.written(language)));
-    if !stored.sentences.is_empty() {
-        return Ok((stored.sentences, language));
+    if stored.whisper_segments.is_empty() {
+        return Ok(structurer.sentences(&stored.sentences, language));
     }
     let segments: Vec<Segment> =
         stored.whisper_segments.into_iter().map(|numbered| numbered.segment).collect();
-    Ok((sentences(&segments, language), language))
+    Ok(structurer.structure(&segments, language))
 }
 
-/// Without times, which text alone does not have.
-fn of_text(text: &str, language: Option<Language>) -> Vec<Sentence> {
-    let segment = Segment {
+/// All of a text, without times, which text alone does not have.
+fn segment(text: &str) -> Segment {
+    Segment {
         seek: 0,
         start: 0.0,
         end: 0.0,
@@ -83,6 +92,5 @@ fn of_text(text: &str, language: Option<Language>) -> Vec<Sentence> {
         no_speech_prob: 0.0,
         suspect: false,
         words: Vec::new(),
-    };
-    sentences(&[segment], language)
+    }
 }

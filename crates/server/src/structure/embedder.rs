@@ -43,6 +43,9 @@ pub struct Embedder {
 }
 
 impl Embedder {
+    /// What `models_used` calls it.
+    pub const NAME: &str = "all-MiniLM-L6-v2";
+
     /// Loads a folder of `config.json`, `tokenizer.json` and `model.safetensors`, as published.
     pub fn load(dir: &Path) -> Result<Self, EmbedderError> {
         let network = Network::load(&Weights::load(dir)?)?;

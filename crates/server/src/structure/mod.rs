@@ -1,11 +1,14 @@
-//! Transcript -> what a reader wants: sentences with their times, topics.
+//! Transcript -> what a reader wants: sentences with their times, topics, entities, keywords.
 
 mod abbreviations;
 mod command;
 mod embedder;
+mod english;
+mod keywords;
 mod phrases;
 mod segmentation;
 mod sentences;
+mod structurer;
 mod summary;
 mod topics;
 mod transcript;
@@ -13,6 +16,7 @@ mod words;
 
 pub use command::run;
 pub use embedder::{Embedder, EmbedderError, Embedding};
-pub use sentences::sentences;
-pub use topics::{TopicOptions, Topics, topics};
+pub use english::English;
+pub use structurer::{Structure, Structurer};
+pub use topics::TopicOptions;
 pub use transcript::transcript;

@@ -1,10 +1,12 @@
 //! Phrases that tell a stretch of sentences from the rest of its text: a topic's keywords and title.
 //!
-//! Candidates are runs of content words without a mark between them, as in RAKE (Rose et al. 2010). They are weighed by how
-//! often their words are said within, and how rarely outside (tf-idf, with the topic as one document).
+//! Candidates are noun phrases where a parser has found them, and else runs of content words without a mark between them, as in
+//! RAKE (Rose et al. 2010). They are weighed by how often their words are said within, and how rarely outside (tf-idf,
+//! with the topic as one document).
 
 use std::collections::{HashMap, HashSet};
 
+use super::english::NounPhrase;
 use super::words::Word;
 
 /// Words of a phrase.
@@ -36,6 +38,8 @@ pub(super) struct Phrases<'t> {
     sentences: &'t [&'t str],
     words: &'t [Vec<Word>],
     english: bool,
+    /// Of each sentence, as places in it.
+    nouns: Option<&'t [Vec<NounPhrase>]>,
     /// By stem.
     in_sentences: HashMap<&'t str, usize>,
     /// Words that are somewhere written small.
@@ -52,7 +56,12 @@ struct Candidate<'t> {
 }
 
 impl<'t> Phrases<'t> {
-    pub(super) fn new(sentences: &'t [&'t str], words: &'t [Vec<Word>], english: bool) -> Self {
+    pub(super) fn new(
+        sentences: &'t [&'t str],
+        words: &'t [Vec<Word>],
+        english: bool,
+        nouns: Option<&'t [Vec<NounPhrase>]>,
+    ) -> Self {
         let mut in_sentences = HashMap::new();
         for words in words {
             for stem in words.iter().map(Word::stem).collect::<HashSet<_>>() {
@@ -64,7 +73,7 @@ impl<'t> Phrases<'t> {
         let is_small =
             |(text, word): &(&&str, &Word)| text[word.range.clone()].starts_with(char::is_lowercase);
         let small = written.filter(is_small).map(|(_, word)| word.lower.as_str()).collect();
-        Self { sentences, words, english, in_sentences, small }
+        Self { sentences, words, english, nouns, in_sentences, small }
     }
 
     /// Those of some sentences of the text, the most telling first. None has a word with another one in common.
@@ -87,11 +96,8 @@ impl<'t> Phrases<'t> {
             .candidates(range)
             .into_iter()
             .map(|candidate| {
-                let mean = candidate.stems.iter().map(|stem| weight(stem)).sum::<f64>()
-                    / candidate.stems.len() as f64;
-                // What is said again as a whole is a term; of what is said once, longer is not better.
-                let term = if candidate.count > 1 { (candidate.stems.len() as f64).sqrt() } else { 0.9 };
-                (mean * term * if candidate.is_name() { NAME } else { 1.0 }, candidate)
+                let weights = candidate.stems.iter().map(|stem| weight(stem));
+                (telling(weights, candidate.count, candidate.is_name()), candidate)
             })
             .collect();
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -105,15 +111,17 @@ impl<'t> Phrases<'t> {
         keywords
     }
 
-    /// Every phrase of up to three words in runs of content words, in order of appearance.
+    /// Every phrase of up to three words in runs of content words, in order of appearance. It ends with a noun where nouns
+    /// are known.
     fn candidates(&self, range: std::ops::Range<usize>) -> Vec<Candidate<'t>> {
         let mut numbers: HashMap<Vec<&str>, usize> = HashMap::new();
         let mut candidates: Vec<Candidate<'_>> = Vec::new();
         for index in range {
             let (text, words) = (self.sentences[index], &self.words[index]);
-            for run in self.runs(text, words) {
+            for run in self.runs(index) {
                 for from in 0..run.len() {
-                    for phrase in (from + 1..=run.len().min(from + LONGEST)).map(|to| &run[from..to]) {
+                    let ends = (from + 1..=run.len().min(from + LONGEST)).map(|to| &run[from..to]);
+                    for phrase in ends.filter(|phrase| self.may_end(index, phrase)) {
                         let stems: Vec<&str> = phrase.iter().map(Word::stem).collect();
                         let number = *numbers.entry(stems.clone()).or_insert_with(|| {
                             candidates.push(Candidate { stems, forms: Vec::new(), count: 0 });
@@ -130,22 +138,39 @@ impl<'t> Phrases<'t> {
         candidates
     }
 
-    /// Content words that follow each other with nothing but a space or a hyphen between.
-    fn runs<'w>(&self, text: &str, words: &'w [Word]) -> Vec<&'w [Word]> {
+    /// Content words that follow each other with nothing but a space or a hyphen between; within one noun phrase where those
+    /// are known.
+    fn runs(&self, index: usize) -> Vec<&'t [Word]> {
+        let (text, words) = (self.sentences[index], &self.words[index]);
         let mut runs = Vec::new();
         let mut from = 0;
         for to in 1..=words.len() {
             let joined = words.get(to).is_some_and(|word| {
                 let between = &text[words[to - 1].range.end..word.range.start];
-                matches!(between, " " | "-") && self.is_content(word)
+                let one_phrase = self.noun_phrase(index, word) == self.noun_phrase(index, &words[to - 1]);
+                matches!(between, " " | "-") && one_phrase && self.is_content(word)
             });
             if !joined || !self.is_content(&words[to - 1]) {
                 runs.push(&words[from..to]);
                 from = to;
             }
         }
-        runs.retain(|run| run.iter().all(|word| self.is_content(word)));
+        let is_noun_phrase = |word| self.nouns.is_none() || self.noun_phrase(index, word).is_some();
+        runs.retain(|run| run.iter().all(|word| self.is_content(word) && is_noun_phrase(word)));
         runs
+    }
+
+    /// The number of the noun phrase that holds a word of a sentence.
+    fn noun_phrase(&self, index: usize, word: &Word) -> Option<usize> {
+        let phrases = self.nouns?[index].iter();
+        phrases.map(NounPhrase::range).position(|range| range.contains(&word.range.start))
+    }
+
+    fn may_end(&self, index: usize, phrase: &[Word]) -> bool {
+        let Some(nouns) = self.nouns else { return true };
+        let words = nouns[index].iter().flat_map(|phrase| &phrase.words);
+        let mut nouns = words.filter(|word| word.is_noun);
+        phrase.last().is_some_and(|last| nouns.any(|noun| last.range.contains(&noun.range.start)))
     }
 
     fn is_content(&self, word: &Word) -> bool {
@@ -163,6 +188,14 @@ impl<'t> Phrases<'t> {
             if is_spelt { word.lower.chars().count() < SHORTEST } else { word.lower.chars().count() < 2 };
         !common && !is_short
     }
+}
+
+/// How telling a phrase is whose words have these weights.
+pub(super) fn telling(weights: impl ExactSizeIterator<Item = f64>, count: usize, is_name: bool) -> f64 {
+    let words = weights.len() as f64;
+    // What is said again as a whole is a term; of what is said once, longer is not better.
+    let term = if count > 1 { words.sqrt() } else { 0.9 };
+    weights.sum::<f64>() / words * term * if is_name { NAME } else { 1.0 }
 }
 
 impl Candidate<'_> {
@@ -219,7 +252,7 @@ mod tests {
 
     fn keywords(sentences: &[&str], range: std::ops::Range<usize>, english: bool) -> Vec<String> {
         let words: Vec<_> = sentences.iter().map(|sentence| words(sentence)).collect();
-        Phrases::new(sentences, &words, english).keywords(range)
+        Phrases::new(sentences, &words, english, None).keywords(range)
     }
 
     const TEXT: [&str; 6] = [

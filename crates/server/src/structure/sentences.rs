@@ -1,10 +1,10 @@
-//! A transcript's sentences, each with its start and its end.
+//! Where sentences end by rule, in any language, and when each is said.
 
 use std::ops::Range;
 
 use icu_segmenter::SentenceSegmenter;
 use icu_segmenter::options::SentenceBreakInvariantOptions;
-use verbatim_whisper::{Language, Segment};
+use verbatim_whisper::Language;
 
 use super::abbreviations;
 use super::transcript::{TimedText, trimmed};
@@ -13,26 +13,22 @@ use crate::result::Sentence;
 /// What opens a quotation or a bracket, where no space need stand before it.
 const OPENERS: [char; 13] = ['「', '『', '（', '［', '【', '〔', '《', '〈', '“', '‘', '(', '[', '{'];
 
-/// The sentences of the [`transcript`](super::transcript), in order, none before the end of the last. Together
-/// they hold all of it but the white space between them.
-pub fn sentences(segments: &[Segment], language: Option<Language>) -> Vec<Sentence> {
-    let timed = TimedText::new(segments);
+/// Stretches of a text as sentences, none of which starts before the end of the last.
+pub(super) fn timed(text: &TimedText, ranges: &[Range<usize>]) -> Vec<Sentence> {
     let mut last_end = 0.0;
-    ranges(&timed.text, language)
-        .into_iter()
-        .map(|range| {
-            let (start, end) = timed.seconds(range.clone());
-            // Segments may overlap where the model was in doubt.
-            let start = start.max(last_end);
-            last_end = end.max(start);
-            Sentence { text: timed.text[range].to_owned(), start, end: last_end }
-        })
-        .collect()
+    let sentence = |range: &Range<usize>| {
+        let (start, end) = text.seconds(range.clone());
+        // Segments may overlap where the model was in doubt.
+        let start = start.max(last_end);
+        last_end = end.max(start);
+        Sentence { text: text.text[range.clone()].to_owned(), start, end: last_end }
+    };
+    ranges.iter().map(sentence).collect()
 }
 
 /// Where the sentences are, in bytes: cut by Unicode's rules (UAX #29), then joined where those cannot
-/// know better.
-fn ranges(text: &str, language: Option<Language>) -> Vec<Range<usize>> {
+/// know better. Together they hold all of the text but the white space between them.
+pub(super) fn by_rules(text: &str, language: Option<Language>) -> Vec<Range<usize>> {
     let segmenter = SentenceSegmenter::new(SentenceBreakInvariantOptions::default());
     let mut sentences: Vec<Range<usize>> = Vec::new();
     let mut from = 0;
@@ -61,12 +57,16 @@ fn before_openers(text: &str, to: usize) -> usize {
 
 /// Whether `after` belongs to the sentence of `before`.
 fn goes_on(before: &str, after: &str, language: Option<Language>) -> bool {
-    let silent = |text: &str| !text.contains(char::is_alphanumeric);
-    silent(before)
-        || silent(after)
+    is_silent(before)
+        || is_silent(after)
         || starts_small(after)
         || quote_goes_on(before, after)
         || abbreviations::joins(before, after, language)
+}
+
+/// Whether there is nothing in it to be said: marks stand with the words that they belong to.
+pub(super) fn is_silent(text: &str) -> bool {
+    !text.contains(char::is_alphanumeric)
 }
 
 /// “Really?” she asked. Not: Really? iPhones are.
@@ -83,10 +83,15 @@ fn quote_goes_on(before: &str, after: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use verbatim_whisper::Word;
+    use verbatim_whisper::{Segment, Word};
 
     use super::*;
-    use crate::structure::{TopicOptions, topics, transcript};
+    use crate::structure::transcript;
+
+    fn sentences(segments: &[Segment], language: Option<Language>) -> Vec<Sentence> {
+        let text = TimedText::new(segments);
+        timed(&text, &by_rules(&text.text, language))
+    }
 
     fn segment(start: f64, end: f64, text: &str) -> Segment {
         Segment {
@@ -171,8 +176,6 @@ mod tests {
         assert_eq!(starts, [1.0, 4.0 + 4.0 * 8.0 / 22.0, 9.5]);
         let ends: Vec<f64> = got.iter().map(|sentence| sentence.end).collect();
         assert_eq!(ends, [4.0 + 4.0 * 7.0 / 22.0, 8.0, 11.0]);
-        let topics = topics(&got, None, None, TopicOptions::default()).topics;
-        assert_eq!((topics[0].seconds, topics[0].end), (1.0, got[2].end));
     }
 
     fn spoken(text: &str, words: &[(f64, f64, &str)]) -> Segment {

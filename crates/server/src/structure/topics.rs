@@ -3,6 +3,7 @@
 use verbatim_whisper::Language;
 
 use super::embedder::{Embedder, Embedding};
+use super::english::NounPhrase;
 use super::phrases::{Phrases, title};
 use super::segmentation::Text;
 use super::summary::{Closeness, summary};
@@ -11,9 +12,6 @@ use crate::result::{Sentence, Topic};
 
 /// What `models_used` calls the method by words alone.
 const LEXICAL: &str = "lexical";
-
-/// What it calls the one with vectors.
-const EMBEDDED: &str = "all-MiniLM-L6-v2";
 
 /// How much of a boundary's penalty a long pause takes off.
 const PAUSE_SHARE: f64 = 0.25;
@@ -38,16 +36,18 @@ impl Default for TopicOptions {
 
 /// Topics, and what found them.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Topics {
-    pub topics: Vec<Topic>,
+pub(super) struct Topics {
+    pub(super) topics: Vec<Topic>,
     /// `None` where nothing was said.
-    pub method: Option<String>,
+    pub(super) method: Option<String>,
 }
 
 /// The topics of a text in `language`, in order; together they hold every sentence. English sentences are compared by
-/// their vectors and words, where there is an embedder, all others by their words alone.
-pub fn topics(
+/// their vectors and words, where there is an embedder, all others by their words alone. `nouns` are the noun
+/// phrases of each sentence, where they are known.
+pub(super) fn topics(
     sentences: &[Sentence],
+    nouns: Option<&[Vec<NounPhrase>]>,
     language: Option<Language>,
     embedder: Option<&Embedder>,
     options: TopicOptions,
@@ -64,7 +64,7 @@ pub fn topics(
     let usual = usual_pause(sentences);
     let share = |i: usize| 1.0 - PAUSE_SHARE * loudness_of_silence(pause_before(sentences, i) - usual);
     let segments = text.segments(options.min_sentences, options.granularity, share);
-    let phrases = Phrases::new(&texts, &words, english);
+    let phrases = Phrases::new(&texts, &words, english, nouns);
     let topics = segments.into_iter().map(|range| {
         let vectors: Option<&[Embedding]> = vectors.as_ref().map(|vectors| &vectors[range.clone()]);
         let closeness = vectors.map_or_else(|| Closeness::Words(&words[range.clone()]), Closeness::Vectors);
@@ -79,7 +79,7 @@ pub fn topics(
             keywords,
         }
     });
-    let method = if vectors.is_some() { EMBEDDED } else { LEXICAL };
+    let method = if vectors.is_some() { Embedder::NAME } else { LEXICAL };
     Topics { topics: topics.collect(), method: Some(method.to_owned()) }
 }
 
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_language_without_a_model_has_lexical_topics_with_times() {
         let options = TopicOptions { min_sentences: 3, granularity: 2.0 };
-        let found = topics(&sentences(&GERMAN), Language::parse("de"), None, options);
+        let found = topics(&sentences(&GERMAN), None, Language::parse("de"), None, options);
         assert_eq!(found.method.as_deref(), Some("lexical"));
         let times: Vec<_> = found.topics.iter().map(|topic| (topic.seconds, topic.end)).collect();
         assert_eq!(times, [(0.0, 19.5), (20.0, 39.5)]);
@@ -143,12 +143,12 @@ mod tests {
 
     #[test]
     fn no_words_make_no_topic() {
-        assert_eq!(topics(&[], None, None, TopicOptions::default()), Topics::default());
+        assert_eq!(topics(&[], None, None, None, TopicOptions::default()), Topics::default());
     }
 
     #[test]
     fn few_sentences_are_one_topic() {
-        let found = topics(&sentences(&GERMAN[3..7]), None, None, TopicOptions::default());
+        let found = topics(&sentences(&GERMAN[3..7]), None, None, None, TopicOptions::default());
         assert_eq!(found.topics.len(), 1);
         assert_eq!(found.topics[0].sentences, GERMAN[3..7]);
     }

@@ -4,13 +4,15 @@ use std::ops::Range;
 
 use verbatim_whisper::Segment;
 
-/// The whole text of a recording. [`sentences`](super::sentences) cuts this very text.
+use crate::result::Sentence;
+
+/// The whole text of a recording: what its sentences and entities are places in.
 pub fn transcript(segments: &[Segment]) -> String {
-    TimedText::new(segments).text.trim().to_owned()
+    TimedText::new(segments).text
 }
 
-/// The joined text of all segments, with the time of every place in it.
-#[derive(Debug)]
+/// The [`transcript`], with the time of every place in it.
+#[derive(Debug, Default)]
 pub(super) struct TimedText {
     pub(super) text: String,
     /// In order; together they hold all of `text` but white space.
@@ -35,7 +37,7 @@ impl TimedText {
             if words.is_empty() {
                 continue;
             }
-            if words.len() < segment.text.len() || needs_space(&text, words) {
+            if !text.is_empty() && (words.len() < segment.text.len() || needs_space(&text, words)) {
                 text.push(' ');
             }
             let place = text.len();
@@ -45,7 +47,24 @@ impl TimedText {
                 Some(Said { range: place + range.start..place + range.end, start, end })
             }));
         }
+        text.truncate(text.trim_end().len());
         Self { text, said }
+    }
+
+    /// Of sentences that were found before, and where each of them is.
+    pub(super) fn of_sentences(sentences: &[Sentence]) -> (Self, Vec<Range<usize>>) {
+        let mut timed = Self::default();
+        for Sentence { text, start, end } in sentences {
+            let Some(range) = trimmed(text, 0..text.len()) else { continue };
+            if !timed.text.is_empty() {
+                timed.text.push(' ');
+            }
+            let place = timed.text.len();
+            timed.text.push_str(&text[range]);
+            timed.said.push(Said { range: place..timed.text.len(), start: *start, end: *end });
+        }
+        let ranges = timed.said.iter().map(|said| said.range.clone()).collect();
+        (timed, ranges)
     }
 
     /// The seconds at which a stretch of `text` that is not blank begins and ends: those of its first and its

@@ -60,8 +60,13 @@ impl Word {
 
     /// Whether it is a word of English that says nothing of a subject.
     pub(super) fn is_english_function_word(&self) -> bool {
-        ENGLISH.binary_search(&self.lower.as_str()).is_ok() || self.lower.chars().count() == 1
+        is_english_function_word(&self.lower)
     }
+}
+
+/// Whether a word in lower case is one of English that says nothing of a subject.
+pub(super) fn is_english_function_word(lower: &str) -> bool {
+    ENGLISH.binary_search(&lower).is_ok() || lower.chars().count() == 1
 }
 
 /// By Unicode's rules (UAX #29), and by dictionary where a script puts no space between words.

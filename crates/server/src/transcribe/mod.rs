@@ -18,14 +18,15 @@ use verbatim_whisper::{Language, Options, Vad};
 
 use self::output::Plan;
 pub use self::output::PlanError;
-use crate::app::{load_models, load_topic_finder};
+use crate::app::{load_models, load_structurer};
 use crate::config::{Format, TranscribeSettings};
 use crate::inference::{Inference, InferenceError};
 use crate::job::JobId;
 use crate::media::{MediaError, probe_blocking};
-use crate::pipeline::{Decoding, Event, Place, Recording, Source, TopicFinder, assemble};
-use crate::result::{ModelsUsed, TranscriptionResult};
+use crate::pipeline::{Decoding, Event, Place, Recording, Source, assemble};
+use crate::result::TranscriptionResult;
 use crate::store::StoredWindow;
+use crate::structure::Structurer;
 
 /// What may go wrong with one file; the others are done all the same.
 #[derive(Debug, thiserror::Error)]
@@ -43,11 +44,11 @@ enum FileError {
 pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Result<bool> {
     let plan = Plan::new(&settings.files, &settings.format, settings.output.as_deref())?;
     let (transcriber, vad) = load_models(&settings.model, &settings.engine)?;
-    // No other format shows topics.
-    let topics = if settings.format.contains(&Format::Json) {
-        load_topic_finder(&settings.structure, &settings.model.models_dir)?
+    // No other format shows it.
+    let structurer = if settings.format.contains(&Format::Json) {
+        load_structurer(&settings.structure, &settings.model.models_dir)?
     } else {
-        TopicFinder::default()
+        Structurer::default()
     };
     let inference = Inference::start(transcriber, settings.engine.parallelism());
     let run = Run {
@@ -55,12 +56,8 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
         inference: inference.context("cannot start the threads")?,
         options: settings.options(),
         vad: Arc::new(vad),
-        models: ModelsUsed {
-            whisper: settings.model.whisper_model.name().to_owned(),
-            spacy: None,
-            topics: None,
-        },
-        topics,
+        whisper: settings.model.whisper_model.name().to_owned(),
+        structurer,
         max_duration: settings.max_media_duration,
     };
     let mut all_well = true;
@@ -88,8 +85,8 @@ struct Run {
     inference: Inference,
     options: Options,
     vad: Arc<Vad>,
-    models: ModelsUsed,
-    topics: TopicFinder,
+    whisper: String,
+    structurer: Structurer,
     max_duration: Duration,
 }
 
@@ -120,8 +117,8 @@ impl Run {
             file_type: media.file_type,
             language,
             task: self.options.task,
-            models: self.models.clone(),
-            topics: self.topics.clone(),
+            whisper: self.whisper.clone(),
+            structurer: Some(self.structurer.clone()),
         };
         Ok(assemble(recording, &windows?, Timestamp::now()))
     }

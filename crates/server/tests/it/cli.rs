@@ -109,7 +109,10 @@ fn a_stored_result_is_structured_again_without_its_sound() {
     let run = verbatim(dir.path(), &arguments("structure", &[&stored]));
     assert!(run.status.success(), "{}", text(&run.stderr));
     let again: Value = serde_json::from_slice(&run.stdout).unwrap();
-    assert_eq!((&again["topics"], &again["sentences"]), (&result["topics"], &result["sentences"]));
+    for field in ["topics", "sentences", "entities", "keywords", "structure_error"] {
+        assert_eq!(again[field], result[field]);
+    }
+    assert_eq!(again["models_used"]["spacy"], "en_core_web_sm");
 
     let run = verbatim(dir.path(), &arguments("structure --language de", &[&german, &stored]));
     let lines: Vec<Value> =
@@ -119,8 +122,14 @@ fn a_stored_result_is_structured_again_without_its_sound() {
     assert_eq!(lines[0]["topics"][0]["sentences"], sentences);
     assert_eq!(lines[0]["models_used"]["topics"], "lexical");
 
-    let run = verbatim(dir.path(), &arguments("structure --enable-topics false", &[&stored]));
+    let run =
+        verbatim(dir.path(), &arguments("structure --enable-topics false --spacy-model none", &[&stored]));
     let without: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(
+        (&without["entities"], &without["models_used"]["spacy"]),
+        (&serde_json::json!([]), &Value::Null)
+    );
+    assert!(without["structure_error"].as_str().unwrap().contains("ENABLE_TOPICS"), "{without}");
     assert_eq!(
         (&without["topics"], &without["models_used"]["topics"]),
         (&serde_json::json!([]), &Value::Null)
@@ -131,6 +140,28 @@ fn a_stored_result_is_structured_again_without_its_sound() {
     let refused = verbatim(dir.path(), &arguments("structure", &[&broken]));
     assert!(!refused.status.success());
     assert!(text(&refused.stderr).contains("broken.json is no result of a job"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn a_pipeline_that_is_missing_or_damaged_is_refused_by_name() {
+    let dir = TempDir::new().unwrap();
+    let (text_file, folder) = (dir.path().join("a.txt"), dir.path().join("models/broken"));
+    fs::write(&text_file, "It rained.").unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("tokenizer"), "no msgpack").unwrap();
+    let refused = |name: &str| {
+        let words = format!("structure --language en --models-dir models --spacy-model {name}");
+        let run = verbatim(dir.path(), &arguments(&words, &[&text_file]));
+        assert!(!run.status.success() && run.stdout.is_empty());
+        text(&run.stderr).to_owned()
+    };
+    let missing = refused("en_core_web_xl");
+    assert!(missing.contains("no spaCy pipeline in models/en_core_web_xl; SPACY_MODEL"), "{missing}");
+    assert!(refused("broken").contains("models/broken/tokenizer is damaged"), "{}", refused("broken"));
+    let words = "structure --language en --models-dir models";
+    let run = verbatim(dir.path(), &arguments(words, &[&text_file]));
+    let without: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(without["models_used"], serde_json::json!({"spacy": null, "topics": "lexical"}));
 }
 
 #[test]

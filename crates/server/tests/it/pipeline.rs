@@ -1,152 +1,21 @@
 //! Jobs from upload to result: real media, real engine, real database, in one process.
 
-use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
-use verbatim::files::Uploads;
-use verbatim::inference::Inference;
-use verbatim::job::{FileType, Job, JobId, JobStatus, NewJob};
-use verbatim::media::probe_blocking;
-use verbatim::pipeline::{Pipeline, TopicFinder};
-use verbatim::result::ModelsUsed;
-use verbatim::signals::Bells;
-use verbatim::store::{JobStore, SqliteStore};
-use verbatim::structure::TopicOptions;
+use verbatim::job::JobStatus;
+use verbatim::pipeline::Pipeline;
+use verbatim::store::JobStore;
 use verbatim::wishes::{Temperatures, Wishes};
-use verbatim::worker::{Rhythm, Stop, Workers};
 use verbatim_whisper::{Language, Options, Task};
 
-use crate::speech::{ROOM, TestEngine, novel, vad};
+use crate::speech::{ROOM, TestEngine, novel};
 use crate::support::app::eventually;
 use crate::support::clips::{self, make};
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
-/// Fast enough that no test waits, slow enough that a busy machine keeps its leases.
-const RHYTHM: Rhythm = Rhythm {
-    lease: Duration::from_secs(15),
-    heartbeat: Duration::from_millis(50),
-    poll: Duration::from_millis(50),
-    tidy: Duration::from_millis(50),
-};
-
-/// Workers on a store and a folder of their own.
-struct Service {
-    store: Arc<SqliteStore>,
-    uploads: Uploads,
-    bells: Bells,
-    stop: Stop,
-    inference: Inference,
-    workers: JoinHandle<()>,
-}
-
-impl Service {
-    async fn start(dir: &Path, engine: &TestEngine) -> Self {
-        Self::with_limit(dir, engine, DAY).await
-    }
-
-    async fn with_limit(dir: &Path, engine: &TestEngine, max_media_duration: Duration) -> Self {
-        let store = Arc::new(SqliteStore::open(&dir.join("jobs.db")).await.unwrap());
-        let uploads = Uploads::open(&dir.join("data")).unwrap();
-        let (bells, stop, inference) = (Bells::default(), Stop::default(), engine.start());
-        let pipeline = Pipeline {
-            options: Options::default(),
-            store: store.clone(),
-            uploads: uploads.clone(),
-            inference: inference.clone(),
-            vad: vad(),
-            models: ModelsUsed { whisper: "tiny.en".to_owned(), spacy: None, topics: None },
-            topics: TopicFinder { embedder: None, options: Some(TopicOptions::default()) },
-            max_media_duration,
-        };
-        let workers = Workers {
-            pipeline: Arc::new(pipeline),
-            store: store.clone(),
-            uploads: uploads.clone(),
-            bells: bells.clone(),
-            rhythm: RHYTHM,
-            stop: stop.clone(),
-            engine: inference.alive(),
-        };
-        let workers = tokio::spawn(workers.run(2));
-        Self { store, uploads, bells, stop, inference, workers }
-    }
-
-    async fn submit(&self, file: &Path, language: Option<Language>) -> JobId {
-        self.submit_with(file, Wishes { language, ..Wishes::default() }).await
-    }
-
-    /// Puts a file in place and a job for it into the queue.
-    async fn submit_with(&self, file: &Path, wishes: Wishes) -> JobId {
-        let id = JobId::new();
-        std::fs::copy(file, self.uploads.path(id)).unwrap();
-        let duration = probe_blocking(file, DAY).ok().and_then(|info| info.duration);
-        let job = NewJob {
-            id,
-            filename: file.file_name().unwrap().to_str().unwrap().to_owned(),
-            file_size: file.metadata().unwrap().len(),
-            file_type: FileType::Audio,
-            duration,
-            wishes,
-            webhook_url: None,
-        };
-        self.store.insert(job, Timestamp::now()).await.unwrap();
-        self.bells.queued.ring();
-        id
-    }
-
-    async fn job(&self, id: JobId) -> Job {
-        self.store.get(id).await.unwrap().unwrap()
-    }
-
-    async fn end_of(&self, id: JobId) -> Job {
-        let mut ended = self.bells.ended.listen();
-        let end = async {
-            while !self.job(id).await.status.has_ended() {
-                // Another service's bell is not heard here.
-                let _ = tokio::time::timeout(Duration::from_millis(100), ended.wait()).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(180), end).await.expect("the job was to end");
-        self.job(id).await
-    }
-
-    /// The result of a job that must complete.
-    async fn result(&self, id: JobId) -> Value {
-        let job = self.end_of(id).await;
-        assert_eq!(job.status, JobStatus::Completed, "{:?}", job.error_message);
-        serde_json::from_str(&self.store.result(id).await.unwrap().unwrap()).unwrap()
-    }
-
-    async fn failure(&self, id: JobId) -> String {
-        let job = self.end_of(id).await;
-        assert_eq!(job.status, JobStatus::Failed);
-        job.error_message.unwrap()
-    }
-
-    /// Waits until that many windows of a job are stored.
-    async fn until_windows(&self, id: JobId, count: usize) {
-        let stored = || async { self.store.windows(id).await.unwrap().len() >= count };
-        eventually(&format!("{count} windows"), stored).await;
-    }
-
-    async fn until_no_uploads(&self) {
-        eventually("the uploads to be gone", || async { self.uploads.jobs().unwrap().is_empty() }).await;
-    }
-
-    async fn shut_down(self) {
-        self.stop.soft.cancel();
-        self.inference.stop();
-        self.workers.await.unwrap();
-        self.store.close().await;
-    }
-}
+use crate::workers::Service;
 
 /// What two runs of one recording have in common: all but ids and times of day.
 pub(crate) fn comparable(mut result: Value) -> Value {
@@ -213,7 +82,7 @@ async fn a_recording_becomes_a_transcript_with_times_and_topics() {
     }
     assert_eq!(
         result["models_used"],
-        serde_json::json!({"whisper": "tiny.en", "spacy": null, "topics": "lexical"})
+        serde_json::json!({"whisper": "tiny.en", "spacy": "en_core_web_sm", "topics": "all-MiniLM-L6-v2"})
     );
     assert_eq!(result["filename"], "novel.mp3");
     let job = service.job(id).await;
@@ -447,7 +316,8 @@ async fn what_comes_before_a_cut_is_transcribed() {
 #[tokio::test]
 async fn what_cannot_be_decoded_fails_in_a_sentence_and_leaves_nothing() {
     let dir = TempDir::new().unwrap();
-    let service = Service::with_limit(dir.path(), &TestEngine::tiny_en(), Duration::from_secs(10)).await;
+    let limit = |pipeline: &mut Pipeline| pipeline.max_media_duration = Duration::from_secs(10);
+    let service = Service::with(dir.path(), &TestEngine::tiny_en(), limit).await;
     let text = dir.path().join("notes.mp4");
     std::fs::write(&text, "These are notes. ".repeat(1000)).unwrap();
     let text = service.submit(&text, None).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use verbatim::inference::{Engine, Inference, Parallelism};
 use verbatim::media::PcmStream;
+use verbatim::structure::{Embedder, English, Structurer, TopicOptions};
 use verbatim_whisper::{
     ComputeType, Encoded, Error, LanguageProbabilities, Model, Options, SAMPLE_RATE, Session, Transcriber,
     Vad, Window, WindowTranscript,
@@ -29,6 +30,19 @@ pub(crate) fn models_dir() -> PathBuf {
 
 fn load(name: &str) -> Transcriber {
     Transcriber::new(Model::load(&models_dir().join(name), ComputeType::Auto).unwrap())
+}
+
+/// As the service has it if nothing is set.
+pub(crate) fn structurer() -> Structurer {
+    static STRUCTURER: LazyLock<Structurer> = LazyLock::new(|| {
+        let dir = models_dir();
+        Structurer {
+            english: Some(Arc::new(English::load(&dir.join("en_core_web_sm"), "en_core_web_sm").unwrap())),
+            embedder: Some(Arc::new(Embedder::load(&dir.join("all-minilm-l6-v2")).unwrap())),
+            topics: Some(TopicOptions::default()),
+        }
+    });
+    STRUCTURER.clone()
 }
 
 pub(crate) fn vad() -> Arc<Vad> {

@@ -45,7 +45,8 @@ pub(super) async fn claim(
         .bind(id.to_string())
         .fetch_one(&mut **transaction)
         .await?;
-        return Ok(Some(Claim { job: Job::try_from(row)?, lease: Lease { job: id, token } }));
+        let lease = Lease { job: id, token };
+        return Ok(Some(Claim { job: Job::try_from(row)?, lease, attempt: attempts + 1 }));
     }
     Ok(None)
 }

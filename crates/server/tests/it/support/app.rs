@@ -63,7 +63,12 @@ impl ApiAlone {
             store: store.clone(),
             uploads: Uploads::open(&dir.path().join("data")).expect("a data folder"),
             limits,
-            models_loaded: ModelsLoaded { whisper: "base".into(), vad: "silero_vad_v6".into() },
+            models_loaded: ModelsLoaded {
+                whisper: "base".into(),
+                vad: "silero_vad_v6".into(),
+                spacy: Some("en_core_web_sm".into()),
+                embedder: None,
+            },
             languages,
             max_workers: 4,
             bells: bells.clone(),

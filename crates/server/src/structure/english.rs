@@ -1,0 +1,306 @@
+//! What spaCy's pipeline says of an English transcript: its sentences, entities and noun phrases, as places in the text.
+
+use std::ops::Range;
+use std::path::Path;
+
+use verbatim_spacy::{Doc, Label, LoadError, Pipeline, Span, Token};
+use verbatim_whisper::Language;
+
+use super::sentences::{by_rules, is_silent};
+use super::transcript::trimmed;
+use super::words::is_english_function_word;
+
+/// Bytes that are analyzed together. It bounds the memory over a day's transcript: a token takes a kilobyte while
+/// it is analyzed.
+const PIECE: usize = 64 * 1024;
+
+/// The pipeline, ready to use from any thread.
+#[derive(Debug)]
+pub struct English {
+    name: String,
+    pipeline: Pipeline,
+}
+
+/// What was found in a text. All places are in bytes.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Analysis {
+    /// Without the white space around them, none of marks alone.
+    pub(super) sentences: Vec<Range<usize>>,
+    pub(super) entities: Vec<(Range<usize>, Label)>,
+    pub(super) noun_phrases: Vec<NounPhrase>,
+}
+
+/// Nouns and what describes them: a noun chunk without the articles, pronouns and numbers before it, and without
+/// whose it is: “the crew's old boats” are a crew and old boats.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct NounPhrase {
+    /// In order; the last is a noun.
+    pub(super) words: Vec<NounWord>,
+}
+
+/// A word of a [`NounPhrase`].
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct NounWord {
+    pub(super) range: Range<usize>,
+    pub(super) lemma: Label,
+    /// Or else it describes one.
+    pub(super) is_noun: bool,
+    pub(super) is_name: bool,
+}
+
+impl English {
+    /// Loads the pipeline in a folder, to be called by that name.
+    pub fn load(dir: &Path, name: &str) -> Result<Self, LoadError> {
+        Ok(Self { name: name.to_owned(), pipeline: verbatim_spacy::load(dir)? })
+    }
+
+    /// What `models_used` calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn analyze(&self, text: &str) -> Analysis {
+        let mut analysis = Analysis::default();
+        for piece in pieces(text, PIECE) {
+            analysis.add(&self.pipeline.analyze(&text[piece.clone()]), piece.start);
+        }
+        analysis
+    }
+}
+
+/// Stretches of about that many bytes that end where a sentence does, by rule. A sentence that is longer than that, as of
+/// speech without any mark, is cut at a space.
+fn pieces(text: &str, most: usize) -> Vec<Range<usize>> {
+    if text.len() <= most {
+        return vec![0..text.len()];
+    }
+    let mut pieces: Vec<Range<usize>> = Vec::new();
+    for sentence in by_rules(text, Some(Language::ENGLISH)) {
+        for part in parts(text, sentence, most) {
+            match pieces.last_mut() {
+                Some(last) if part.end - last.start <= most => last.end = part.end,
+                _ => pieces.push(part),
+            }
+        }
+    }
+    pieces
+}
+
+/// A sentence in parts of at most that many bytes, if it has a space where to cut it.
+fn parts(text: &str, sentence: Range<usize>, most: usize) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut from = sentence.start;
+    while sentence.end - from > most {
+        let spaces = || text[from..sentence.end].match_indices(' ').map(|(at, _)| from + at);
+        let fits = spaces().take_while(|at| at - from <= most).last();
+        let Some(cut) = fits.or_else(|| spaces().next()) else { break };
+        parts.extend(trimmed(text, from..cut));
+        from = cut + 1;
+    }
+    parts.extend(trimmed(text, from..sentence.end));
+    parts
+}
+
+impl Analysis {
+    /// Takes over what was found in a piece of the text that starts at that place.
+    fn add(&mut self, doc: &Doc, place: usize) {
+        let moved = |range: Range<usize>| place + range.start..place + range.end;
+        self.sentences.extend(sentences(doc).into_iter().map(moved));
+        let entities = doc.entities().iter().filter_map(|entity| {
+            let range = trimmed(doc.text(), doc.range(entity))?;
+            Some((moved(range), entity.label.clone()))
+        });
+        self.entities.extend(entities);
+        let mut phrases: Vec<NounPhrase> =
+            doc.noun_chunks().iter().flat_map(|chunk| noun_phrases(doc, chunk)).collect();
+        for word in phrases.iter_mut().flat_map(|phrase| &mut phrase.words) {
+            word.range = moved(word.range.clone());
+        }
+        self.noun_phrases.append(&mut phrases);
+    }
+}
+
+/// As the parser cuts them; marks that it makes a sentence of go with the one before.
+fn sentences(doc: &Doc) -> Vec<Range<usize>> {
+    let mut sentences: Vec<Range<usize>> = Vec::new();
+    for sentence in doc.sentences() {
+        let Some(range) = trimmed(doc.text(), doc.range(&sentence)) else { continue };
+        match sentences.last_mut() {
+            Some(last) if is_silent(&doc.text()[range.clone()]) || is_silent(&doc.text()[last.clone()]) => {
+                last.end = range.end;
+            }
+            _ => sentences.push(range),
+        }
+    }
+    sentences
+}
+
+/// Those of one noun chunk.
+fn noun_phrases(doc: &Doc, chunk: &Span) -> Vec<NounPhrase> {
+    let mut phrases = vec![Vec::new()];
+    for index in chunk.start..chunk.end {
+        let token = &doc.tokens()[index];
+        let said = doc.token_text(index);
+        let compound = index + 1 < chunk.end && doc.token_text(index + 1) == "-";
+        if is_part(token) || (compound && &*token.pos == "ADV") {
+            phrases.last_mut().expect("there is one from the start on").push(NounWord {
+                range: token.start..token.end,
+                lemma: token.lemma.clone(),
+                is_noun: matches!(&*token.pos, "NOUN" | "PROPN"),
+                is_name: &*token.pos == "PROPN",
+            });
+        } else if said != "-" {
+            phrases.push(Vec::new());
+        }
+    }
+    phrases.into_iter().filter_map(|words| NounPhrase::of(doc.text(), words)).collect()
+}
+
+fn is_part(token: &Token) -> bool {
+    let describes = &*token.pos == "VERB" && matches!(&*token.dep, "amod" | "compound");
+    describes || matches!(&*token.pos, "NOUN" | "PROPN" | "ADJ")
+}
+
+impl NounPhrase {
+    /// Of neighbouring words; `None` where no noun is among them, or nothing that says what is spoken of.
+    fn of(text: &str, mut words: Vec<NounWord>) -> Option<Self> {
+        let says = |word: &NounWord| !is_english_function_word(&text[word.range.clone()].to_lowercase());
+        words.truncate(words.iter().rposition(|word| word.is_noun)? + 1);
+        words.drain(..words.iter().position(says)?);
+        Some(Self { words })
+    }
+
+    /// Where it is.
+    pub(super) fn range(&self) -> Range<usize> {
+        let (first, last) = (self.words.first(), self.words.last());
+        first.map_or(0, |word| word.range.start)..last.map_or(0, |word| word.range.end)
+    }
+
+    /// The lemmas of its words, in small letters.
+    pub(super) fn lemmas(&self) -> impl Iterator<Item = String> {
+        self.words.iter().map(|word| word.lemma.to_lowercase())
+    }
+}
+
+/// The phrases of each stretch of the text, as places in that stretch. What reaches over its end is left out.
+pub(super) fn within(phrases: &[NounPhrase], stretches: &[Range<usize>]) -> Vec<Vec<NounPhrase>> {
+    let mut rest = phrases;
+    let stretches = stretches.iter().map(|stretch| {
+        rest = &rest[rest.partition_point(|phrase| phrase.range().start < stretch.start)..];
+        let count = rest.partition_point(|phrase| phrase.range().start < stretch.end);
+        let mut inside: Vec<NounPhrase> =
+            rest[..count].iter().filter(|phrase| phrase.range().end <= stretch.end).cloned().collect();
+        for word in inside.iter_mut().flat_map(|phrase| &mut phrase.words) {
+            word.range = word.range.start - stretch.start..word.range.end - stretch.start;
+        }
+        inside
+    });
+    stretches.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_behind_sentences() {
+        let text = "One is here. Two is there. Three is nowhere. Four.";
+        let cut = |most| pieces(text, most).into_iter().map(|piece| &text[piece]).collect::<Vec<_>>();
+        assert_eq!(cut(100), [text]);
+        assert_eq!(cut(30), ["One is here. Two is there.", "Three is nowhere. Four."]);
+        assert_eq!(cut(10), ["One is", "here.", "Two is", "there.", "Three is", "nowhere.", "Four."]);
+    }
+
+    /// The pipeline that `make models` fetches.
+    fn english() -> &'static English {
+        static ENGLISH: LazyLock<English> = LazyLock::new(|| {
+            let models = std::env::var_os("MODELS_DIR")
+                .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);
+            English::load(&models.join("en_core_web_sm"), "en_core_web_sm").unwrap()
+        });
+        &ENGLISH
+    }
+
+    fn said<'t>(text: &'t str, ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<&'t str> {
+        ranges.into_iter().map(|range| &text[range]).collect()
+    }
+
+    #[test]
+    fn sentences_entities_and_noun_phrases_are_places_in_the_text() {
+        let text = "In May Mr. Dashwood left Norland with the crew's old ill-disposed sailors. \
+                    They never came back to the five young men there! — Zoë met him in Paris";
+        let found = english().analyze(text);
+        let sentences = [
+            "In May Mr. Dashwood left Norland with the crew's old ill-disposed sailors.",
+            "They never came back to the five young men there! —",
+            "Zoë met him in Paris",
+        ];
+        assert_eq!(said(text, found.sentences), sentences);
+        let entities: Vec<_> =
+            found.entities.into_iter().map(|(range, label)| format!("{} {label}", &text[range])).collect();
+        let expected =
+            ["May DATE", "Dashwood PERSON", "Norland ORG", "five CARDINAL", "Zoë PERSON", "Paris GPE"];
+        assert_eq!(entities, expected);
+        let phrases = said(text, found.noun_phrases.iter().map(NounPhrase::range));
+        let expected = ["Mr. Dashwood", "Norland", "crew", "old ill-disposed sailors", "young men", "Paris"];
+        assert_eq!(phrases, expected);
+        let sailors: Vec<String> = found.noun_phrases[3].lemmas().collect();
+        assert_eq!(sailors, ["old", "ill", "dispose", "sailor"]);
+    }
+
+    /// The pieces of a text that is longer than one are told of as places in the whole.
+    #[test]
+    fn long_texts_are_analyzed_to_their_end() {
+        let sentence = "Mr. Dashwood sold the old boats in Paris.";
+        let text = vec![sentence; 4 * PIECE / sentence.len()].join(" ");
+        let found = english().analyze(&text);
+        assert!(pieces(&text, PIECE).len() > 3);
+        assert_eq!(said(&text, found.sentences.last().cloned()), [sentence]);
+        assert_eq!(said(&text, found.entities.last().map(|(range, _)| range.clone())), ["Paris"]);
+        assert!(found.noun_phrases.is_sorted_by_key(|phrase| phrase.range().start));
+        assert_eq!(said(&text, found.noun_phrases.last().map(NounPhrase::range)), ["Paris"]);
+    }
+
+    proptest! {
+        #[test]
+        fn odd_text_keeps_its_letters_and_never_panics(text in "\\PC{0,60}", space in "[ \t\n]{0,3}") {
+            let text = format!("{text}{space}{text}").trim().to_owned();
+            let found = english().analyze(&text);
+            let letters = |text: &str| text.split_whitespace().collect::<String>();
+            prop_assert_eq!(said(&text, found.sentences).iter().map(|s| letters(s)).collect::<String>(), letters(&text));
+            prop_assert!(said(&text, found.noun_phrases.iter().map(NounPhrase::range)).iter().all(|s| !s.is_empty()));
+        }
+
+        #[test]
+        fn pieces_hold_all_of_a_text(text in "(\\PC{0,12}[ .!?]{0,2}){0,12}", most in 1_usize..40) {
+            let pieces = pieces(&text, most);
+            let said = |text: &str| text.split_whitespace().collect::<String>();
+            let all: String = pieces.iter().map(|piece| said(&text[piece.clone()])).collect();
+            prop_assert_eq!(all, said(&text));
+            prop_assert!(pieces.is_sorted_by(|a, b| a.end <= b.start), "{:?}", pieces);
+        }
+    }
+
+    fn phrase(ranges: &[Range<usize>]) -> NounPhrase {
+        let word = |range: &Range<usize>| NounWord {
+            range: range.clone(),
+            lemma: "x".into(),
+            is_noun: true,
+            is_name: false,
+        };
+        NounPhrase { words: ranges.iter().map(word).collect() }
+    }
+
+    #[test]
+    fn phrases_are_places_in_their_sentence() {
+        let phrases =
+            [phrase(&[2..5, 6..9]), phrase(&[12..14]), phrase(&[18..19, 20..25]), phrase(&[26..30])];
+        let found = within(&phrases, &[0..10, 11..19, 20..31]);
+        assert_eq!(found, [vec![phrase(&[2..5, 6..9])], vec![phrase(&[1..3])], vec![phrase(&[6..10])]]);
+    }
+}

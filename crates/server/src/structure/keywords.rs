@@ -1,0 +1,123 @@
+//! What a whole recording is about: its noun phrases, with every mention of each.
+
+use std::collections::HashMap;
+
+use super::english::NounPhrase;
+use super::phrases::telling;
+use super::transcript::TimedText;
+use crate::result::Keyword;
+
+/// How many a recording has at most.
+const MOST: usize = 50;
+
+/// What is one phrase, in all its forms.
+#[derive(Debug, Default)]
+struct Mentions {
+    lemmas: Vec<String>,
+    /// As it was said, each with how often, in order of appearance.
+    forms: Vec<(String, usize)>,
+    /// Bytes of the text, of where each mention is.
+    places: Vec<std::ops::Range<usize>>,
+    is_name: bool,
+}
+
+/// The most telling noun phrases, the most telling first. Phrases of the same lemmas are one.
+pub(super) fn keywords(text: &TimedText, phrases: &[NounPhrase]) -> Vec<Keyword> {
+    let mut numbers: HashMap<Vec<String>, usize> = HashMap::new();
+    let mut all: Vec<Mentions> = Vec::new();
+    let mut frequencies: HashMap<String, usize> = HashMap::new();
+    for phrase in phrases {
+        let lemmas: Vec<String> = phrase.lemmas().collect();
+        lemmas.iter().for_each(|lemma| *frequencies.entry(lemma.clone()).or_default() += 1);
+        let number = *numbers.entry(lemmas.clone()).or_insert_with(|| {
+            all.push(Mentions { lemmas, ..Mentions::default() });
+            all.len() - 1
+        });
+        all[number].add(&text.text, phrase);
+    }
+    let mut ranked: Vec<(f64, Mentions)> = all
+        .into_iter()
+        .map(|phrase| {
+            // Between how often it is said and how often each of its words is: a phrase that is said once does not
+            // live on the words of the others.
+            let count = phrase.places.len();
+            let weights = phrase.lemmas.iter().map(|lemma| ((frequencies[lemma] * count) as f64).sqrt());
+            (telling(weights, count, phrase.is_name), phrase)
+        })
+        .collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    ranked.truncate(MOST);
+    ranked.into_iter().map(|(_, phrase)| phrase.keyword(text)).collect()
+}
+
+impl Mentions {
+    fn add(&mut self, text: &str, phrase: &NounPhrase) {
+        let said = &text[phrase.range()];
+        match self.forms.iter_mut().find(|(form, _)| form == said) {
+            Some((_, count)) => *count += 1,
+            None => self.forms.push((said.to_owned(), 1)),
+        }
+        self.places.push(phrase.range());
+        self.is_name |= phrase.words.iter().any(|word| word.is_name);
+    }
+
+    fn keyword(self, text: &TimedText) -> Keyword {
+        let most = self.forms.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
+        Keyword {
+            phrase: most.map(|(form, _)| form).unwrap_or_default(),
+            lemma: self.lemmas.join(" "),
+            count: self.places.len(),
+            seconds: self.places.into_iter().map(|place| text.seconds(place).0).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::super::english::NounWord;
+    use super::*;
+    use crate::result::Sentence;
+
+    /// Phrases by what is said; lemmas lose their “s”.
+    fn phrases(text: &str, said: &[&str]) -> Vec<NounPhrase> {
+        let mut from = 0;
+        let mut place = |phrase: &str| -> Range<usize> {
+            let start = from + text[from..].find(phrase).expect("the phrase is in the text");
+            from = start + phrase.len();
+            start..from
+        };
+        let phrase = |phrase: &&str| {
+            let range = place(phrase);
+            let mut at = range.start;
+            let word = |word: &str| {
+                let range = at..at + word.len();
+                at = range.end + 1;
+                NounWord { range, lemma: word.trim_end_matches('s').into(), is_noun: true, is_name: false }
+            };
+            NounPhrase { words: phrase.split(' ').map(word).collect() }
+        };
+        said.iter().map(phrase).collect()
+    }
+
+    #[test]
+    fn phrases_of_one_lemma_are_counted_and_timed_together() {
+        let sentences = [
+            ("River surveys are rare.", 0.0, 4.0),
+            ("Old boats sank, and a boat burned.", 10.0, 14.0),
+            ("The river survey needs boats.", 20.0, 24.0),
+        ];
+        let sentences = sentences.map(|(text, start, end)| Sentence { text: text.to_owned(), start, end });
+        let (text, _) = TimedText::of_sentences(&sentences);
+        let said = ["River surveys", "Old boats", "boat", "river survey", "boats"];
+        let found = keywords(&text, &phrases(&text.text, &said));
+        let expected =
+            [("River surveys", "river survey", 2), ("boat", "boat", 2), ("Old boats", "old boat", 1)];
+        let told: Vec<_> =
+            found.iter().map(|each| (each.phrase.as_str(), each.lemma.as_str(), each.count)).collect();
+        assert_eq!(told, expected);
+        assert_eq!(found[0].seconds[0], 0.0);
+        assert!(found[0].seconds[1] > 20.0 && found[0].seconds[1] < 22.0, "{found:?}");
+    }
+}

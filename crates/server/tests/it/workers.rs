@@ -1,0 +1,148 @@
+//! The pipeline and its workers without HTTP, on a store and a folder of their own.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use verbatim::files::Uploads;
+use verbatim::inference::Inference;
+use verbatim::job::{FileType, Job, JobId, JobStatus, NewJob};
+use verbatim::media::probe_blocking;
+use verbatim::pipeline::Pipeline;
+use verbatim::signals::Bells;
+use verbatim::store::{JobStore, SqliteStore};
+use verbatim::wishes::Wishes;
+use verbatim::worker::{Rhythm, Stop, Workers};
+use verbatim_whisper::{Language, Options};
+
+use crate::speech::{TestEngine, structurer, vad};
+use crate::support::app::eventually;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Fast enough that no test waits, slow enough that a busy machine keeps its leases.
+const RHYTHM: Rhythm = Rhythm {
+    lease: Duration::from_secs(15),
+    heartbeat: Duration::from_millis(50),
+    poll: Duration::from_millis(50),
+    tidy: Duration::from_millis(50),
+};
+
+/// Workers on a store and a folder of their own.
+pub(crate) struct Service {
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) uploads: Uploads,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) bells: Bells,
+    pub(crate) stop: Stop,
+    pub(crate) inference: Inference,
+    pub(crate) workers: JoinHandle<()>,
+}
+
+impl Service {
+    pub(crate) async fn start(dir: &Path, engine: &TestEngine) -> Self {
+        Self::with(dir, engine, |_| {}).await
+    }
+
+    /// With its pipeline changed before it starts.
+    pub(crate) async fn with(dir: &Path, engine: &TestEngine, change: impl FnOnce(&mut Pipeline)) -> Self {
+        let store = Arc::new(SqliteStore::open(&dir.join("jobs.db")).await.unwrap());
+        let uploads = Uploads::open(&dir.join("data")).unwrap();
+        let (bells, stop, inference) = (Bells::default(), Stop::default(), engine.start());
+        let mut pipeline = Pipeline {
+            options: Options::default(),
+            store: store.clone(),
+            uploads: uploads.clone(),
+            inference: inference.clone(),
+            vad: vad(),
+            whisper: "tiny.en".to_owned(),
+            structurer: structurer(),
+            max_media_duration: DAY,
+        };
+        change(&mut pipeline);
+        let pipeline = Arc::new(pipeline);
+        let workers = Workers {
+            pipeline: pipeline.clone(),
+            store: store.clone(),
+            uploads: uploads.clone(),
+            bells: bells.clone(),
+            rhythm: RHYTHM,
+            stop: stop.clone(),
+            engine: inference.alive(),
+        };
+        let workers = tokio::spawn(workers.run(2));
+        Self { store, uploads, pipeline, bells, stop, inference, workers }
+    }
+
+    pub(crate) async fn submit(&self, file: &Path, language: Option<Language>) -> JobId {
+        self.submit_with(file, Wishes { language, ..Wishes::default() }).await
+    }
+
+    /// Puts a file in place and a job for it into the queue.
+    pub(crate) async fn submit_with(&self, file: &Path, wishes: Wishes) -> JobId {
+        let id = JobId::new();
+        std::fs::copy(file, self.uploads.path(id)).unwrap();
+        let duration = probe_blocking(file, DAY).ok().and_then(|info| info.duration);
+        let job = NewJob {
+            id,
+            filename: file.file_name().unwrap().to_str().unwrap().to_owned(),
+            file_size: file.metadata().unwrap().len(),
+            file_type: FileType::Audio,
+            duration,
+            wishes,
+            webhook_url: None,
+        };
+        self.store.insert(job, Timestamp::now()).await.unwrap();
+        self.bells.queued.ring();
+        id
+    }
+
+    pub(crate) async fn job(&self, id: JobId) -> Job {
+        self.store.get(id).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn end_of(&self, id: JobId) -> Job {
+        let mut ended = self.bells.ended.listen();
+        let end = async {
+            while !self.job(id).await.status.has_ended() {
+                // Another service's bell is not heard here.
+                let _ = tokio::time::timeout(Duration::from_millis(100), ended.wait()).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(180), end).await.expect("the job was to end");
+        self.job(id).await
+    }
+
+    /// The result of a job that must complete.
+    pub(crate) async fn result(&self, id: JobId) -> Value {
+        let job = self.end_of(id).await;
+        assert_eq!(job.status, JobStatus::Completed, "{:?}", job.error_message);
+        serde_json::from_str(&self.store.result(id).await.unwrap().unwrap()).unwrap()
+    }
+
+    pub(crate) async fn failure(&self, id: JobId) -> String {
+        let job = self.end_of(id).await;
+        assert_eq!(job.status, JobStatus::Failed);
+        job.error_message.unwrap()
+    }
+
+    /// Waits until that many windows of a job are stored.
+    pub(crate) async fn until_windows(&self, id: JobId, count: usize) {
+        let stored = || async { self.store.windows(id).await.unwrap().len() >= count };
+        eventually(&format!("{count} windows"), stored).await;
+    }
+
+    pub(crate) async fn until_no_uploads(&self) {
+        eventually("the uploads to be gone", || async { self.uploads.jobs().unwrap().is_empty() }).await;
+    }
+
+    pub(crate) async fn shut_down(self) {
+        self.stop.soft.cancel();
+        self.inference.stop();
+        self.workers.await.unwrap();
+        self.store.close().await;
+    }
+}
