@@ -72,7 +72,7 @@ impl English {
 /// speech without any mark, is cut at a space.
 fn pieces(text: &str, most: usize) -> Vec<Range<usize>> {
     if text.len() <= most {
-        return vec![0..text.len()];
+        return std::iter::once(0..text.len()).collect();
     }
     let mut pieces: Vec<Range<usize>> = Vec::new();
     for sentence in by_rules(text, Some(Language::ENGLISH)) {
@@ -226,7 +226,7 @@ mod tests {
         &ENGLISH
     }
 
-    fn said<'t>(text: &'t str, ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<&'t str> {
+    fn said(text: &str, ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<&str> {
         ranges.into_iter().map(|range| &text[range]).collect()
     }
 
@@ -286,21 +286,28 @@ mod tests {
         }
     }
 
-    fn phrase(ranges: &[Range<usize>]) -> NounPhrase {
-        let word = |range: &Range<usize>| NounWord {
-            range: range.clone(),
+    fn phrase(words: &[(usize, usize)]) -> NounPhrase {
+        let word = |&(start, end): &(usize, usize)| NounWord {
+            range: start..end,
             lemma: "x".into(),
             is_noun: true,
             is_name: false,
         };
-        NounPhrase { words: ranges.iter().map(word).collect() }
+        NounPhrase { words: words.iter().map(word).collect() }
     }
 
     #[test]
     fn phrases_are_places_in_their_sentence() {
-        let phrases =
-            [phrase(&[2..5, 6..9]), phrase(&[12..14]), phrase(&[18..19, 20..25]), phrase(&[26..30])];
+        let phrases = [
+            phrase(&[(2, 5), (6, 9)]),
+            phrase(&[(12, 14)]),
+            phrase(&[(18, 19), (20, 25)]),
+            phrase(&[(26, 30)]),
+        ];
         let found = within(&phrases, &[0..10, 11..19, 20..31]);
-        assert_eq!(found, [vec![phrase(&[2..5, 6..9])], vec![phrase(&[1..3])], vec![phrase(&[6..10])]]);
+        assert_eq!(
+            found,
+            [vec![phrase(&[(2, 5), (6, 9)])], vec![phrase(&[(1, 3)])], vec![phrase(&[(6, 10)])]]
+        );
     }
 }
