@@ -2,6 +2,7 @@
 //! `Tok2Vec.v2` of `MultiHashEmbed.v2` and `MaxoutWindowEncoder.v2`).
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::LoadError;
 use crate::layers::{HashEmbed, Matrix, MaxoutNorm};
@@ -52,6 +53,9 @@ impl Column {
     }
 }
 
+/// Kinds of tokens whose vectors are kept: more than an hour of speech has, in 4 MB.
+const MOST_KNOWN: usize = 8192;
+
 /// The network from tokens to vectors.
 #[derive(Debug)]
 pub(crate) struct Tok2Vec {
@@ -61,6 +65,8 @@ pub(crate) struct Tok2Vec {
     encoder: Vec<MaxoutNorm>,
     /// Neighbours on each side that a layer of the encoder sees.
     window: usize,
+    /// What came of embedding the first kinds of tokens that were met, for the next text.
+    known: Mutex<HashMap<TokenAttributes, Box<[f32]>>>,
 }
 
 impl Tok2Vec {
@@ -103,7 +109,8 @@ impl Tok2Vec {
             }
             encoder.push(layer);
         }
-        Ok(Self { tables: columns.into_iter().zip(tables).collect(), mix, encoder, window })
+        let tables = columns.into_iter().zip(tables).collect();
+        Ok(Self { tables, mix, encoder, window, known: Mutex::default() })
     }
 
     /// The width of a token's vector.
@@ -148,17 +155,42 @@ impl Tok2Vec {
             })
         });
         let of_tokens: Vec<usize> = of_tokens.collect();
-        let mut looked_up = Matrix::zeros(kinds.len(), self.mix.inputs());
-        for (row, token) in kinds.iter().enumerate() {
+        let mut vectors = Matrix::zeros(kinds.len(), self.width());
+        let new = self.recall(&kinds, &mut vectors);
+        let mut looked_up = Matrix::zeros(new.len(), self.mix.inputs());
+        for (row, kind) in new.iter().enumerate() {
             let mut rest = looked_up.row_mut(row);
             for (column, table) in &self.tables {
                 let (vector, behind) = rest.split_at_mut(table.width());
-                table.embed(column.of(token), vector);
+                table.embed(column.of(&kinds[*kind]), vector);
                 rest = behind;
             }
         }
-        let mut vectors = Matrix::zeros(kinds.len(), self.width());
-        self.mix.add_to(looked_up.rows_from(0), looked_up.columns(), &mut vectors);
+        let mut mixed = Matrix::zeros(new.len(), self.width());
+        self.mix.add_to(looked_up.rows_from(0), looked_up.columns(), &mut mixed);
+        for (row, kind) in new.iter().enumerate() {
+            vectors.row_mut(*kind).copy_from_slice(mixed.row(row));
+        }
+        self.remember(new.into_iter().map(|kind| (kinds[kind], vectors.row(kind))));
         (of_tokens, vectors)
+    }
+
+    /// Writes the vectors of the kinds that are known, and gives the numbers of the others.
+    fn recall(&self, kinds: &[TokenAttributes], vectors: &mut Matrix) -> Vec<usize> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = Vec::new();
+        for (number, kind) in kinds.iter().enumerate() {
+            match known.get(kind) {
+                Some(vector) => vectors.row_mut(number).copy_from_slice(vector),
+                None => new.push(number),
+            }
+        }
+        new
+    }
+
+    fn remember<'v>(&self, vectors: impl Iterator<Item = (TokenAttributes, &'v [f32])>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MOST_KNOWN.saturating_sub(known.len());
+        known.extend(vectors.take(room).map(|(kind, vector)| (kind, vector.into())));
     }
 }
