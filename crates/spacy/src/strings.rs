@@ -3,6 +3,9 @@
 //! A string is its MurmurHash64A (Austin Appleby, public domain) with seed 1, unless it is the name of one of
 //! spaCy's own symbols: those have small fixed numbers, so that the word “agent” is 401.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// Symbols that come in one piece: the number of the first, and all names in the order of their numbers.
 const SYMBOLS: [(u64, &[&str]); 4] = [
     (
@@ -169,15 +172,17 @@ pub(crate) fn hash(string: &str) -> u64 {
     symbol(string).unwrap_or_else(|| murmur(string.as_bytes(), 1))
 }
 
+/// The numbers of [`SYMBOLS`].
+static LISTED: LazyLock<HashMap<&str, u64>> = LazyLock::new(|| {
+    let numbered = SYMBOLS.iter().flat_map(|(first, names)| (*first..).zip(names.iter().copied()));
+    numbered.map(|(number, name)| (name, number)).collect()
+});
+
 fn symbol(string: &str) -> Option<u64> {
     if string.len() > LONGEST_SYMBOL || !string.is_ascii() {
         return None;
     }
-    let listed = SYMBOLS.iter().find_map(|(first, names)| {
-        let place = names.iter().position(|name| *name == string)?;
-        Some(first + place as u64)
-    });
-    listed.or_else(|| {
+    LISTED.get(string).copied().or_else(|| {
         COUNTED.iter().find_map(|(name, digits, first, counts)| {
             let count = string.strip_prefix(name).filter(|rest| rest.len() == *digits)?;
             let count =
