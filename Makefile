@@ -69,6 +69,6 @@ whisper-cpp: models ## whisper.cpp, which `make bench` measures, and files of th
 	@cd bench/whisper-cpp && cargo build --release --locked
 	@$(WITH_PACKAGES) scripts/ggml/requirements.txt scripts/ggml/convert.py base:f16 base:q8_0 base:q5_1
 
-bench: build setup whisper-cpp ## Speed, memory and the service, in turns with faster-whisper and whisper.cpp: target/bench.md
+bench: build setup whisper-cpp ## Speed, memory and the service, in turns with faster-whisper, whisper.cpp and spaCy: target/bench.md
 	@$(WITH_PACKAGES) bench/requirements.txt bench/report.py --verbatim $(VERBATIM) --whisper-cpp $(WHISPER_CPP) \
 		--output $(CARGO_TARGET_DIR)/bench.md

@@ -19,7 +19,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         speech = Speech(folder)
         path = speech.wav("speech", given.seconds)
-        command = [*verbatim.command, "--language", "en", "--stages", str(path)]
+        command = [*verbatim.command, "--language", "en", "--format", "json", "--stages", str(path)]
         run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if run.returncode:
         sys.exit(run.stderr)

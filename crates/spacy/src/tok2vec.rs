@@ -157,6 +157,13 @@ impl Tok2Vec {
         let of_tokens: Vec<usize> = of_tokens.collect();
         let mut vectors = Matrix::zeros(kinds.len(), self.width());
         let new = self.recall(&kinds, &mut vectors);
+        self.mix(&kinds, &new, &mut vectors);
+        self.remember(new.into_iter().map(|kind| (kinds[kind], vectors.row(kind))));
+        (of_tokens, vectors)
+    }
+
+    /// Writes the vectors of the kinds of these numbers.
+    fn mix(&self, kinds: &[TokenAttributes], new: &[usize], vectors: &mut Matrix) {
         let mut looked_up = Matrix::zeros(new.len(), self.mix.inputs());
         for (row, kind) in new.iter().enumerate() {
             let mut rest = looked_up.row_mut(row);
@@ -171,8 +178,6 @@ impl Tok2Vec {
         for (row, kind) in new.iter().enumerate() {
             vectors.row_mut(*kind).copy_from_slice(mixed.row(row));
         }
-        self.remember(new.into_iter().map(|kind| (kinds[kind], vectors.row(kind))));
-        (of_tokens, vectors)
     }
 
     /// Writes the vectors of the kinds that are known, and gives the numbers of the others.

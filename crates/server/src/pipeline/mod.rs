@@ -131,7 +131,7 @@ impl Pipeline {
         };
         let at = Timestamp::now();
         let write = move || serde_json::to_string(&assemble(recording, &windows, at));
-        let result = spawn_blocking(|| on_one_thread(write)).await;
+        let result = spawn_blocking(|| in_own_pool(write)).await;
         let result =
             result.map_err(|error| error.to_string()).and_then(|json| json.map_err(|e| e.to_string()));
         let result = result
@@ -140,9 +140,9 @@ impl Pipeline {
     }
 }
 
-/// With no other thread's help: of what could be spread over all processors, one job's would hold up the next one's.
-fn on_one_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    match ThreadPoolBuilder::new().num_threads(1).build() {
+/// On threads of its own: in a pool that all share, a short transcript's work would wait behind a long one's.
+fn in_own_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    match ThreadPoolBuilder::new().build() {
         Ok(pool) => pool.install(work),
         Err(_) => work(),
     }

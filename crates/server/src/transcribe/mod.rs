@@ -3,6 +3,7 @@
 mod output;
 mod stages;
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
@@ -59,6 +60,7 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
         whisper: settings.model.whisper_model.name().to_owned(),
         structurer,
         max_duration: settings.max_media_duration,
+        structuring: Cell::default(),
     };
     let mut all_well = true;
     for (index, file) in settings.files.iter().enumerate() {
@@ -73,7 +75,8 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
         }
     }
     if settings.stages {
-        stages::write(&mut io::stderr()).context("cannot write where the time went")?;
+        stages::write(&mut io::stderr(), run.structuring.get())
+            .context("cannot write where the time went")?;
     }
     Ok(all_well)
 }
@@ -88,6 +91,8 @@ struct Run {
     whisper: String,
     structurer: Structurer,
     max_duration: Duration,
+    /// How long structure has taken, of all threads and files.
+    structuring: Cell<Duration>,
 }
 
 impl Run {
@@ -120,7 +125,10 @@ impl Run {
             whisper: self.whisper.clone(),
             structurer: Some(self.structurer.clone()),
         };
-        Ok(assemble(recording, &windows?, Timestamp::now()))
+        let (windows, before) = (windows?, stages::own_time());
+        let result = assemble(recording, &windows, Timestamp::now());
+        self.structuring.set(self.structuring.get() + stages::own_time().saturating_sub(before));
+        Ok(result)
     }
 }
 

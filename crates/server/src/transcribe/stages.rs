@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use verbatim_whisper::Stage;
 
-/// Writes the seconds of every stage, of ffmpeg's programs and of everything else, and their shares.
-pub(super) fn write(out: &mut impl Write) -> io::Result<()> {
-    let own = processor_time(libc::RUSAGE_SELF);
+/// Writes the seconds of every stage, of ffmpeg's programs and of everything else, and their shares. Structure is no
+/// stage of the engine's.
+pub(super) fn write(out: &mut impl Write, structure: Duration) -> io::Result<()> {
+    let own = own_time();
     let children = processor_time(libc::RUSAGE_CHILDREN);
-    let known: Duration = Stage::ALL.into_iter().map(Stage::time).sum();
+    let known = Stage::ALL.into_iter().map(Stage::time).sum::<Duration>() + structure;
     let rows = [("decoding of the media (ffmpeg)", children)]
         .into_iter()
         .chain(Stage::ALL.into_iter().map(|stage| (stage.name(), stage.time())))
+        .chain([("structure: sentences, topics, entities, keywords", structure)])
         .chain([("everything else", own.saturating_sub(known))]);
     let all = (known.max(own) + children).as_secs_f64().max(f64::MIN_POSITIVE);
     writeln!(out, "| stage | seconds of all threads | share |\n| --- | --- | --- |")?;
@@ -21,6 +23,11 @@ pub(super) fn write(out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "| {name} | {seconds:.2} | {:.1} % |", 100.0 * seconds / all)?;
     }
     Ok(())
+}
+
+/// How long all threads of this process have computed.
+pub(super) fn own_time() -> Duration {
+    processor_time(libc::RUSAGE_SELF)
 }
 
 /// Of this process, or of those that it started and that have ended.

@@ -51,7 +51,9 @@ fn a_file_is_transcribed_to_the_terminal() {
     let plain = arguments("transcribe --format json --no-word-timestamps --stages", &[&novel]);
     let run = verbatim(dir.path(), &plain);
     let plain: Value = serde_json::from_slice(&run.stdout).unwrap();
-    for stage in ["decoding of the media", "encoder: attention", "decoder: logits", "everything else"] {
+    for stage in
+        ["decoding of the media", "encoder: attention", "decoder: logits", "structure", "everything else"]
+    {
         assert!(text(&run.stderr).contains(&format!("\n| {stage}")), "{}", text(&run.stderr));
     }
     assert_eq!(plain["transcript"], result["transcript"]);
