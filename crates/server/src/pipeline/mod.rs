@@ -100,13 +100,14 @@ impl Pipeline {
             .map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))?;
         // Whoever was here before has detected the language.
         let known = detected(&stored);
+        let resumed = !stored.is_empty();
         drop(stored);
         let options = claim.job.wishes.over(&self.options);
         let mut decoding = Decoding::new(self.inference.clone(), claim.job.id, options, known);
         run.transcribe(&mut events, &mut decoding).await?;
         run.say(STRUCTURING).await?;
         // The attempts before this last one had nothing left to do but this, and did not come back from it.
-        let hopeless = claim.attempt >= MAX_ATTEMPTS && run.transcribed == 0;
+        let hopeless = claim.attempt >= MAX_ATTEMPTS && resumed && run.transcribed == 0;
         let structurer = Some(self.structurer.clone()).filter(|_| !hopeless);
         self.assemble(claim, structurer).await
     }
