@@ -10,8 +10,7 @@ use super::sentences::{by_rules, is_silent};
 use super::transcript::trimmed;
 use super::words::is_english_function_word;
 
-/// Bytes that are analyzed together. It bounds the memory over a day's transcript: a token takes a kilobyte while
-/// it is analyzed.
+/// Bytes that are analyzed together: a day's transcript takes no more memory at a time than a long talk's.
 const PIECE: usize = 64 * 1024;
 
 /// The pipeline, ready to use from any thread.

@@ -103,6 +103,8 @@ async fn a_transcript_whose_structure_ends_the_service_completes_without_it() {
         let claim = store.claim(Timestamp::now(), Duration::ZERO).await.unwrap().unwrap();
         assert_eq!((claim.job.id, claim.attempt), (id, attempt));
         let finished = pipeline.run(&claim, &CancellationToken::new()).await.unwrap();
+        let job = service.job(id).await;
+        assert_eq!((job.progress_percentage, job.current_step.as_str()), (99, "Structuring transcript"));
         let result: Value = serde_json::from_str(&finished.result).unwrap();
         assert!(result["transcript"].as_str().unwrap().contains("young man"), "{result}");
         assert_eq!(result["topics"] == json!([]), attempt == MAX_ATTEMPTS, "{result}");
