@@ -70,6 +70,12 @@ impl Doc {
         &self.entities
     }
 
+    /// The entity that the token at `index` is part of.
+    pub fn entity(&self, index: usize) -> Option<&Span> {
+        let next = self.entities.partition_point(|entity| entity.end <= index);
+        self.entities.get(next).filter(|entity| entity.start <= index)
+    }
+
     /// Base noun phrases, in the order of the text; they do not overlap.
     pub fn noun_chunks(&self) -> &[Span] {
         &self.noun_chunks
@@ -130,6 +136,18 @@ mod tests {
         let doc = doc("It rained . We left .", &[true, false, false, true, false, false]);
         let sentences: Vec<_> = doc.sentences().map(|span| doc.span_text(&span).to_owned()).collect();
         assert_eq!(sentences, ["It rained .", "We left ."]);
+    }
+
+    #[test]
+    fn a_token_is_part_of_one_entity_or_none() {
+        let mut doc = doc("Ann Lee left Rome .", &[true, false, false, false, false]);
+        doc.entities = vec![
+            Span { start: 0, end: 2, label: "PERSON".into() },
+            Span { start: 3, end: 4, label: "GPE".into() },
+        ];
+        let labels: Vec<_> = (0..6).map(|at| doc.entity(at).map(|entity| entity.label.to_string())).collect();
+        let (person, place) = (Some("PERSON".to_owned()), Some("GPE".to_owned()));
+        assert_eq!(labels, [person.clone(), person, None, place, None, None]);
     }
 
     #[test]
