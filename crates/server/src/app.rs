@@ -104,12 +104,7 @@ impl App {
             store: store.clone(),
             uploads: uploads.clone(),
             limits: settings.limits,
-            models_loaded: ModelsLoaded {
-                whisper: name.clone(),
-                vad: "silero_vad_v6".to_owned(),
-                spacy: structurer.english.as_ref().map(|english| english.name().to_owned()),
-                embedder: structurer.embedder.as_ref().map(|_| Embedder::NAME.to_owned()),
-            },
+            models_loaded: models_loaded(&name, &structurer),
             languages,
             max_workers: settings.max_concurrent_jobs,
             bells: bells.clone(),
@@ -229,6 +224,15 @@ pub(crate) fn load_models(
     let seconds = begun.elapsed().as_secs_f32();
     tracing::info!(model = model.name(), seconds, "model loaded");
     Ok((transcriber, vad))
+}
+
+fn models_loaded(whisper: &str, structurer: &Structurer) -> ModelsLoaded {
+    ModelsLoaded {
+        whisper: whisper.to_owned(),
+        vad: "silero_vad_v6".to_owned(),
+        spacy: structurer.english.as_ref().map(|english| english.name().to_owned()),
+        embedder: structurer.embedder.as_ref().map(|_| Embedder::NAME.to_owned()),
+    }
 }
 
 /// Loads what transcripts are structured with: of the models that are wanted, those that are here.

@@ -158,9 +158,7 @@ mod tests {
     }
 
     fn dir() -> PathBuf {
-        let models = std::env::var_os("MODELS_DIR")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);
-        models.join("all-minilm-l6-v2")
+        crate::structure::model_folder("all-minilm-l6-v2")
     }
 
     #[test]

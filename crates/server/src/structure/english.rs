@@ -199,12 +199,12 @@ pub(super) fn within(phrases: &[NounPhrase], stretches: &[Range<usize>]) -> Vec<
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::sync::LazyLock;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::structure::model_folder;
 
     #[test]
     fn a_long_text_is_cut_behind_sentences() {
@@ -217,11 +217,8 @@ mod tests {
 
     /// The pipeline that `make models` fetches.
     fn english() -> &'static English {
-        static ENGLISH: LazyLock<English> = LazyLock::new(|| {
-            let models = std::env::var_os("MODELS_DIR")
-                .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);
-            English::load(&models.join("en_core_web_sm"), "en_core_web_sm").unwrap()
-        });
+        static ENGLISH: LazyLock<English> =
+            LazyLock::new(|| English::load(&model_folder("en_core_web_sm"), "en_core_web_sm").unwrap());
         &ENGLISH
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::english::NounPhrase;
-use super::phrases::telling;
+use super::phrases::{Forms, telling};
 use super::transcript::TimedText;
 use crate::result::Keyword;
 
@@ -14,8 +14,7 @@ const MOST: usize = 50;
 #[derive(Debug, Default)]
 struct Mentions {
     lemmas: Vec<String>,
-    /// As it was said, each with how often, in order of appearance.
-    forms: Vec<(String, usize)>,
+    forms: Forms,
     /// Bytes of the text, of where each mention is.
     places: Vec<std::ops::Range<usize>>,
     is_name: bool,
@@ -52,19 +51,14 @@ pub(super) fn keywords(text: &TimedText, phrases: &[NounPhrase]) -> Vec<Keyword>
 
 impl Mentions {
     fn add(&mut self, text: &str, phrase: &NounPhrase) {
-        let said = &text[phrase.range()];
-        match self.forms.iter_mut().find(|(form, _)| form == said) {
-            Some((_, count)) => *count += 1,
-            None => self.forms.push((said.to_owned(), 1)),
-        }
+        self.forms.add(&text[phrase.range()]);
         self.places.push(phrase.range());
         self.is_name |= phrase.words.iter().any(|word| word.is_name);
     }
 
     fn keyword(self, text: &TimedText) -> Keyword {
-        let most = self.forms.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
         Keyword {
-            phrase: most.map(|(form, _)| form).unwrap_or_default(),
+            phrase: self.forms.most_frequent(),
             lemma: self.lemmas.join(" "),
             count: self.places.len(),
             seconds: self.places.into_iter().map(|place| text.seconds(place).0).collect(),

@@ -20,3 +20,13 @@ pub use english::English;
 pub use structurer::{Structure, Structurer};
 pub use topics::TopicOptions;
 pub use transcript::transcript;
+
+/// Where `make models` puts the model of that name.
+#[cfg(test)]
+fn model_folder(name: &str) -> std::path::PathBuf {
+    use std::path::{Path, PathBuf};
+
+    let models = std::env::var_os("MODELS_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);
+    models.join(name)
+}

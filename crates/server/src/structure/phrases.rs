@@ -50,9 +50,27 @@ pub(super) struct Phrases<'t> {
 #[derive(Debug)]
 struct Candidate<'t> {
     stems: Vec<&'t str>,
-    /// As it was said, each with how often, in order of appearance.
-    forms: Vec<(String, usize)>,
+    forms: Forms,
     count: usize,
+}
+
+/// How a phrase was said: each form with how often, in order of appearance.
+#[derive(Debug, Default)]
+pub(super) struct Forms(Vec<(String, usize)>);
+
+impl Forms {
+    pub(super) fn add(&mut self, said: &str) {
+        match self.0.iter_mut().find(|(form, _)| form == said) {
+            Some((_, count)) => *count += 1,
+            None => self.0.push((said.to_owned(), 1)),
+        }
+    }
+
+    /// The most frequent one, of several the first.
+    pub(super) fn most_frequent(self) -> String {
+        let most = self.0.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
+        most.map(|(form, _)| form).unwrap_or_default()
+    }
 }
 
 impl<'t> Phrases<'t> {
@@ -105,7 +123,7 @@ impl<'t> Phrases<'t> {
         for (_, candidate) in candidates {
             if keywords.len() < KEYWORDS && candidate.stems.iter().all(|stem| !used.contains(stem)) {
                 used.extend(candidate.stems.iter().copied());
-                keywords.push(candidate.form());
+                keywords.push(candidate.forms.most_frequent());
             }
         }
         keywords
@@ -124,13 +142,13 @@ impl<'t> Phrases<'t> {
                     for phrase in ends.filter(|phrase| self.may_end(index, phrase)) {
                         let stems: Vec<&str> = phrase.iter().map(Word::stem).collect();
                         let number = *numbers.entry(stems.clone()).or_insert_with(|| {
-                            candidates.push(Candidate { stems, forms: Vec::new(), count: 0 });
+                            candidates.push(Candidate { stems, forms: Forms::default(), count: 0 });
                             candidates.len() - 1
                         });
                         // A capital at a sentence's start says nothing of a word that has none elsewhere.
                         let starts = phrase.first() == words.first()
                             && phrase.first().is_some_and(|word| self.small.contains(word.lower.as_str()));
-                        candidates[number].add(form(text, phrase, starts));
+                        candidates[number].add(&form(text, phrase, starts));
                     }
                 }
             }
@@ -199,22 +217,13 @@ pub(super) fn telling(weights: impl ExactSizeIterator<Item = f64>, count: usize,
 }
 
 impl Candidate<'_> {
-    fn add(&mut self, form: String) {
+    fn add(&mut self, form: &str) {
         self.count += 1;
-        match self.forms.iter_mut().find(|(known, _)| *known == form) {
-            Some((_, count)) => *count += 1,
-            None => self.forms.push((form, 1)),
-        }
+        self.forms.add(form);
     }
 
     fn is_name(&self) -> bool {
-        self.forms.iter().any(|(form, _)| form.starts_with(char::is_uppercase))
-    }
-
-    /// The most frequent form, of several the first.
-    fn form(self) -> String {
-        let most = self.forms.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
-        most.map(|(form, _)| form).unwrap_or_default()
+        self.forms.0.iter().any(|(form, _)| form.starts_with(char::is_uppercase))
     }
 }
 
