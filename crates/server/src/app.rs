@@ -1,12 +1,12 @@
 //! The composition root: builds the service from its settings, starts it, and ends it in order.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
@@ -14,13 +14,17 @@ use tokio_util::sync::CancellationToken;
 use verbatim_whisper::{Language, Model, Transcriber, Vad};
 
 use crate::api::{self, ApiState, ModelsLoaded};
-use crate::config::{ENGLISH, EngineSettings, ModelSettings, ServeSettings, SpacyModel, StructureSettings};
-use crate::files::Uploads;
+use crate::config::{
+    ENGLISH, EngineSettings, ModelSettings, ServeSettings, SpacyModel, StorageSettings, StructureSettings,
+};
+use crate::data_dir::{self, PairError};
+use crate::files::{SweepError, Uploads};
 use crate::inference::Inference;
 use crate::media::{self, MediaError};
-use crate::models::WhisperModel;
+use crate::models::{WhisperModel, hash_model};
 use crate::pipeline::Pipeline;
-use crate::signals::{Bells, Running};
+use crate::process::ProcessLock;
+use crate::signals::{Bells, Running, Trouble};
 use crate::store::{JobStore, SqliteStore, StoreError};
 use crate::structure::{Embedder, EmbedderError, English, Structurer};
 use crate::webhook::{ClientError, Webhooks};
@@ -40,8 +44,10 @@ const CLOSING: Duration = Duration::from_millis(500);
 pub enum AppError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    DataDir(#[from] PairError),
     #[error("cannot use {} for uploads: {error}", dir.display())]
-    Uploads { dir: PathBuf, error: io::Error },
+    Uploads { dir: PathBuf, error: SweepError },
     #[error("there is no model in {}; fetch it with `verbatim models fetch {model}`", path.display())]
     NotFetched { path: PathBuf, model: WhisperModel },
     #[error("there is no model at {}; WHISPER_MODEL has to name a folder or a ggml-*.bin", path.display())]
@@ -77,6 +83,8 @@ pub struct App {
     workers: JoinHandle<()>,
     webhooks: JoinHandle<()>,
     server: JoinHandle<io::Result<()>>,
+    /// Last, so that nobody takes this process for ended before it is.
+    _process: ProcessLock,
 }
 
 impl App {
@@ -89,16 +97,16 @@ impl App {
         let address = listener.local_addr()?;
         // What is only read comes first: a service that lacks it leaves nothing behind.
         tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
-        let (inference, vad, languages) =
+        let Engine { inference, vad, languages, model_hash } =
             start_engine(settings.model.clone(), settings.engine.clone()).await?;
         let (structure, models_dir) = (settings.structure.clone(), settings.model.models_dir.clone());
         let structurer = tokio::task::spawn_blocking(move || load_structurer(&structure, &models_dir));
         let structurer = structurer.await.map_err(io::Error::other)??;
-        let store = Arc::new(SqliteStore::open(&settings.storage.database_path).await?);
-        let uploads = open_uploads(&settings, store.as_ref()).await?;
+        let Storage { store, uploads, process } = open_storage(&settings.storage).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
 
         let (bells, stop, running) = (Bells::default(), Stop::default(), Running::default());
+        let trouble = Trouble::default();
         let name = settings.model.whisper_model.name().to_owned();
         let state = ApiState {
             store: store.clone(),
@@ -110,6 +118,7 @@ impl App {
             bells: bells.clone(),
             engine: inference.alive(),
             worker: running.watch(),
+            trouble: trouble.clone(),
             stopping: stop.soft.clone(),
             started,
         };
@@ -120,6 +129,7 @@ impl App {
                 inference: inference.clone(),
                 vad,
                 whisper: name,
+                model_hash,
                 structurer,
                 max_media_duration: settings.limits.max_media_duration,
                 options: settings.engine.options(),
@@ -130,6 +140,8 @@ impl App {
             rhythm: Rhythm::default(),
             stop: stop.clone(),
             engine: inference.alive(),
+            process: process.id(),
+            trouble,
         };
         let count = settings.max_concurrent_jobs;
         let workers = tokio::spawn(async move {
@@ -138,7 +150,7 @@ impl App {
         });
         let webhooks = tokio::spawn(webhooks.run(bells.ended, stop.soft.clone()));
         let server = tokio::spawn(serve_http(listener, state, stop.soft.clone()));
-        Ok(Self { address, store, inference, stop, workers, webhooks, server })
+        Ok(Self { address, store, inference, stop, workers, webhooks, server, _process: process })
     }
 
     /// Where it listens.
@@ -175,32 +187,59 @@ async fn serve_http(listener: TcpListener, state: ApiState, stop: CancellationTo
     axum::serve(listener, api::router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-/// Opens the folder of uploads and removes what a crash has left there.
-async fn open_uploads(settings: &ServeSettings, store: &dyn JobStore) -> Result<Uploads, AppError> {
-    let dir = settings.storage.data_dir.clone();
-    let failed = |error| AppError::Uploads { dir, error };
-    let needed: HashSet<_> = store.unfinished().await?.into_iter().collect();
-    let opened = Uploads::open(&settings.storage.data_dir).and_then(|uploads| {
-        let removed = uploads.sweep(&needed)?;
-        Ok((uploads, removed))
-    });
-    let (uploads, removed) = opened.map_err(failed)?;
-    if removed > 0 {
-        tracing::info!(removed, "uploads without a job were removed");
-    }
-    Ok(uploads)
+/// Where jobs and their uploads are.
+struct Storage {
+    store: Arc<SqliteStore>,
+    uploads: Uploads,
+    process: ProcessLock,
 }
 
-/// Gives the engine its threads. The languages are those that the model knows.
-async fn start_engine(
-    settings: ModelSettings,
-    engine: EngineSettings,
-) -> Result<(Inference, Arc<Vad>, Arc<[Language]>), AppError> {
+/// Opens the database and its folder of uploads, and puts in order what processes that have ended left there.
+async fn open_storage(settings: &StorageSettings) -> Result<Storage, AppError> {
+    let (data_dir, database) = (&settings.data_dir, &settings.database_path);
+    data_dir::expect_database(data_dir, database)?;
+    let store = Arc::new(SqliteStore::open(database).await?);
+    let failed = |error| AppError::Uploads { dir: data_dir.clone(), error };
+    let disk = |error: io::Error| failed(SweepError::Disk(error));
+    let uploads = Uploads::open(data_dir).map_err(disk)?;
+    let unfinished = store.unfinished().await?;
+    data_dir::pair(data_dir, database, &store.identity().await?, &unfinished)?;
+    let process = ProcessLock::take(data_dir).map_err(disk)?;
+    for ended in process.ended().map_err(disk)? {
+        let jobs = store.process_ended(ended, Timestamp::now()).await?;
+        process.forget(ended).map_err(disk)?;
+        if jobs > 0 {
+            tracing::info!(jobs, "jobs of a process that has ended are taken up again");
+        }
+    }
+    let orphans = uploads.sweep(store.as_ref()).await.map_err(failed)?;
+    if !orphans.is_empty() {
+        tracing::info!(?orphans, "uploads without a job were moved to DATA_DIR/orphans, for a day");
+    }
+    Ok(Storage { store, uploads, process })
+}
+
+/// The engine on threads of its own, and what is known of its model.
+struct Engine {
+    inference: Inference,
+    vad: Arc<Vad>,
+    /// Those that the model knows.
+    languages: Arc<[Language]>,
+    model_hash: String,
+}
+
+async fn start_engine(settings: ModelSettings, engine: EngineSettings) -> Result<Engine, AppError> {
     let start = move || {
+        let hashing = {
+            let (whisper, vad) = (settings.whisper_path(), settings.vad_path());
+            std::thread::Builder::new().name("model-hash".to_owned()).spawn(move || hash_model(&whisper, &vad))?
+        };
         let (transcriber, vad) = load_models(&settings, &engine)?;
         let languages = Language::all().filter(|language| transcriber.model().knows(*language)).collect();
         let inference = Inference::start(transcriber, engine.parallelism()).map_err(io::Error::other)?;
-        Ok((inference, Arc::new(vad), languages))
+        let hash = hashing.join().unwrap_or_else(|_| Err(io::Error::other("hashing the model panicked")))?;
+        let model_hash = format!("{hash} {:?}", engine.compute());
+        Ok(Engine { inference, vad: Arc::new(vad), languages, model_hash })
     };
     tokio::task::spawn_blocking(start).await.map_err(io::Error::other)?
 }

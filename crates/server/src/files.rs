@@ -1,15 +1,21 @@
 //! Uploads on disk: written as `.part`, synced, renamed; removed once their job has ended.
+//!
+//! Whatever unlinks runs on a thread for that: a file of 10 GB takes some file systems seconds.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use std::time::{Duration, SystemTime};
+
 use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncWriteExt, BufWriter};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use crate::job::JobId;
+use crate::store::{JobStore, StoreError};
 
 /// Bytes that an upload leaves free on the disk, so that the database and the log can still be written.
 pub const RESERVED_BYTES: u64 = 256 << 20;
@@ -22,10 +28,22 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 const PART: &str = ".part";
 
-/// The folder of uploads, `DATA_DIR/uploads`.
+/// How long files that no job needs are kept aside, should somebody miss them.
+pub const ORPHANS_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// The folder of uploads, `DATA_DIR/uploads`, and beside it `DATA_DIR/orphans`.
 #[derive(Debug, Clone)]
 pub struct Uploads {
     dir: PathBuf,
+    orphans: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Uploads {
@@ -33,7 +51,13 @@ impl Uploads {
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let dir = data_dir.join("uploads");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(Self { dir })
+        Ok(Self { dir, orphans: data_dir.join("orphans") })
+    }
+
+    /// The folder, if it is there; nothing is made.
+    pub fn existing(data_dir: &Path) -> io::Result<Option<Self>> {
+        let dir = data_dir.join("uploads");
+        Ok(dir.try_exists()?.then(|| Self { dir, orphans: data_dir.join("orphans") }))
     }
 
     /// Where a finished upload of this job is.
@@ -73,32 +97,61 @@ impl Uploads {
     }
 
     /// Removes the upload of a job that has ended; it may be gone already.
-    pub fn remove(&self, job: JobId) -> io::Result<()> {
-        match fs::remove_file(self.path(job)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+    pub async fn remove(&self, job: JobId) -> io::Result<()> {
+        let path = self.path(job);
+        spawn_blocking(move || remove_if_there(&path)).await.map_err(io::Error::other)?
     }
 
-    /// Removes what no job of `needed` and no running upload has a use for, as after a crash, and says
-    /// how many files that were. Files that are not named as this module names them are left alone.
+    /// Moves aside what no job and no running upload has a use for, as after a crash, and gives the names of
+    /// those files. Files that are not named as this module names them are left alone.
     ///
-    /// An upload that is kept after `needed` was asked for would be removed: call this before serving.
-    pub fn sweep(&self, needed: &HashSet<JobId>) -> io::Result<usize> {
-        let mut removed = 0;
+    /// Safe while other processes take uploads: a file whose upload still runs is locked, and is only let go once its job
+    /// is stored. So whoever has the lock and finds no unfinished job may take the file.
+    pub async fn sweep(&self, store: &dyn JobStore) -> Result<Vec<String>, SweepError> {
+        let mut moved = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            let orphan = match name.strip_suffix(PART) {
-                Some(stem) => JobId::parse(stem).is_some(),
-                None => JobId::parse(name).is_some_and(|job| !needed.contains(&job)),
-            };
-            if orphan && entry.file_type()?.is_file() && remove_unlocked(&entry.path())? {
-                removed += 1;
+            let Some(job) = JobId::parse(name.strip_suffix(PART).unwrap_or(name)) else { continue };
+            if !entry.file_type()?.is_file() {
+                continue;
+            }
+            let Some(_lock) = lock(&entry.path())? else { continue };
+            let needed = store.get(job).await?.is_some_and(|job| !job.status.has_ended());
+            if !needed || name.ends_with(PART) {
+                self.set_aside(&entry.path(), name)?;
+                moved.push(name.to_owned());
             }
         }
-        Ok(removed)
+        Ok(moved)
+    }
+
+    /// The time at which it was set aside becomes the file's own.
+    fn set_aside(&self, path: &Path, name: &str) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.orphans)?;
+        fs::File::options().write(true).open(path)?.set_modified(SystemTime::now())?;
+        fs::rename(path, self.orphans.join(name))
+    }
+
+    /// Removes what was set aside more than [`ORPHANS_KEPT`] before `now`.
+    pub async fn purge_orphans(&self, now: SystemTime) -> io::Result<()> {
+        let orphans = self.orphans.clone();
+        let purge = move || {
+            let entries = match fs::read_dir(orphans) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                let age = now.duration_since(entry.metadata()?.modified()?).unwrap_or_default();
+                if age > ORPHANS_KEPT {
+                    remove_if_there(&entry.path())?;
+                }
+            }
+            Ok(())
+        };
+        spawn_blocking(purge).await.map_err(io::Error::other)?
     }
 
     /// Bytes that may still be written to the disk of the uploads.
@@ -122,18 +175,23 @@ impl Uploads {
     }
 }
 
-/// False where somebody holds the lock.
-fn remove_unlocked(path: &Path) -> io::Result<bool> {
+/// `None` where somebody else holds the lock, or the file has gone.
+fn lock(path: &Path) -> io::Result<Option<fs::File>> {
     let file = match fs::File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
-        other => other?,
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        other => other.map(|()| Some(file)).map_err(io::Error::from),
     }
-    fs::remove_file(path)?;
-    Ok(true)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// An upload that is being written. Dropping it before [`finish`](Self::finish) removes the file.
@@ -172,7 +230,7 @@ impl UploadWriter {
             file.sync_all()?;
             part.rename(uploads.path(job))?;
             fs::File::open(uploads.dir())?.sync_all()?;
-            Ok(Upload { file: part, size: written, _lock: file })
+            Ok(Upload { _lock: file, file: part, size: written })
         };
         tokio::task::spawn_blocking(sync).await.map_err(io::Error::other)?
     }
@@ -182,10 +240,10 @@ impl UploadWriter {
 /// the request on its way to a job, an error, a panic or a client that hangs up, leaves nothing behind.
 #[derive(Debug)]
 pub struct Upload {
+    /// Holds `sweep` off until the upload is kept. Closed before `file` is dropped: see there.
+    _lock: fs::File,
     file: Unkept,
     size: u64,
-    /// Holds `sweep` off until the upload is kept.
-    _lock: fs::File,
 }
 
 impl Upload {
@@ -227,20 +285,29 @@ impl Unkept {
 
 impl Drop for Unkept {
     fn drop(&mut self) {
-        if !self.kept
-            && let Err(error) = fs::remove_file(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
+        if self.kept {
+            return;
+        }
+        // A name is gone at once. Giving the blocks back, which takes time, falls to whoever closes the file last.
+        let open = fs::File::open(&self.path);
+        if let Err(error) = remove_if_there(&self.path) {
             tracing::warn!("{} could not be removed: {error}", self.path.display());
+        }
+        if let (Ok(runtime), Ok(file)) = (Handle::try_current(), open) {
+            runtime.spawn_blocking(move || drop(file));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use tempfile::TempDir;
 
     use super::*;
+    use crate::job::{FileType, NewJob};
+    use crate::store::SqliteStore;
+    use crate::wishes::Wishes;
 
     fn names(uploads: &Uploads) -> Vec<String> {
         let entries = fs::read_dir(uploads.dir()).unwrap();
@@ -266,8 +333,8 @@ mod tests {
         upload.keep();
         assert_eq!(fs::read(uploads.path(job)).unwrap(), b"first second");
 
-        uploads.remove(job).unwrap();
-        uploads.remove(job).unwrap();
+        uploads.remove(job).await.unwrap();
+        uploads.remove(job).await.unwrap();
         assert_eq!(names(&uploads), Vec::<String>::new());
     }
 
@@ -296,11 +363,29 @@ mod tests {
         drop(first);
     }
 
+    async fn store(data: &TempDir) -> SqliteStore {
+        SqliteStore::open(&data.path().join("jobs.db")).await.unwrap()
+    }
+
+    fn new_job(id: JobId) -> NewJob {
+        NewJob {
+            id,
+            filename: "talk.mp3".to_owned(),
+            file_size: 1,
+            file_type: FileType::Audio,
+            duration: None,
+            wishes: Wishes::default(),
+            webhook_url: None,
+        }
+    }
+
     #[tokio::test]
-    async fn the_sweep_takes_orphans_and_nothing_else() {
+    async fn the_sweep_sets_orphans_aside_for_a_day_and_nothing_else() {
         let data = TempDir::new().unwrap();
         let uploads = Uploads::open(data.path()).unwrap();
+        let store = store(&data).await;
         let (needed, orphan, crashed) = (JobId::new(), JobId::new(), JobId::new());
+        store.insert(new_job(needed), Timestamp::now()).await.unwrap();
         for name in [needed.to_string(), orphan.to_string(), format!("{crashed}.part"), "notes".to_owned()] {
             fs::write(uploads.dir().join(name), "x").unwrap();
         }
@@ -309,12 +394,51 @@ mod tests {
         let unkept = uploads.begin(JobId::new()).await.unwrap().finish().await.unwrap();
 
         let before = names(&uploads).len();
-        assert_eq!(uploads.sweep(&HashSet::from([needed])).unwrap(), 2);
+        let mut expected = [orphan.to_string(), format!("{crashed}.part")];
+        expected.sort();
+        let mut moved = uploads.sweep(&store).await.unwrap();
+        moved.sort();
+        assert_eq!(moved, expected);
         let left = names(&uploads);
         assert_eq!(left.len(), before - 2);
-        assert!(!left.contains(&orphan.to_string()) && !left.contains(&format!("{crashed}.part")));
+        assert!(!left.contains(&expected[0]) && !left.contains(&expected[1]));
         assert!(unkept.path().exists());
         drop(running);
+
+        let set_aside = |name: &String| data.path().join("orphans").join(name).exists();
+        let now = SystemTime::now();
+        uploads.purge_orphans(now + ORPHANS_KEPT / 2).await.unwrap();
+        assert!(expected.iter().all(set_aside));
+        uploads.purge_orphans(now + ORPHANS_KEPT + Duration::from_secs(60)).await.unwrap();
+        assert!(!expected.iter().any(set_aside));
+    }
+
+    /// Whatever the order in which two processes get to it: one keeps an upload while the other starts.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_start_takes_an_upload_that_another_process_has_just_kept() {
+        let data = TempDir::new().unwrap();
+        let uploads = Uploads::open(data.path()).unwrap();
+        let (store, other) = (store(&data).await, store(&data).await);
+        let sweeping = tokio::spawn({
+            let uploads = uploads.clone();
+            async move {
+                let mut swept = Vec::new();
+                for _ in 0..200 {
+                    swept.extend(uploads.sweep(&other).await.unwrap());
+                }
+                swept
+            }
+        });
+        let mut kept = Vec::new();
+        while !sweeping.is_finished() {
+            let id = JobId::new();
+            let upload = uploads.begin(id).await.unwrap().finish().await.unwrap();
+            store.insert(new_job(id), Timestamp::now()).await.unwrap();
+            upload.keep();
+            kept.push(id);
+        }
+        assert_eq!(sweeping.await.unwrap(), Vec::<String>::new());
+        assert!(!kept.is_empty() && kept.iter().all(|id| uploads.path(*id).exists()));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum JobStatus {
     Completed,
     /// Ended with an error.
     Failed,
+    /// Ended because its client did not want it any more.
+    Cancelled,
 }
 
 impl JobStatus {
@@ -58,18 +60,25 @@ impl JobStatus {
             Self::Processing => "processing",
             Self::Completed => "completed",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Pending, Self::Processing, Self::Completed, Self::Failed]
+        [Self::Pending, Self::Processing, Self::Completed, Self::Failed, Self::Cancelled]
             .into_iter()
-            .find(|s| s.as_str() == text)
+            .find(|status| status.as_str() == text)
     }
 
-    /// Completed and failed jobs never change again.
+    /// Jobs that have ended never change again.
     pub fn has_ended(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed)
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// As the asynchronous API's four values tell it: a cancelled job has failed, and its sentence says why.
+    #[must_use]
+    pub fn of_contract(self) -> Self {
+        if self == Self::Cancelled { Self::Failed } else { self }
     }
 }
 
@@ -126,7 +135,7 @@ pub struct Job {
     pub progress_percentage: u8,
     /// What is being done, in words.
     pub current_step: String,
-    /// One sentence, when failed.
+    /// One sentence, when failed or cancelled.
     pub error_message: Option<String>,
     /// More about the error, when failed and when there is more.
     pub error_detail: Option<String>,

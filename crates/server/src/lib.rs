@@ -3,6 +3,7 @@
 pub mod api;
 pub mod app;
 pub mod config;
+pub mod data_dir;
 pub mod files;
 pub mod formats;
 pub mod http_client;
@@ -11,6 +12,7 @@ pub mod job;
 pub mod media;
 pub mod models;
 pub mod pipeline;
+pub mod process;
 pub mod result;
 pub mod signals;
 pub mod store;

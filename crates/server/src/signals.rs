@@ -3,7 +3,7 @@
 //! These are hints that save waiting, never the truth: the store has that, and whoever listens here
 //! looks there again from time to time, since another machine's worker rings no bell of ours.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
@@ -52,6 +52,21 @@ pub struct Bells {
     pub queued: Bell,
     /// A job has completed, failed or was cancelled.
     pub ended: Bell,
+}
+
+/// What keeps a part of the process from working, as the end of a sentence; nothing while all is well.
+#[derive(Debug, Clone, Default)]
+pub struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    /// What was so before is so no more.
+    pub fn note(&self, trouble: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    pub fn current(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Held by a part of the process for as long as it runs; dropped however it ends, a panic included.

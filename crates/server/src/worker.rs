@@ -1,22 +1,23 @@
 //! Workers: claim a job, hold its lease, run it, end it. What a dead worker leaves behind, another one
-//! takes up once the lease has expired.
+//! takes up: at once where its process is seen to have ended, else once the lease has expired.
 
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::files::Uploads;
 use crate::job::JobId;
-use crate::pipeline::{Finished, Pipeline, PipelineError};
-use crate::signals::{Alive, Bells};
-use crate::store::{Claim, JobStore, Lease, Outcome, StoreError, StoreResult};
+use crate::pipeline::{Finished, Pipeline, PipelineError, retried};
+use crate::process::ProcessId;
+use crate::signals::{Alive, Bells, Trouble};
+use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, Outcome, StoreError, StoreResult};
 
 /// How often workers do what they do.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +63,10 @@ pub struct Workers {
     pub stop: Stop,
     /// Nothing is claimed without it.
     pub engine: Alive,
+    /// Whose leases these workers' are.
+    pub process: ProcessId,
+    /// What keeps them from working, for whoever asks how the service is.
+    pub trouble: Trouble,
 }
 
 impl Workers {
@@ -90,7 +95,9 @@ impl Workers {
                 tracing::error!("the engine has died; no more jobs are taken until the service is restarted");
                 return;
             }
-            match self.store.claim(Timestamp::now(), self.rhythm.lease).await {
+            let claim = self.store.claim(self.process, Timestamp::now(), self.rhythm.lease).await;
+            self.trouble.note(claim.as_ref().err().map(|error| format!("no job could be claimed: {error}")));
+            match claim {
                 Ok(Some(claim)) => {
                     self.work_on(claim).await;
                     continue;
@@ -109,26 +116,27 @@ impl Workers {
     async fn work_on(&self, claim: Claim) {
         let id = claim.job.id;
         tracing::info!(job = %id, filename = claim.job.filename, "job started");
-        let written = match self.attend(&claim).await {
-            Ended::With(outcome, at) => {
-                match &outcome {
-                    Outcome::Completed { .. } => tracing::info!(job = %id, "job completed"),
-                    Outcome::Failed { message, .. } => tracing::warn!(job = %id, "job failed: {message}"),
-                }
-                self.store.finish(&claim.lease, &outcome, at).await
-            }
+        let ended = if claim.strikes < MAX_STRIKES { self.attend(&claim).await } else { given_up(&claim) };
+        let written = match ended {
+            Ended::Completed(result, at) => self.complete(&claim, result, at).await,
+            Ended::Failed(message, detail) => self.fail(&claim, message, detail).await,
             Ended::Stopped => {
                 tracing::info!(job = %id, "job goes back to the queue");
-                self.store.release(&claim.lease).await
+                self.give_back(&claim.lease).await
             }
-            // Not given back, lest it be tried again at once and for ever: the lease expires in time.
-            Ended::Unstored(error) => Err(error),
-            Ended::Lost => Err(StoreError::LeaseLost(id)),
+            Ended::Unstored(StoreError::LeaseLost(job)) => Err(StoreError::LeaseLost(job)),
+            Ended::Unstored(error) => {
+                let message = format!("What was transcribed could not be stored: {error}.");
+                self.fail(&claim, message, None).await
+            }
         };
         match written {
             Ok(()) => {}
             Err(StoreError::LeaseLost(_)) => tracing::info!(job = %id, "job was cancelled or taken over"),
-            Err(error) => tracing::error!(job = %id, "job stopped, to be taken up again later: {error}"),
+            Err(error) => {
+                tracing::error!(job = %id, "how the job ended could not be stored: {error}");
+                self.trouble.note(Some(format!("how the job {id} ended could not be stored: {error}")));
+            }
         }
         if let Err(error) = self.tidy(id).await {
             tracing::error!(job = %id, "the upload could not be removed: {error}");
@@ -136,38 +144,83 @@ impl Workers {
         self.bells.ended.ring();
     }
 
+    async fn complete(&self, claim: &Claim, result: String, at: Timestamp) -> StoreResult<()> {
+        let outcome = Outcome::Completed { result };
+        match self.finish(&claim.lease, &outcome, at).await {
+            Ok(()) => {
+                tracing::info!(job = %claim.job.id, "job completed");
+                Ok(())
+            }
+            // Trying again would go the same way, and keep the others waiting.
+            Err(error @ StoreError::Database(_)) => {
+                let message = format!("The result could not be stored: {error}.");
+                let outcome = Outcome::Failed { message, detail: None, partial: None };
+                tracing::error!(job = %claim.job.id, "job failed: {error}");
+                self.finish(&claim.lease, &outcome, at).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Fails a job, and keeps what it had so far.
+    async fn fail(&self, claim: &Claim, message: String, detail: Option<String>) -> StoreResult<()> {
+        tracing::warn!(job = %claim.job.id, "job failed: {message}");
+        let partial = self.pipeline.partial(claim).await.unwrap_or_else(|error| {
+            tracing::error!(job = %claim.job.id, "what the job had so far cannot be kept: {error}");
+            None
+        });
+        self.finish(&claim.lease, &Outcome::Failed { message, detail, partial }, Timestamp::now()).await
+    }
+
+    /// Waits for a database that has no room or does not answer, until the service is to end.
+    async fn finish(&self, lease: &Lease, outcome: &Outcome, at: Timestamp) -> StoreResult<()> {
+        let finish = retried(|| self.store.finish(lease, outcome, at));
+        self.stop.hard.run_until_cancelled(finish).await.unwrap_or_else(|| Err(unstored()))
+    }
+
+    async fn give_back(&self, lease: &Lease) -> StoreResult<()> {
+        let release = retried(|| self.store.release(lease, Timestamp::now()));
+        timeout(self.rhythm.heartbeat, release).await.unwrap_or_else(|_| Err(unstored()))
+    }
+
     /// Runs a job and renews its lease meanwhile.
     async fn attend(&self, claim: &Claim) -> Ended {
         let (pipeline, own_claim, soft) = (self.pipeline.clone(), claim.clone(), self.stop.soft.clone());
         let running = tokio::spawn(async move { pipeline.run(&own_claim, &soft).await });
         let mut running = AbortOnDropHandle::new(running);
-        let mut heartbeat = interval(self.rhythm.heartbeat);
+        // The claim has just set the lease.
+        let first = tokio::time::Instant::now() + self.rhythm.heartbeat;
+        let mut heartbeat = interval_at(first, self.rhythm.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Cancelling rings this, too.
+        // Cancelling rings this, too, and so does the end of every other job: a look that writes nothing.
         let mut ended = self.bells.ended.listen();
         loop {
-            tokio::select! {
+            let still_held = tokio::select! {
                 result = &mut running => return Ended::from(result),
                 () = self.stop.hard.cancelled() => return Ended::Stopped,
-                _ = heartbeat.tick() => {}
-                () = ended.wait() => {}
-            }
-            match self.renew(&claim.lease).await {
-                Ok(()) => {}
-                Err(StoreError::LeaseLost(_)) => return Ended::Lost,
+                _ = heartbeat.tick() => self.renew(&claim.lease).await,
+                () = ended.wait() => self.store.is_held(&claim.lease).await,
+            };
+            match still_held {
+                Ok(true) => {}
+                Ok(false) => return Ended::Unstored(StoreError::LeaseLost(claim.job.id)),
                 Err(error) => tracing::error!(job = %claim.job.id, "a lease could not be renewed: {error}"),
             }
         }
     }
 
-    async fn renew(&self, lease: &Lease) -> StoreResult<()> {
-        self.store.heartbeat(lease, Timestamp::now(), self.rhythm.lease).await
+    async fn renew(&self, lease: &Lease) -> StoreResult<bool> {
+        match self.store.heartbeat(lease, Timestamp::now(), self.rhythm.lease).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::LeaseLost(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes the upload of a job if that has ended.
     async fn tidy(&self, id: JobId) -> io::Result<()> {
         match self.store.get(id).await {
-            Ok(Some(job)) if job.status.has_ended() => self.uploads.remove(id),
+            Ok(Some(job)) if job.status.has_ended() => self.uploads.remove(id).await,
             Ok(_) => Ok(()),
             Err(error) => Err(io::Error::other(error)),
         }
@@ -181,6 +234,9 @@ impl Workers {
             turns.tick().await;
             if let Err(error) = self.tidy_all().await {
                 tracing::error!("uploads of jobs that have ended could not be removed: {error}");
+            }
+            if let Err(error) = self.uploads.purge_orphans(SystemTime::now()).await {
+                tracing::error!("what was set aside could not be removed: {error}");
             }
         }
     }
@@ -224,29 +280,42 @@ impl Clock {
 
 /// How working on a job came to an end.
 enum Ended {
-    With(Outcome, Timestamp),
+    Completed(String, Timestamp),
+    /// A sentence, and what more is known.
+    Failed(String, Option<String>),
     Stopped,
-    /// The database failed.
+    /// The database failed, or the job is another's or cancelled.
     Unstored(StoreError),
-    /// The job is another's, or cancelled.
-    Lost,
 }
 
 impl From<Result<Result<Finished, PipelineError>, JoinError>> for Ended {
     fn from(result: Result<Result<Finished, PipelineError>, JoinError>) -> Self {
-        let failed = |message, detail| Self::With(Outcome::Failed { message, detail }, Timestamp::now());
         match result {
-            Ok(Ok(Finished { result, at })) => Self::With(Outcome::Completed { result }, at),
-            Ok(Err(PipelineError::Job(message))) => failed(message, None),
+            Ok(Ok(Finished { result, at })) => Self::Completed(result, at),
+            Ok(Err(PipelineError::Job(message))) => Self::Failed(message, None),
             Ok(Err(PipelineError::Stopped)) => Self::Stopped,
-            Ok(Err(PipelineError::Store(StoreError::LeaseLost(_)))) => Self::Lost,
             Ok(Err(PipelineError::Store(error))) => Self::Unstored(error),
-            Err(error) => failed(
+            Err(error) => Self::Failed(
                 "The service failed on this file by an error of its own; please report it.".to_owned(),
                 Some(error.to_string()),
             ),
         }
     }
+}
+
+/// The database did not come back before the service had to end.
+fn unstored() -> StoreError {
+    StoreError::Unavailable("the job goes on at the next start".to_owned())
+}
+
+/// Of a job that has taken the process down as often as is allowed.
+fn given_up(claim: &Claim) -> Ended {
+    let message = format!(
+        "The job was started {} times with nothing else under way, and each time the service ended before anything new of it was \
+         stored; it was given up.",
+        claim.strikes
+    );
+    Ended::Failed(message, None)
 }
 
 #[cfg(test)]
@@ -270,7 +339,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_fails_its_job_in_a_sentence() {
         let job = tokio::spawn(async { panic!("as a bug would") });
-        let Ended::With(Outcome::Failed { message, detail }, _) = Ended::from(job.await) else {
+        let Ended::Failed(message, detail) = Ended::from(job.await) else {
             panic!("a panic is the job's end");
         };
         assert!(message.contains("an error of its own"), "{message}");

@@ -35,7 +35,7 @@ impl Task {
 }
 
 /// How to decode. Thresholds and temperatures default to those of OpenAI's reference implementation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Options {
     /// `None`: the window's most probable language.
     pub language: Option<Language>,

@@ -15,6 +15,10 @@ const MAX_SAMPLES: u64 = (WINDOW_SECONDS * SAMPLE_RATE) as u64;
 /// Frames that voice activity detection takes at once: about a second.
 const FRAMES_AT_ONCE: usize = 32;
 
+/// To be raised whenever the same stream gives other windows, or a window other samples, than before. Checkpoints of
+/// jobs under way carry it, so that windows of two versions are not put together.
+pub const CUTTER_VERSION: u32 = 2;
+
 /// Cuts a stream of 16 kHz mono samples into windows of speech. Holds no more than about two windows
 /// of samples, however long the stream. The same stream always gives the same windows, in whatever
 /// chunks it comes.

@@ -81,7 +81,13 @@ impl IntoResponse for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::Internal(error.to_string())
+        match error {
+            StoreError::Full(reason) => {
+                tracing::warn!("a job could not be stored: {reason}");
+                Self::DiskFull
+            }
+            error => Self::Internal(error.to_string()),
+        }
     }
 }
 

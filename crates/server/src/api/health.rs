@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{ApiState, ModelsLoaded};
 use crate::files::RESERVED_BYTES;
-use crate::store::Counts;
+use crate::store::{Counts, StoreResult};
 
 #[derive(Debug, Serialize)]
 struct Health {
@@ -25,6 +25,8 @@ struct Health {
 #[derive(Debug, Serialize)]
 struct Database {
     ok: bool,
+    /// A sentence; null where nothing is wrong.
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,6 +40,8 @@ struct Disk {
 #[derive(Debug, Serialize)]
 struct BackgroundProcessor {
     running: bool,
+    /// What keeps it from working, as a sentence; null where nothing does.
+    error: Option<String>,
     /// Null without a database.
     active_jobs: Option<u64>,
     pending_jobs: Option<u64>,
@@ -50,7 +54,13 @@ pub(super) async fn health(State(state): State<ApiState>) -> impl IntoResponse {
     let disk_ok = free_bytes.is_some_and(|free| free >= RESERVED_BYTES);
     let engine_ok = state.engine.is_alive();
     let running = state.worker.is_alive();
-    let (code, status) = match (counts.is_some() && engine_ok, disk_ok && running) {
+    let (counts, error) = match counts {
+        Ok(counts) => (Some(counts), None),
+        Err(error) => (None, Some(sentence(&error.to_string()))),
+    };
+    let trouble = state.trouble.current().map(|trouble| sentence(&trouble));
+    let works = disk_ok && running && trouble.is_none();
+    let (code, status) = match (counts.is_some() && engine_ok, works) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
         (true, false) => (StatusCode::OK, "degraded"),
         (true, true) => (StatusCode::OK, "healthy"),
@@ -60,10 +70,11 @@ pub(super) async fn health(State(state): State<ApiState>) -> impl IntoResponse {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: state.started.elapsed().as_secs(),
         models_loaded: engine_ok.then(|| state.models_loaded.clone()),
-        database: Database { ok: counts.is_some() },
+        database: Database { ok: counts.is_some(), error },
         disk: Disk { free_bytes, ok: disk_ok },
         background_processor: BackgroundProcessor {
             running,
+            error: trouble,
             active_jobs: counts.map(|counts| counts.processing),
             pending_jobs: counts.map(|counts| counts.pending),
             max_workers: state.max_workers,
@@ -72,11 +83,18 @@ pub(super) async fn health(State(state): State<ApiState>) -> impl IntoResponse {
     (code, Json(health))
 }
 
-/// `None` if the database cannot be used.
-async fn counts(state: &ApiState) -> Option<Counts> {
+/// Fails if the database cannot be used.
+async fn counts(state: &ApiState) -> StoreResult<Counts> {
     let counts = async {
         state.store.check().await?;
         state.store.counts().await
     };
-    counts.await.inspect_err(|error| tracing::error!("the database is not well: {error}")).ok()
+    counts.await.inspect_err(|error| tracing::error!("the database is not well: {error}"))
+}
+
+/// The store's errors are the ends of sentences.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }

@@ -31,7 +31,7 @@ use self::error::ApiError;
 use crate::config::UploadLimits;
 use crate::files::Uploads;
 use crate::job::{Job, JobId};
-use crate::signals::{Alive, Bells};
+use crate::signals::{Alive, Bells, Trouble};
 use crate::store::JobStore;
 
 /// What the handlers work with.
@@ -50,6 +50,8 @@ pub struct ApiState {
     pub engine: Alive,
     /// The background processor.
     pub worker: Alive,
+    /// What keeps it from working.
+    pub trouble: Trouble,
     /// Cancelled when the server begins to stop.
     pub stopping: CancellationToken,
     pub started: Instant,

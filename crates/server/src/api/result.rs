@@ -38,6 +38,15 @@ struct Failed {
     completed_at: Option<String>,
     error_message: String,
     detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Unended>,
+}
+
+/// What a job had that has not come to its end.
+#[derive(Debug, Serialize)]
+struct Unended {
+    /// In the form of a result.
+    partial: Box<RawValue>,
 }
 
 pub(super) async fn result(
@@ -48,11 +57,14 @@ pub(super) async fn result(
         JobStatus::Pending => unfinished(job, "Job is waiting to be processed"),
         JobStatus::Processing => unfinished(job, "Job is currently being processed"),
         JobStatus::Completed => {
-            let result = state.stored_result(job.id).await?;
+            let result = state.result(job.id).await?;
             let completed_at = job.completed_at.map(rfc3339);
             Json(Completed { job_id: job.id, status: job.status, completed_at, result }).into_response()
         }
-        JobStatus::Failed => failed(job),
+        JobStatus::Failed | JobStatus::Cancelled => {
+            let partial = state.stored_result(job.id).await?;
+            failed(job, partial)
+        }
     })
 }
 
@@ -67,24 +79,30 @@ fn unfinished(job: Job, message: &'static str) -> Response {
     (StatusCode::ACCEPTED, Json(body)).into_response()
 }
 
-fn failed(job: Job) -> Response {
+fn failed(job: Job, partial: Option<Box<RawValue>>) -> Response {
     let error_message = job.error_sentence();
     let body = Failed {
         job_id: job.id,
-        status: job.status,
+        status: job.status.of_contract(),
         completed_at: job.completed_at.map(rfc3339),
         detail: job.error_detail.unwrap_or_else(|| error_message.clone()),
         error_message,
+        result: partial.map(|partial| Unended { partial }),
     };
     (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
 }
 
 impl ApiState {
     /// The `result` object of a completed job.
-    pub(super) async fn stored_result(&self, job: JobId) -> Result<Box<RawValue>, ApiError> {
+    pub(super) async fn result(&self, job: JobId) -> Result<Box<RawValue>, ApiError> {
         let missing = || ApiError::Internal(format!("job {job} is completed, but has no result"));
-        let text = self.store.result(job).await?.ok_or_else(missing)?;
-        RawValue::from_string(text)
+        self.stored_result(job).await?.ok_or_else(missing)
+    }
+
+    async fn stored_result(&self, job: JobId) -> Result<Option<Box<RawValue>>, ApiError> {
+        let text = self.store.result(job).await?;
+        text.map(RawValue::from_string)
+            .transpose()
             .map_err(|error| ApiError::Internal(format!("the result of job {job} is not JSON: {error}")))
     }
 }

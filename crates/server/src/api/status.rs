@@ -35,7 +35,7 @@ impl From<Job> for Status {
             file_type: job.file_type,
             wishes: job.wishes,
             webhook_url: job.webhook_url,
-            status: job.status,
+            status: job.status.of_contract(),
             created_at: rfc3339(job.created_at),
             started_at: job.started_at.map(rfc3339),
             completed_at: job.completed_at.map(rfc3339),

@@ -74,8 +74,8 @@ async fn wait(state: &ApiState, id: JobId) -> Result<Box<RawValue>, ApiError> {
     let mut ended = state.bells.ended.listen();
     loop {
         match state.store.get(id).await? {
-            Some(job) if job.status == JobStatus::Completed => return state.stored_result(id).await,
-            Some(job) if job.status == JobStatus::Failed => return Err(failed(job)),
+            Some(job) if job.status == JobStatus::Completed => return state.result(id).await,
+            Some(job) if job.status.has_ended() => return Err(failed(job)),
             Some(_) => {}
             None => return Err(ApiError::Internal(format!("job {id} vanished while it was waited for"))),
         }
@@ -91,10 +91,10 @@ fn failed(job: Job) -> ApiError {
 }
 
 async fn cancel(state: &ApiState, id: JobId) -> Result<Box<RawValue>, ApiError> {
-    let sentence = "The client hung up before the job had ended.";
+    let sentence = "The job was cancelled: the client hung up before it had ended.";
     if state.store.cancel(id, sentence, Timestamp::now()).await? {
         tracing::info!(job = %id, "job cancelled: its client hung up");
-        state.uploads.remove(id)?;
+        state.uploads.remove(id).await?;
         state.bells.ended.ring();
     }
     Err(ApiError::Refused(sentence.into()))

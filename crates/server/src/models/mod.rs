@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 pub use command::run;
 pub use fetch::{Hub, HubError};
-pub use verify::{State, check, look};
+pub use verify::{State, check, hash_model, look};
 pub use whisper::{WhisperModel, is_name};
 
 /// `models.toml` as it was when this program was built.

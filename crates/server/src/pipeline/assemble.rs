@@ -25,12 +25,9 @@ pub(crate) struct Recording {
     pub(crate) task: Task,
     /// The name of the model that heard it.
     pub(crate) whisper: String,
-    /// `None` where an attempt at it has ended the whole service before.
-    pub(crate) structurer: Option<Structurer>,
+    /// Or a sentence that says why the transcript is not structured.
+    pub(crate) structurer: Result<Structurer, &'static str>,
 }
-
-/// What is said of a transcript that is not structured any more.
-const LEFT_OUT: &str = "The transcript was not structured: the service ended each time that it tried.";
 
 /// Takes a while for a day's transcript: not to be called where others wait.
 pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) -> TranscriptionResult {
@@ -40,7 +37,7 @@ pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) 
     let written = spoken.map(|language| of.task.written(language));
     let structure = of
         .structurer
-        .map_or_else(|| Structure::left_out(LEFT_OUT), |structurer| structurer.structure(&segments, written));
+        .map_or_else(Structure::left_out, |structurer| structurer.structure(&segments, written));
     TranscriptionResult {
         transcript: structure::transcript(&segments),
         language_detection,
@@ -83,7 +80,7 @@ fn numbered(segments: Vec<Segment>, windows: &[StoredWindow]) -> Vec<NumberedSeg
 }
 
 /// The language that a recording's first windows are in; `None` if there are none yet, or nothing is said in any.
-pub(super) fn detected(windows: &[StoredWindow]) -> Option<Language> {
+fn detected(windows: &[StoredWindow]) -> Option<Language> {
     windows.iter().find(|window| !window.transcript.segments.is_empty())?;
     let first = windows.iter().take(LANGUAGE_WINDOWS);
     LanguageProbabilities::mean(first.map(|window| &window.transcript.language_probabilities))

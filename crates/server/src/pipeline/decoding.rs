@@ -74,15 +74,20 @@ impl Decoding {
         self.in_flight.len() < self.inference.batch_size()
     }
 
-    pub(crate) fn push(&mut self, window: Window) {
-        match self.decided.clone() {
-            Some(options) => self.send(Place::of(&window), Speech::Window(window), options),
-            None => self.unjudged.push(window),
-        }
+    /// Takes a window in. Gives its place if it goes to the engine now, and `None` if it waits for [`Self::detect`].
+    pub(crate) fn push(&mut self, window: Window) -> Option<Place> {
+        let Some(options) = self.decided.clone() else {
+            self.unjudged.push(window);
+            return None;
+        };
+        let place = Place::of(&window);
+        self.send(place, Speech::Window(window), options);
+        Some(place)
     }
 
-    /// Detects the language from the first windows, and goes on with what the encoder made of them.
-    pub(crate) async fn detect(&mut self) -> Result<(), InferenceError> {
+    /// Detects the language from the first windows, and goes on with what the encoder made of them. Gives the
+    /// language and those windows.
+    pub(crate) async fn detect(&mut self) -> Result<(Language, Vec<Place>), InferenceError> {
         let windows = std::mem::take(&mut self.unjudged);
         let places: Vec<Place> = windows.iter().map(Place::of).collect();
         let ask = |window| self.inference.detect(self.job, window);
@@ -92,10 +97,10 @@ impl Decoding {
         tracing::info!(job = %self.job, %language, probability, "language detected");
         let options = Arc::new(Options { language: Some(language), ..self.options.clone() });
         self.decided = Some(options.clone());
-        for (place, (encoded, _)) in places.into_iter().zip(judged) {
-            self.send(place, Speech::Encoded(encoded), options.clone());
+        for (place, (encoded, _)) in places.iter().zip(judged) {
+            self.send(*place, Speech::Encoded(encoded), options.clone());
         }
-        Ok(())
+        Ok((language, places))
     }
 
     fn send(&mut self, place: Place, speech: Speech, options: Arc<Options>) {

@@ -5,10 +5,10 @@
 
 mod assemble;
 mod decoding;
+mod fingerprint;
 mod progress;
 mod source;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,19 +16,29 @@ use jiff::Timestamp;
 use rayon::ThreadPoolBuilder;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use verbatim_whisper::{Options, Vad, Window, WindowTranscript};
 
-use self::assemble::detected;
 pub(crate) use self::assemble::{Recording, assemble};
 pub(crate) use self::decoding::{Decoding, Place};
+use self::fingerprint::fingerprint;
 use self::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
 pub(crate) use self::source::{Event, Source};
 use crate::files::Uploads;
 use crate::inference::{Inference, InferenceError};
 use crate::media::MediaError;
-use crate::store::{Claim, JobStore, MAX_ATTEMPTS, STARTED, StoreError, StoredWindow};
+use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow};
 use crate::structure::Structurer;
+
+/// What is said of a transcript that is not structured any more.
+const HOPELESS: &str = "The transcript was not structured: the service ended each time that it tried.";
+
+/// What is said of a transcript that ends before its recording does.
+const PARTIAL: &str = "The transcript was not structured, for the job failed before its end.";
+
+/// Between two tries of a write that may pass.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
@@ -75,6 +85,8 @@ pub struct Pipeline {
     pub vad: Arc<Vad>,
     /// The name of the model that the engine runs.
     pub whisper: String,
+    /// Different for every model file and precision that words may differ by.
+    pub model_hash: String,
     pub structurer: Structurer,
     pub max_media_duration: Duration,
     /// How to decode what does not ask for anything else.
@@ -82,41 +94,54 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Does a job to its end, or until `stop`: then windows that the engine has already are waited for
+    /// Does a job to its end, or until `stop`: then windows that the engine has begun are waited for
     /// and stored.
     pub async fn run(&self, claim: &Claim, stop: &CancellationToken) -> Result<Finished, PipelineError> {
-        let stored = self.store.windows(claim.job.id).await?;
-        let mut run =
-            Run { pipeline: self, claim, stop, done: Done::new(claim.job.duration), transcribed: 0 };
+        let (job, lease) = (&claim.job, &claim.lease);
+        let options = job.wishes.over(&self.options);
+        let fingerprint = fingerprint(&self.model_hash, &options)
+            .map_err(|error| PipelineError::Job(format!("The options cannot be written down: {error}.")))?;
+        let checkpoint = retried(|| self.store.checkpoint(lease, &fingerprint)).await?;
+        if checkpoint.discarded > 0 {
+            tracing::warn!(
+                job = %job.id, windows = checkpoint.discarded,
+                "the stored windows were made with another model or other options; the job starts anew"
+            );
+        }
+        let resumed = !checkpoint.windows.is_empty();
+        let mut run = Run { pipeline: self, claim, stop, done: Done::new(job.duration), transcribed: 0 };
         run.say(STARTED).await?;
         let source = Source {
-            path: self.uploads.path(claim.job.id),
+            path: self.uploads.path(job.id),
             max_duration: self.max_media_duration,
             vad: self.vad.clone(),
-            known: stored.iter().map(|window| window.index).collect::<HashSet<_>>(),
+            known: checkpoint.windows,
         };
         let mut events = source
             .start()
             .map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))?;
-        // Whoever was here before has detected the language.
-        let known = detected(&stored);
-        let resumed = !stored.is_empty();
-        drop(stored);
-        let options = claim.job.wishes.over(&self.options);
-        let mut decoding = Decoding::new(self.inference.clone(), claim.job.id, options, known);
+        let mut decoding = Decoding::new(self.inference.clone(), job.id, options, checkpoint.language);
         run.transcribe(&mut events, &mut decoding).await?;
         run.say(STRUCTURING).await?;
-        // The attempts before this last one had nothing left to do but this, and did not come back from it.
-        let hopeless = claim.attempt >= MAX_ATTEMPTS && resumed && run.transcribed == 0;
-        let structurer = Some(self.structurer.clone()).filter(|_| !hopeless);
-        self.assemble(claim, structurer).await
+        // Earlier starts had nothing left to do but this, and took the process down with them.
+        let hopeless = claim.strikes + 1 >= MAX_STRIKES && resumed && run.transcribed == 0;
+        self.assemble(claim, if hopeless { Err(HOPELESS) } else { Ok(self.structurer.clone()) }).await
+    }
+
+    /// What a job has that will not come to its end, in the form of a result, without structure; `None` where that is
+    /// nothing.
+    pub async fn partial(&self, claim: &Claim) -> Result<Option<String>, PipelineError> {
+        if self.store.windows(claim.job.id).await?.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.assemble(claim, Err(PARTIAL)).await?.result))
     }
 
     /// From the store alone, see [`assemble`]; on a thread for that.
     async fn assemble(
         &self,
         claim: &Claim,
-        structurer: Option<Structurer>,
+        structurer: Result<Structurer, &'static str>,
     ) -> Result<Finished, PipelineError> {
         let job = &claim.job;
         let windows = self.store.windows(job.id).await?;
@@ -160,39 +185,62 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn say(&self, step: &str) -> Result<(), StoreError> {
-        self.pipeline.store.set_progress(&self.claim.lease, &self.done.progress(step)).await
+    fn lease(&self) -> &Lease {
+        &self.claim.lease
     }
 
-    /// Transcribes and stores every window that is not stored yet.
+    async fn say(&self, step: &str) -> StoreResult<()> {
+        let progress = self.done.progress(step);
+        retried(|| self.pipeline.store.set_progress(self.lease(), &progress, Timestamp::now())).await
+    }
+
+    /// Transcribes and stores every window that is not stored yet. At a stop, what the engine has begun is stored before
+    /// this returns.
     async fn transcribe(
         &mut self,
         events: &mut mpsc::Receiver<Event>,
         decoding: &mut Decoding,
     ) -> Result<(), PipelineError> {
-        let mut at_end = false;
+        let (mut at_end, mut stopped) = (false, false);
         if !decoding.is_undecided() {
             self.say(TRANSCRIBING).await?;
         }
         loop {
             if decoding.can_detect(at_end) {
                 self.say(DETECTING).await?;
-                decoding.detect().await?;
+                let (language, begun) = decoding.detect().await?;
+                retried(|| self.pipeline.store.decide_language(self.lease(), language)).await?;
+                self.begin(&begun).await?;
                 self.say(TRANSCRIBING).await?;
             }
-            let take_more = !at_end && decoding.has_room() && !self.stop.is_cancelled();
+            let take_more = !at_end && decoding.has_room() && !stopped && !self.stop.is_cancelled();
             tokio::select! {
                 event = events.recv(), if take_more => {
-                    if let Some(window) = self.take(event, &mut at_end)? {
-                        decoding.push(window);
+                    let window = self.take(event, &mut at_end)?;
+                    if let Some(place) = window.and_then(|window| decoding.push(window)) {
+                        self.begin(&[place]).await?;
                     }
                 }
-                Some((place, transcript)) = decoding.next() => self.keep(place, transcript?).await?,
+                Some((place, transcript)) = decoding.next() => match transcript {
+                    Ok(transcript) => self.keep(place, transcript).await?,
+                    // It had not been begun; others have.
+                    Err(InferenceError::Stopping) => stopped = true,
+                    Err(error) => return Err(error.into()),
+                },
                 () = self.stop.cancelled(), if take_more => {}
                 else => break,
             }
         }
-        if at_end { Ok(()) } else { Err(PipelineError::Stopped) }
+        if at_end && !stopped { Ok(()) } else { Err(PipelineError::Stopped) }
+    }
+
+    /// Notes that the engine has these windows.
+    async fn begin(&self, places: &[Place]) -> StoreResult<()> {
+        for Place { index, start, end } in places {
+            let begin = || self.pipeline.store.begin_window(self.lease(), *index, *start, *end);
+            retried(begin).await?;
+        }
+        Ok(())
     }
 
     /// A window to transcribe, if that is what the source has brought.
@@ -218,13 +266,31 @@ impl Run<'_> {
         }
     }
 
-    async fn keep(&mut self, place: Place, transcript: WindowTranscript) -> Result<(), StoreError> {
+    async fn keep(&mut self, place: Place, transcript: WindowTranscript) -> StoreResult<()> {
         let Place { index, start, end } = place;
         tracing::debug!(job = %self.claim.job.id, window = index, start, end, "window transcribed");
         self.done.window(index, end);
         self.transcribed += 1;
         let window = StoredWindow { index, start, end, transcript };
         let progress = self.done.progress(TRANSCRIBING);
-        self.pipeline.store.store_window(&self.claim.lease, &window, &progress).await
+        let store = &self.pipeline.store;
+        retried(|| store.store_window(self.lease(), &window, &progress, Timestamp::now())).await
+    }
+}
+
+/// Tries again while the database has no room or does not answer, so that nothing that was computed is lost. The lease
+/// ends it: whoever is not heard of for long has lost the job.
+pub(crate) async fn retried<T, F>(mut write: impl FnMut() -> F) -> StoreResult<T>
+where
+    F: Future<Output = StoreResult<T>>,
+{
+    loop {
+        match write().await {
+            Err(error) if error.may_pass() => {
+                tracing::warn!("a job waits for the database: {error}");
+                sleep(RETRY_DELAY).await;
+            }
+            other => return other,
+        }
     }
 }

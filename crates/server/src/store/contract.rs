@@ -7,8 +7,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use verbatim_whisper::{Language, Segment, Task, WindowTranscript, Word};
 
-use super::{Counts, JobStore, Lease, MAX_ATTEMPTS, Outcome, Progress, StoreError, StoredWindow};
+use super::{
+    Checkpoint, Claim, Counts, EventKind, JobStore, Lease, MAX_STRIKES, OWN_LEASE_GRACE, Outcome, Progress,
+    SUSPECT_WAIT, StoreError, StoredWindow,
+};
 use crate::job::{FileType, Job, JobId, JobStatus, NewJob};
+use crate::process::ProcessId;
 use crate::wishes::{Temperatures, Wishes};
 
 pub(super) type Handles = [Arc<dyn JobStore>; 2];
@@ -93,7 +97,8 @@ fn progress(percentage: u8) -> Progress {
 }
 
 fn failed(message: &str) -> Outcome {
-    Outcome::Failed { message: message.to_owned(), detail: Some("exit status 1".to_owned()) }
+    let partial = Some(r#"{"transcript":"Hel"}"#.to_owned());
+    Outcome::Failed { message: message.to_owned(), detail: Some("exit status 1".to_owned()), partial }
 }
 
 fn completed() -> Outcome {
@@ -104,8 +109,13 @@ async fn get(store: &Arc<dyn JobStore>, id: JobId) -> Job {
     store.get(id).await.unwrap().unwrap()
 }
 
+/// The claim of a process that works on nothing else.
 async fn claim(store: &Arc<dyn JobStore>, now: Timestamp) -> Lease {
-    store.claim(now, LEASE).await.unwrap().expect("a job to claim").lease
+    claim_by(store, ProcessId::new(), now).await.expect("a job to claim").lease
+}
+
+async fn claim_by(store: &Arc<dyn JobStore>, process: ProcessId, now: Timestamp) -> Option<Claim> {
+    store.claim(process, now, LEASE).await.unwrap()
 }
 
 fn assert_lost<T: std::fmt::Debug>(result: Result<T, StoreError>) {
@@ -134,30 +144,31 @@ pub(super) async fn a_job_comes_back_as_it_went_in([store, other]: Handles) {
 }
 
 pub(super) async fn jobs_are_claimed_oldest_first([store, _]: Handles) {
-    let mut ids = Vec::new();
+    let (process, mut ids) = (ProcessId::new(), Vec::new());
     for second in [0, 1, 1, 2] {
         ids.push(store.insert(new_job(), at(second)).await.unwrap().id);
     }
     for (done, id) in ids.iter().enumerate() {
-        let claim = store.claim(at(10 + done as i64), LEASE).await.unwrap().unwrap();
+        let claim = claim_by(&store, process, at(10 + done as i64)).await.unwrap();
         assert_eq!(claim.job.id, *id);
         assert_eq!(claim.job.status, JobStatus::Processing);
         assert_eq!(claim.job.started_at, Some(at(10 + done as i64)));
     }
-    assert!(store.claim(at(20), LEASE).await.unwrap().is_none());
+    assert!(claim_by(&store, process, at(20)).await.is_none());
     assert_eq!(store.processing().await.unwrap(), ids);
     assert_eq!(store.counts().await.unwrap(), Counts { pending: 0, processing: 4 });
 }
 
 pub(super) async fn many_racing_claims_share_no_job(handles: Handles) {
     const JOBS: usize = 40;
+    let process = [ProcessId::new(), ProcessId::new()];
     for _ in 0..JOBS {
         handles[0].insert(new_job(), at(0)).await.unwrap();
     }
     let claims: Vec<_> = (0..JOBS * 2)
         .map(|turn| {
             let store = handles[turn % 2].clone();
-            tokio::spawn(async move { store.claim(at(1), LEASE).await.unwrap() })
+            tokio::spawn(async move { claim_by(&store, process[turn % 2], at(1)).await })
         })
         .collect();
     let (mut jobs, mut tokens, mut empty) = (HashSet::new(), HashSet::new(), 0);
@@ -177,14 +188,14 @@ pub(super) async fn an_expired_lease_is_claimed_once_and_its_first_holder_is_shu
     let [store, other] = &handles;
     let id = store.insert(new_job(), at(0)).await.unwrap().id;
     let lost = claim(store, at(0)).await;
-    store.store_window(&lost, &window(0, " one"), &progress(40)).await.unwrap();
+    store.store_window(&lost, &window(0, " one"), &progress(40), at(0)).await.unwrap();
     store.heartbeat(&lost, at(10), LEASE).await.unwrap();
-    assert!(other.claim(at(24), LEASE).await.unwrap().is_none(), "the heartbeat was to extend the lease");
+    assert!(claim_by(other, ProcessId::new(), at(24)).await.is_none(), "the heartbeat was to extend the lease");
 
     let racing: Vec<_> = (0..20)
         .map(|turn| {
             let store = handles[turn % 2].clone();
-            tokio::spawn(async move { store.claim(at(25), LEASE).await.unwrap() })
+            tokio::spawn(async move { claim_by(&store, ProcessId::new(), at(25)).await })
         })
         .collect();
     let mut claims = Vec::new();
@@ -196,9 +207,9 @@ pub(super) async fn an_expired_lease_is_claimed_once_and_its_first_holder_is_shu
     assert_eq!(claims[0].job.started_at, Some(at(0)));
 
     assert_lost(store.heartbeat(&lost, at(25), LEASE).await);
-    assert_lost(store.set_progress(&lost, &progress(50)).await);
-    assert_lost(store.store_window(&lost, &window(1, " two"), &progress(50)).await);
-    assert_lost(store.release(&lost).await);
+    assert_lost(store.set_progress(&lost, &progress(50), at(0)).await);
+    assert_lost(store.store_window(&lost, &window(1, " two"), &progress(50), at(0)).await);
+    assert_lost(store.release(&lost, at(0)).await);
     assert_lost(store.finish(&lost, &completed(), at(25)).await);
     assert_eq!(store.windows(id).await.unwrap(), [window(0, " one")]);
     assert_eq!(get(store, id).await.status, JobStatus::Processing);
@@ -209,9 +220,9 @@ pub(super) async fn windows_come_back_bit_by_bit_and_in_order([store, other]: Ha
     let id = store.insert(new_job(), at(0)).await.unwrap().id;
     let lease = claim(&store, at(0)).await;
     for index in [2, 0, 1] {
-        store.store_window(&lease, &window(index, " text"), &progress(index as u8)).await.unwrap();
+        store.store_window(&lease, &window(index, " text"), &progress(index as u8), at(0)).await.unwrap();
     }
-    store.store_window(&lease, &window(1, " another text"), &progress(3)).await.unwrap();
+    store.store_window(&lease, &window(1, " another text"), &progress(3), at(0)).await.unwrap();
     let expected: Vec<_> = (0..3).map(|index| window(index, " text")).collect();
     assert_eq!(other.windows(id).await.unwrap(), expected);
     assert_eq!(other.windows(JobId::new()).await.unwrap(), []);
@@ -221,7 +232,7 @@ pub(super) async fn progress_never_falls_and_stays_under_100([store, _]: Handles
     let id = store.insert(new_job(), at(0)).await.unwrap().id;
     let lease = claim(&store, at(0)).await;
     for (set, expected) in [(10, 10), (5, 10), (100, 99), (255, 99), (0, 99)] {
-        store.set_progress(&lease, &progress(set)).await.unwrap();
+        store.set_progress(&lease, &progress(set), at(0)).await.unwrap();
         assert_eq!(get(&store, id).await.progress_percentage, expected);
     }
     store.finish(&lease, &completed(), at(1)).await.unwrap();
@@ -229,49 +240,177 @@ pub(super) async fn progress_never_falls_and_stays_under_100([store, _]: Handles
     assert_eq!((job.progress_percentage, job.current_step.as_str()), (100, "Completed"));
 }
 
-pub(super) async fn a_released_job_waits_again_and_lost_no_attempt([store, _]: Handles) {
+pub(super) async fn a_released_job_waits_again_and_nothing_counts_against_it([store, _]: Handles) {
     let id = store.insert(new_job(), at(0)).await.unwrap().id;
-    for round in 0..i64::from(MAX_ATTEMPTS) + 2 {
-        let lease = claim(&store, at(round)).await;
-        store.store_window(&lease, &window(0, " kept"), &progress(30)).await.unwrap();
-        store.release(&lease).await.unwrap();
-        assert_lost(store.heartbeat(&lease, at(round), LEASE).await);
+    for round in 0..i64::from(MAX_STRIKES) + 2 {
+        let claim = claim_by(&store, ProcessId::new(), at(round)).await.unwrap();
+        assert_eq!(claim.strikes, 0);
+        store.begin_window(&claim.lease, 1, 30.0, 60.0).await.unwrap();
+        store.set_progress(&claim.lease, &progress(30), at(round)).await.unwrap();
+        store.release(&claim.lease, at(round)).await.unwrap();
+        assert_lost(store.heartbeat(&claim.lease, at(round), LEASE).await);
         let job = get(&store, id).await;
         assert_eq!((job.status, job.current_step.as_str()), (JobStatus::Pending, "Queued"));
         assert_eq!(job.progress_percentage, 30);
     }
-    assert_eq!(store.windows(id).await.unwrap().len(), 1);
+    assert_eq!(store.windows(id).await.unwrap(), []);
 }
 
-pub(super) async fn a_job_that_never_ends_is_given_up([store, _]: Handles) {
-    let id = store.insert(with_webhook(), at(0)).await.unwrap().id;
-    let next = store.insert(new_job(), at(1)).await.unwrap().id;
-    let first = claim(&store, at(1)).await;
-    assert_eq!(first.job, id);
-    let mut held = claim(&store, at(1)).await;
-    assert_eq!(held.job, next);
-    for attempt in 2..=i64::from(MAX_ATTEMPTS) {
-        let now = at(attempt * 100);
-        store.heartbeat(&held, at(attempt * 100), LEASE).await.unwrap();
-        assert_eq!(claim(&store, now).await.job, id);
+/// Takes a job up and lets the process end, as often as is asked.
+async fn crash(store: &Arc<dyn JobStore>, id: JobId, times: u32, now: Timestamp) {
+    for _ in 0..times {
+        let process = ProcessId::new();
+        let claim = claim_by(store, process, now).await.unwrap();
+        assert_eq!(claim.job.id, id);
+        assert_eq!(store.process_ended(process, now).await.unwrap(), 1);
     }
-    store.release(&held).await.unwrap();
-    held = claim(&store, at(1000)).await;
-    assert_eq!(held.job, next, "giving one job up must not keep the next one waiting");
+}
+
+pub(super) async fn only_who_takes_its_process_down_alone_is_given_up([store, other]: Handles) {
+    let id = store.insert(with_webhook(), at(0)).await.unwrap().id;
+    crash(&store, id, MAX_STRIKES, at(1)).await;
+    let last = claim_by(&other, ProcessId::new(), at(2)).await.unwrap();
+    assert_eq!((last.job.id, last.strikes), (id, MAX_STRIKES));
+    other.finish(&last.lease, &failed("Given up."), at(3)).await.unwrap();
+    assert_eq!(get(&store, id).await.status, JobStatus::Failed);
+
+    // One that even ends the process that is to give it up is ended without being worked on.
+    let id = store.insert(with_webhook(), at(4)).await.unwrap().id;
+    crash(&store, id, MAX_STRIKES + 1, at(5)).await;
+    let next = store.insert(new_job(), at(6)).await.unwrap().id;
+    assert_eq!(claim(&store, at(7)).await.job, next, "giving one job up must not keep the next one waiting");
     let job = get(&store, id).await;
-    assert_eq!((job.status, job.completed_at), (JobStatus::Failed, Some(at(1000))));
-    assert!(job.error_message.unwrap().contains("started 3 times"));
-    let calls = store.due_deliveries(at(1000), LEASE, 10).await.unwrap();
-    assert_eq!(calls.len(), 1);
-    assert!(calls[0].body.contains("started 3 times"));
-    assert_eq!(store.unfinished().await.unwrap(), [next]);
+    assert_eq!((job.status, job.completed_at), (JobStatus::Failed, Some(at(7))));
+    assert!(job.error_message.unwrap().contains("ended 4 times"));
+    assert_eq!(store.due_deliveries(at(7), LEASE, 10).await.unwrap().len(), 2);
+}
+
+pub(super) async fn progress_takes_strikes_back([store, _]: Handles) {
+    let id = store.insert(new_job(), at(0)).await.unwrap().id;
+    for index in 0..10 {
+        crash(&store, id, MAX_STRIKES - 1, at(1)).await;
+        let process = ProcessId::new();
+        let claim = claim_by(&store, process, at(1)).await.unwrap();
+        assert_eq!(claim.strikes, MAX_STRIKES - 1);
+        store.store_window(&claim.lease, &window(index, " text"), &progress(5), at(1)).await.unwrap();
+        store.process_ended(process, at(1)).await.unwrap();
+        assert_eq!(claim_by(&store, process, at(1)).await.unwrap().strikes, 0);
+        store.process_ended(process, at(1)).await.unwrap();
+        let claim = claim_by(&store, ProcessId::new(), at(1)).await.unwrap();
+        store.store_window(&claim.lease, &window(index + 100, " text"), &progress(5), at(1)).await.unwrap();
+        store.release(&claim.lease, at(1)).await.unwrap();
+    }
+    assert_eq!(store.windows(id).await.unwrap().len(), 20);
+}
+
+pub(super) async fn those_who_run_beside_others_are_suspects_and_none_is_struck([store, _]: Handles) {
+    let mut jobs = Vec::new();
+    for second in 0..4 {
+        jobs.push(store.insert(new_job(), at(second)).await.unwrap().id);
+    }
+    for _ in 0..20 {
+        let process = ProcessId::new();
+        // Whoever comes first is alone until it has stored something.
+        let first = claim_by(&store, process, at(10)).await.unwrap();
+        assert_eq!(first.strikes, 0);
+        let suspect = claim_by(&store, process, at(10)).await.is_none();
+        store.store_window(&first.lease, &window(0, " text"), &progress(5), at(10)).await.unwrap();
+        let others = [claim_by(&store, process, at(10)).await, claim_by(&store, process, at(10)).await];
+        assert!(!suspect || others.iter().all(Option::is_none), "suspects are claimed one at a time");
+        store.process_ended(process, at(10)).await.unwrap();
+    }
+    assert_eq!(store.unfinished().await.unwrap().len(), jobs.len());
+}
+
+pub(super) async fn a_suspect_waits_for_a_process_with_nothing_else_but_not_for_ever([store, other]: Handles) {
+    let suspect = store.insert(new_job(), at(0)).await.unwrap().id;
+    crash(&store, suspect, 1, at(1)).await;
+    let process = ProcessId::new();
+    let alone = claim_by(&store, process, at(2)).await.unwrap();
+    assert_eq!(alone.job.id, suspect);
+    let next = store.insert(new_job(), at(3)).await.unwrap().id;
+    assert!(claim_by(&store, process, at(3)).await.is_none(), "nothing beside a suspect");
+    let busy = ProcessId::new();
+    assert_eq!(claim_by(&other, busy, at(3)).await.unwrap().job.id, next);
+    store.process_ended(process, at(4)).await.unwrap();
+    let wait = SignedDuration::try_from(SUSPECT_WAIT).unwrap();
+    assert!(claim_by(&other, busy, at(0) + wait).await.is_none());
+    let claim = claim_by(&other, busy, at(2) + wait).await.unwrap();
+    assert_eq!((claim.job.id, claim.strikes), (suspect, 2));
+    other.process_ended(busy, at(100)).await.unwrap();
+    let claims = [claim_by(&store, ProcessId::new(), at(101)).await, claim_by(&store, ProcessId::new(), at(101)).await];
+    let strikes: Vec<u32> = claims.into_iter().map(|claim| claim.unwrap().strikes).collect();
+    assert_eq!(strikes, [2, 0], "it was not alone, so nobody knows who it was");
+}
+
+pub(super) async fn a_process_that_lives_gets_its_own_late_leases_back([store, other]: Handles) {
+    let id = store.insert(new_job(), at(0)).await.unwrap().id;
+    let process = ProcessId::new();
+    let late = claim_by(&store, process, at(0)).await.unwrap();
+    let grace = SignedDuration::try_from(OWN_LEASE_GRACE + LEASE).unwrap();
+    assert!(claim_by(&store, process, at(-1) + grace).await.is_none(), "its worker is at it");
+    store.heartbeat(&late.lease, at(0) + grace, LEASE).await.unwrap();
+    let again = claim_by(&store, process, at(100) + grace + grace).await.unwrap();
+    assert_eq!((again.job.id, again.strikes), (id, 0));
+    assert!(!store.is_held(&late.lease).await.unwrap() && other.is_held(&again.lease).await.unwrap());
+    assert!(claim_by(&other, ProcessId::new(), at(500) + grace + grace).await.is_some());
+}
+
+pub(super) async fn windows_of_another_fingerprint_are_not_mixed_in([store, other]: Handles) {
+    store.insert(new_job(), at(0)).await.unwrap();
+    let lease = claim(&store, at(0)).await;
+    assert_eq!(store.checkpoint(&lease, "base").await.unwrap(), Checkpoint::default());
+    store.decide_language(&lease, Language::ENGLISH).await.unwrap();
+    store.begin_window(&lease, 1, 30.1, 60.0).await.unwrap();
+    store.store_window(&lease, &window(0, " one"), &progress(20), at(0)).await.unwrap();
+    store.release(&lease, at(1)).await.unwrap();
+    let lease = claim(&other, at(2)).await;
+    let expected =
+        Checkpoint { windows: HashSet::from([0]), language: Some(Language::ENGLISH), discarded: 0 };
+    assert_eq!(other.checkpoint(&lease, "base").await.unwrap(), expected);
+    let anew = Checkpoint { discarded: 1, ..Checkpoint::default() };
+    assert_eq!(other.checkpoint(&lease, "tiny.en").await.unwrap(), anew);
+    assert_eq!(other.windows(lease.job).await.unwrap(), []);
+    assert_eq!(other.checkpoint(&lease, "tiny.en").await.unwrap(), Checkpoint::default());
+    store.release(&lease, at(3)).await.unwrap();
+    assert_lost(store.checkpoint(&lease, "tiny.en").await);
+    assert_lost(store.decide_language(&lease, Language::ENGLISH).await);
+    assert_lost(store.begin_window(&lease, 0, 0.0, 1.0).await);
+}
+
+pub(super) async fn what_happens_to_a_job_is_numbered_and_kept([store, other]: Handles) {
+    let id = store.insert(new_job(), at(0)).await.unwrap().id;
+    let lease = claim(&store, at(1)).await;
+    store.set_progress(&lease, &progress(0), at(2)).await.unwrap();
+    store.set_progress(&lease, &progress(0), at(3)).await.unwrap();
+    for _ in 0..2 {
+        store.store_window(&lease, &window(0, " one"), &progress(50), at(4)).await.unwrap();
+    }
+    store.finish(&lease, &completed(), at(5)).await.unwrap();
+    let events = other.events(id, 0, 100).await.unwrap();
+    let step = |percentage: u8| serde_json::json!({"percentage": percentage, "step": "Transcribing audio"});
+    let status = |status: &str| serde_json::json!({ "status": status });
+    let place = serde_json::json!({"number": 0, "start": 0.0, "end": 29.9});
+    let expected = [
+        (1, at(0), EventKind::Status, status("pending")),
+        (2, at(1), EventKind::Status, status("processing")),
+        (3, at(2), EventKind::Progress, step(0)),
+        (4, at(4), EventKind::Window, place),
+        (5, at(4), EventKind::Progress, step(50)),
+        (6, at(5), EventKind::Status, status("completed")),
+    ];
+    let found: Vec<_> =
+        events.iter().map(|event| (event.number, event.at, event.kind, event.data.clone())).collect();
+    assert_eq!(found, expected);
+    assert_eq!(other.events(id, 4, 1).await.unwrap(), events[4..5]);
+    assert_eq!(other.events(JobId::new(), 0, 100).await.unwrap(), []);
 }
 
 pub(super) async fn a_finished_job_has_result_and_webhook_and_never_changes([store, other]: Handles) {
     let new = with_webhook();
     store.insert(new.clone(), at(0)).await.unwrap();
     let lease = claim(&store, at(1)).await;
-    store.store_window(&lease, &window(0, " one"), &progress(50)).await.unwrap();
+    store.store_window(&lease, &window(0, " one"), &progress(50), at(0)).await.unwrap();
     let now = at(2) + SignedDuration::from_millis(345);
     store.finish(&lease, &completed(), now).await.unwrap();
 
@@ -284,7 +423,7 @@ pub(super) async fn a_finished_job_has_result_and_webhook_and_never_changes([sto
 
     assert_lost(store.finish(&lease, &failed("again"), at(3)).await);
     assert!(!store.cancel(new.id, "too late", at(3)).await.unwrap());
-    assert!(store.claim(at(10_000), LEASE).await.unwrap().is_none());
+    assert!(claim_by(&store, ProcessId::new(), at(10_000)).await.is_none());
     let calls = store.due_deliveries(now, LEASE, 10).await.unwrap();
     assert_eq!(calls.len(), 1);
     assert_eq!(Some(calls[0].url.clone()), new.webhook_url);
@@ -307,7 +446,7 @@ pub(super) async fn a_failed_job_tells_why_in_status_and_webhook([store, _]: Han
     assert_eq!(job.current_step, "Failed");
     assert_eq!(job.error_message.as_deref(), Some("The file is \"broken\"."));
     assert_eq!(job.error_detail.as_deref(), Some("exit status 1"));
-    assert_eq!(store.result(new.id).await.unwrap(), None);
+    assert_eq!(store.result(new.id).await.unwrap().as_deref(), Some(r#"{"transcript":"Hel"}"#));
     let calls = store.due_deliveries(at(2), LEASE, 10).await.unwrap();
     assert_eq!(
         calls[0].body,
@@ -318,7 +457,7 @@ pub(super) async fn a_failed_job_tells_why_in_status_and_webhook([store, _]: Han
     );
 }
 
-pub(super) async fn a_cancelled_job_fails_whoever_holds_it([store, other]: Handles) {
+pub(super) async fn a_cancelled_job_ends_whoever_holds_it([store, other]: Handles) {
     let running = store.insert(with_webhook(), at(0)).await.unwrap().id;
     let waiting = store.insert(new_job(), at(1)).await.unwrap().id;
     let lease = claim(&store, at(2)).await;
@@ -327,11 +466,15 @@ pub(super) async fn a_cancelled_job_fails_whoever_holds_it([store, other]: Handl
     assert!(!other.cancel(waiting, "Again.", at(4)).await.unwrap());
     assert!(!other.cancel(JobId::new(), "Unknown.", at(4)).await.unwrap());
     assert_lost(store.heartbeat(&lease, at(4), LEASE).await);
-    assert!(store.claim(at(1000), LEASE).await.unwrap().is_none());
+    assert!(claim_by(&store, ProcessId::new(), at(1000)).await.is_none());
     for id in [running, waiting] {
-        assert_eq!(get(&store, id).await.error_message.as_deref(), Some("The client went away."));
+        let job = get(&store, id).await;
+        assert_eq!((job.status, job.current_step.as_str()), (JobStatus::Cancelled, "Cancelled"));
+        assert_eq!(job.error_message.as_deref(), Some("The client went away."));
     }
-    assert_eq!(store.due_deliveries(at(3), LEASE, 10).await.unwrap().len(), 1);
+    let calls = store.due_deliveries(at(3), LEASE, 10).await.unwrap();
+    assert_eq!(calls.len(), 1);
+    assert!(calls[0].body.contains(r#""status":"failed""#), "the contract has no other: {}", calls[0].body);
 }
 
 pub(super) async fn a_webhook_call_is_one_callers_alone_until_its_time_has_passed(handles: Handles) {

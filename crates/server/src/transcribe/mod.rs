@@ -123,7 +123,7 @@ impl Run {
             language,
             task: self.options.task,
             whisper: self.whisper.clone(),
-            structurer: Some(self.structurer.clone()),
+            structurer: Ok(self.structurer.clone()),
         };
         let (windows, before) = (windows?, stages::own_time());
         let result = assemble(recording, &windows, Timestamp::now());

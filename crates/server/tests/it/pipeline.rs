@@ -323,7 +323,7 @@ async fn what_cannot_be_decoded_fails_in_a_sentence_and_leaves_nothing() {
     let text = service.submit(&text, None).await;
     let long = service.submit(&novel(dir.path(), 24), None).await;
     let missing = service.submit(&make(dir.path(), "tone.wav", "-f lavfi -i sine -t 1"), None).await;
-    service.uploads.remove(missing).unwrap();
+    service.uploads.remove(missing).await.unwrap();
     for id in [text, long, missing] {
         let sentence = service.failure(id).await;
         assert!(sentence.ends_with('.') && sentence.starts_with(char::is_uppercase), "{sentence}");

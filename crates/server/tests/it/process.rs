@@ -19,30 +19,20 @@ use crate::support::form;
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    log: PathBuf,
+    pub(crate) log: PathBuf,
     pub(crate) client: Client,
 }
 
 impl Server {
     /// Starts on what earlier servers have left in this folder.
     pub(crate) async fn start(dir: &Path) -> Self {
+        Self::start_with(dir, &[]).await
+    }
+
+    /// With other settings than the usual ones.
+    pub(crate) async fn start_with(dir: &Path, settings: &[(&str, &Path)]) -> Self {
         let log = dir.join(format!("log-{}.jsonl", JobId::new()));
-        let child = Command::new(env!("CARGO_BIN_EXE_verbatim"))
-            .arg("serve")
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("PORT", "0")
-            .env("DATABASE_PATH", database(dir))
-            .env("DATA_DIR", dir.join("data"))
-            .env("MODELS_DIR", models_dir())
-            .env("WHISPER_MODEL", "tiny.en")
-            .env("LOG_LEVEL", "debug")
-            .env("LOG_FORMAT", "json")
-            // Few windows in the air, so that there is something left to do after an interruption.
-            .env("BATCH_SIZE", "2")
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+        let child = serve(dir, settings).stderr(File::create(&log).unwrap()).spawn().unwrap();
         let mut server = Self { child, log, client: Client::new(SocketAddr::from(([0; 4], 0))) };
         eventually("the server to listen", || async { server.address().is_some() }).await;
         server.client.address = server.address().unwrap();
@@ -108,6 +98,26 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A server as [`Server::start_with`] starts it.
+pub(crate) fn serve(dir: &Path, settings: &[(&str, &Path)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_verbatim"));
+    command
+        .arg("serve")
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("PORT", "0")
+        .env("DATABASE_PATH", database(dir))
+        .env("DATA_DIR", dir.join("data"))
+        .env("MODELS_DIR", models_dir())
+        .env("WHISPER_MODEL", "tiny.en")
+        .env("LOG_LEVEL", "debug")
+        .env("LOG_FORMAT", "json")
+        // Few windows in the air, so that there is something left to do after an interruption.
+        .env("BATCH_SIZE", "2")
+        .envs(settings.iter().copied());
+    command
 }
 
 pub(crate) fn database(dir: &Path) -> PathBuf {

@@ -1,23 +1,28 @@
-//! The real binary does not lose work: killed, stopped, started again.
+//! The real binary does not lose work: killed, stopped, started again, on a full disk, with the wrong database.
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
 use verbatim::job::JobId;
-use verbatim::store::{JobStore, MAX_ATTEMPTS, SqliteStore};
+use verbatim::process::ProcessId;
+use verbatim::store::{JobStore, MAX_STRIKES, SqliteStore};
 
 use crate::pipeline::comparable;
-use crate::process::{Server, database};
+use crate::process::{Server, database, serve};
 use crate::speech::novel;
-use crate::support::app::eventually;
-use crate::support::clips;
+use crate::support::app::{eventually, json, problem};
+use crate::support::{clips, form};
 use crate::webhook::Receiver;
 
 /// Seconds of speech that give a handful of batches.
 const LONG: u32 = 190;
+
+const LEASE: Duration = Duration::from_secs(15);
 
 /// The windows of a job that are safe in the database.
 async fn stored_windows(dir: &Path, job: JobId) -> Vec<u64> {
@@ -25,16 +30,6 @@ async fn stored_windows(dir: &Path, job: JobId) -> Vec<u64> {
     let stored = store.windows(job).await.unwrap();
     store.close().await;
     stored.iter().map(|window| window.index as u64).collect()
-}
-
-/// Lets the lease of a server that is dead expire, as time would.
-async fn expire_lease(dir: &Path, job: JobId) {
-    let store = SqliteStore::open(&database(dir)).await.unwrap();
-    let later = Timestamp::now() + SignedDuration::from_hours(1);
-    let claim = store.claim(later, Duration::from_secs(1)).await.unwrap().expect("a job that was left");
-    assert_eq!(claim.job.id, job);
-    store.release(&claim.lease).await.unwrap();
-    store.close().await;
 }
 
 async fn until_windows(server: &Server, job: JobId, count: usize) {
@@ -71,15 +66,17 @@ async fn kill_9_in_the_middle_costs_nothing_that_was_done() {
     undisturbed.kill();
     let stored = stored_windows(dir.path(), job).await;
     assert!(stored.len() < all.len(), "killed too late: {stored:?}");
-    let uploads = dir.path().join("data/uploads");
-    let orphans = [uploads.join(JobId::new().to_string()), uploads.join(format!("{}.part", JobId::new()))];
+    let data = dir.path().join("data");
+    let uploads = data.join("uploads");
+    let orphans = [JobId::new().to_string(), format!("{}.part", JobId::new())];
     for orphan in &orphans {
-        std::fs::write(orphan, "left by a crash").unwrap();
+        fs::write(uploads.join(orphan), "left by a crash").unwrap();
     }
 
     let again = Server::start(dir.path()).await;
     for orphan in &orphans {
-        assert!(!orphan.exists(), "{} is still there", orphan.display());
+        assert!(!uploads.join(orphan).exists(), "{orphan} is still there");
+        assert_eq!(fs::read(data.join("orphans").join(orphan)).unwrap(), b"left by a crash");
     }
     let resumed = result(&again, job).await;
     assert_eq!(comparable(resumed), comparable(expected));
@@ -91,56 +88,200 @@ async fn kill_9_in_the_middle_costs_nothing_that_was_done() {
     eventually("the uploads to be gone", || async { uploads.read_dir().unwrap().next().is_none() }).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_takes_the_process_down_three_times_is_left_alone() {
-    let dir = TempDir::new().unwrap();
-    let long = novel(dir.path(), LONG);
-    let mut job = None;
-    for attempt in 1..=MAX_ATTEMPTS {
-        let server = Server::start(dir.path()).await;
-        let id = match job {
-            Some(id) => id,
-            None => *job.insert(server.submit(&long, "").await),
-        };
-        let running = || async { server.status(id).await["status"] == "processing" };
-        eventually("the job to start", running).await;
-        server.kill();
-        if attempt < MAX_ATTEMPTS {
-            expire_lease(dir.path(), id).await;
-        }
+/// As if the process had ended so often while it worked on nothing but this job.
+async fn strike(dir: &Path, job: JobId, times: u32) {
+    let store = SqliteStore::open(&database(dir)).await.unwrap();
+    let now = Timestamp::now();
+    // The server that was killed.
+    let later = now + LEASE;
+    for _ in 0..times {
+        let process = ProcessId::new();
+        let claim = store.claim(process, later, LEASE).await.unwrap().unwrap();
+        assert_eq!(claim.job.id, job);
+        store.process_ended(process, later).await.unwrap();
     }
-    let job = job.unwrap();
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_takes_the_process_down_alone_is_given_up_with_what_it_has() {
+    let dir = TempDir::new().unwrap();
+    let server = Server::start(dir.path()).await;
+    let job = server.submit(&novel(dir.path(), LONG), "").await;
+    until_windows(&server, job, 2).await;
+    server.kill();
+    let stored = stored_windows(dir.path(), job).await;
+    strike(dir.path(), job, MAX_STRIKES).await;
+
     let server = Server::start(dir.path()).await;
     let (status, body) = server.end_of(job).await;
     assert_eq!(status, 500, "{body}");
     let sentence = body["error_message"].as_str().unwrap();
     assert!(sentence.contains("started 3 times"), "{sentence}");
     assert_eq!(server.windows_transcribed(job), Vec::<u64>::new());
+    let partial = &body["result"]["partial"];
+    assert!(partial["transcript"].as_str().unwrap().contains("John Dashwood"), "{partial}");
+    assert!(partial["whisper_segments"].as_array().unwrap().len() >= stored.len());
+    assert_eq!(partial["language_detection"]["language"], "en");
+    assert_eq!(server.status(job).await["has_result"], false);
     let uploads = dir.path().join("data/uploads");
     eventually("the upload to be gone", || async { uploads.read_dir().unwrap().next().is_none() }).await;
     let next = server.submit(&clips::novel(), "").await;
     result(&server, next).await;
 }
 
+/// Every start may end early, as long as something new was stored in it.
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_what_is_begun_and_the_job_goes_on_after_the_restart() {
+async fn a_long_job_is_killed_more_often_than_is_allowed_and_completes() {
+    let dir = TempDir::new().unwrap();
+    let long = novel(dir.path(), LONG);
+    let mut server = Server::start(dir.path()).await;
+    let job = server.submit(&long, "").await;
+    for _ in 0..MAX_STRIKES + 1 {
+        until_windows(&server, job, 1).await;
+        server.kill();
+        server = Server::start(dir.path()).await;
+    }
+    let transcript = result(&server, job).await["transcript"].clone();
+    assert!(transcript.as_str().unwrap().contains("John Dashwood"), "{transcript}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_what_is_begun_and_the_jobs_go_on_after_the_restart() {
     let dir = TempDir::new().unwrap();
     let long = novel(dir.path(), LONG);
     let server = Server::start(dir.path()).await;
-    let job = server.submit(&long, "").await;
-    until_windows(&server, job, 1).await;
+    let jobs = [server.submit(&long, "").await, server.submit(&long, "").await];
+    until_windows(&server, jobs[0], 1).await;
+    until_windows(&server, jobs[1], 1).await;
+    let log = server.log.clone();
     let (status, took) = server.terminate();
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
-    let stored = stored_windows(dir.path(), job).await;
-    assert!(!stored.is_empty());
+    let text = fs::read_to_string(log).unwrap();
+    assert!(!text.contains("nobody waits"), "results were thrown away: {text}");
 
+    let mut stored = Vec::new();
+    for job in jobs {
+        stored.push(stored_windows(dir.path(), job).await);
+    }
     let again = Server::start(dir.path()).await;
-    let result = result(&again, job).await;
-    assert!(result["transcript"].as_str().unwrap().contains("John Dashwood"));
-    let computed = again.windows_transcribed(job);
-    assert!(!computed.is_empty(), "there was nothing left to do");
-    assert!(computed.iter().all(|window| !stored.contains(window)), "{computed:?} after {stored:?}");
+    for (job, stored) in jobs.into_iter().zip(stored) {
+        assert!(!stored.is_empty());
+        let result = result(&again, job).await;
+        assert!(result["transcript"].as_str().unwrap().contains("John Dashwood"));
+        let computed = again.windows_transcribed(job);
+        assert!(computed.iter().all(|window| !stored.contains(window)), "{computed:?} after {stored:?}");
+    }
     let (status, _) = again.terminate();
     assert_eq!(status.code(), Some(0));
+}
+
+/// What a start that must be refused says.
+fn refused(dir: &Path, settings: &[(&str, &Path)]) -> String {
+    let run = serve(dir, settings).output().unwrap();
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
+    let text = String::from_utf8(run.stderr).unwrap();
+    text.lines().find(|line| line.starts_with("verbatim: ")).unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_the_wrong_database_or_folder_is_refused_and_touches_nothing() {
+    let dir = TempDir::new().unwrap();
+    let server = Server::start(dir.path()).await;
+    let job = server.submit(&novel(dir.path(), LONG), "").await;
+    server.kill();
+    let upload = dir.path().join("data/uploads").join(job.to_string());
+    assert!(upload.exists());
+
+    let mistyped = dir.path().join("job.db");
+    let sentence = refused(dir.path(), &[("DATABASE_PATH", &mistyped)]);
+    assert!(sentence.contains("there is no database at") && sentence.contains("job.db"), "{sentence}");
+    assert!(!mistyped.exists());
+    let elsewhere = TempDir::new().unwrap();
+    drop(SqliteStore::open(&database(elsewhere.path())).await.unwrap());
+    let sentence = refused(dir.path(), &[("DATABASE_PATH", &database(elsewhere.path()))]);
+    assert!(sentence.contains("another database"), "{sentence}");
+    let folder = dir.path().join("dat");
+    let sentence = refused(dir.path(), &[("DATA_DIR", &folder)]);
+    assert!(sentence.contains("1 jobs that wait"), "{sentence}");
+    // Emptied: the same path, and nothing of what was in it.
+    let saved = fs::read(database(dir.path())).unwrap();
+    for extension in ["db", "db-wal", "db-shm"] {
+        fs::rename(database(dir.path()).with_extension(extension), dir.path().join(extension)).unwrap();
+    }
+    fs::write(database(dir.path()), "").unwrap();
+    let sentence = refused(dir.path(), &[]);
+    assert!(sentence.contains("another database"), "{sentence}");
+    assert!(!saved.is_empty() && upload.exists());
+
+    for extension in ["db", "db-wal", "db-shm"] {
+        fs::rename(dir.path().join(extension), database(dir.path()).with_extension(extension)).unwrap();
+    }
+    let server = Server::start(dir.path()).await;
+    result(&server, job).await;
+}
+
+/// A small file system of its own, unmounted when dropped; `None` where this process may not mount.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let dir = TempDir::new().unwrap();
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir.path());
+        let mounted = mount.output().is_ok_and(|run| run.status.success());
+        mounted.then(|| Self(dir))
+    }
+
+    /// Takes all the room there is, as another process on the same disk would.
+    fn fill(&self) {
+        let full = fs::File::create(self.filler()).and_then(|mut file| {
+            std::io::copy(&mut std::io::repeat(1), &mut file)
+        });
+        assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.filler()).unwrap();
+    }
+
+    fn filler(&self) -> std::path::PathBuf {
+        self.0.path().join("filler")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_of_the_database_holds_jobs_up_and_no_longer_than_it_is_full() {
+    let Some(disk) = SmallDisk::mount("32m") else {
+        crate::support::skip("a full disk: this process may not mount a file system");
+        return;
+    };
+    let dir = TempDir::new().unwrap();
+    let path = disk.0.path().join("jobs.db");
+    let server = Server::start_with(dir.path(), &[("DATABASE_PATH", &path)]).await;
+    let long = server.submit(&novel(dir.path(), LONG), "").await;
+    until_windows(&server, long, 1).await;
+    let client = &server.client;
+    let health = || async { json(client.get("/health").await).await.1 };
+    disk.fill();
+    let unwell = || async { health().await["database"]["error"].is_string() };
+    eventually("health to tell that the disk is full", unwell).await;
+    let refused = client.post("/process", form::file(&clips::novel())).await;
+    assert_eq!(problem(refused, 507).await, "There is not enough room on the server's disk for this file; try again later.");
+    disk.make_room();
+    eventually("health", || async { health().await["status"] == "healthy" }).await;
+    let next = server.submit(&clips::novel(), "").await;
+    result(&server, next).await;
+    let transcript = result(&server, long).await["transcript"].clone();
+    assert!(transcript.as_str().unwrap().contains("John Dashwood"), "{transcript}");
+    let computed = sorted(server.windows_transcribed(long));
+    assert!(computed.windows(2).all(|pair| pair[0] != pair[1]), "nothing is computed twice: {computed:?}");
 }

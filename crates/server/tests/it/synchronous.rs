@@ -7,6 +7,7 @@ use reqwest::Response;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use verbatim::job::JobStatus;
+use verbatim::process::ProcessId;
 use verbatim::store::{JobStore, Lease, Outcome};
 
 use crate::support::app::{ApiAlone, eventually, json, problem};
@@ -21,7 +22,8 @@ async fn send_and_claim(api: &ApiAlone, path: &'static str) -> (JoinHandle<Respo
     let mut queued = api.bells.queued.listen();
     let claimed = async {
         loop {
-            let claim = api.store.claim(Timestamp::now(), Duration::from_secs(60)).await.unwrap();
+            let (process, lease) = (ProcessId::new(), Duration::from_secs(60));
+            let claim = api.store.claim(process, Timestamp::now(), lease).await.unwrap();
             match claim {
                 Some(claim) => return claim.lease,
                 None => queued.wait().await,
@@ -62,7 +64,7 @@ async fn a_failed_job_is_a_problem_with_its_sentence() {
     let api = ApiAlone::start().await;
     let (answer, lease) = send_and_claim(&api, "/process-audio").await;
     let message = "The file breaks off.".to_owned();
-    finish(&api, &lease, Outcome::Failed { message: message.clone(), detail: None }).await;
+    finish(&api, &lease, Outcome::Failed { message: message.clone(), detail: None, partial: None }).await;
     assert_eq!(problem(answer.await.unwrap(), 500).await, message);
 }
 
@@ -85,7 +87,9 @@ async fn a_client_that_hangs_up_cancels_its_job() {
     answer.abort();
     eventually("the job's end", || async { api.store.unfinished().await.unwrap().is_empty() }).await;
     let job = api.store.get(lease.job).await.unwrap().unwrap();
-    assert_eq!(job.status, JobStatus::Failed);
+    assert_eq!(job.status, JobStatus::Cancelled);
+    let (_, body) = json(api.client.get(&format!("/status/{}", lease.job)).await).await;
+    assert_eq!(body["status"], "failed", "the contract has no other");
     assert!(job.error_message.unwrap().contains("hung up"));
     api.until_files(0).await;
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use verbatim::config::WebhookSettings;
 use verbatim::job::{FileType, JobId, JobStatus, NewJob};
 use verbatim::signals::Bell;
+use verbatim::process::ProcessId;
 use verbatim::store::{JobStore, Outcome, SqliteStore};
 use verbatim::webhook::Webhooks;
 use verbatim::wishes::Wishes;
@@ -142,7 +143,7 @@ async fn end_job(store: &SqliteStore, url: String, now: Timestamp) -> JobId {
         webhook_url: Some(url),
     };
     store.insert(job, now).await.unwrap();
-    let claim = store.claim(now, Duration::from_secs(15)).await.unwrap().unwrap();
+    let claim = store.claim(ProcessId::new(), now, Duration::from_secs(15)).await.unwrap().unwrap();
     let outcome = Outcome::Completed { result: r#"{"transcript":"Grüße"}"#.to_owned() };
     store.finish(&claim.lease, &outcome, now).await.unwrap();
     id

@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use tempfile::TempDir;
 use verbatim::job::JobId;
+use verbatim::process::ProcessId;
 use verbatim::store::{JobStore, Lease, Outcome, Progress};
 
 use crate::support::app::{ApiAlone, json, problem};
@@ -45,7 +46,7 @@ fn is_contract_time(text: &str) -> bool {
 }
 
 async fn claim(api: &ApiAlone) -> Lease {
-    api.store.claim(Timestamp::now(), LEASE).await.unwrap().expect("a job that waits").lease
+    api.store.claim(ProcessId::new(), Timestamp::now(), LEASE).await.unwrap().expect("a job that waits").lease
 }
 
 async fn finish(api: &ApiAlone, lease: &Lease, outcome: Outcome) {
@@ -74,7 +75,7 @@ async fn a_job_from_upload_to_result() {
 
     let lease = claim(&api).await;
     let progress = Progress { percentage: 45, step: "Transcribing audio".into() };
-    api.store.set_progress(&lease, &progress).await.unwrap();
+    api.store.set_progress(&lease, &progress, Timestamp::now()).await.unwrap();
     let (_, body) = json(api.client.get(&status_path).await).await;
     assert_json_snapshot!("status_processing", redacted(body), { ".file_size" => "[bytes]" });
     assert_wire!("result_processing", api.client.get(&result_path).await, 202);
@@ -94,12 +95,16 @@ async fn a_job_from_upload_to_result() {
 async fn a_job_that_fails() {
     let (api, dir) = (ApiAlone::start().await, TempDir::new().unwrap());
     let silence = clips::silence(dir.path());
-    for (name, detail) in [("failed", None), ("failed_with_detail", Some("ffmpeg stopped at 0.5 s.".into()))]
-    {
+    let partial = || Some(r#"{"transcript":"Hel"}"#.to_owned());
+    for (name, detail, partial) in [
+        ("failed", None, None),
+        ("failed_with_detail", Some("ffmpeg stopped at 0.5 s.".into()), None),
+        ("failed_half_way", None, partial()),
+    ] {
         let id = api.submit(form::file(&silence)).await;
         let lease = claim(&api).await;
         let message = "The file breaks off.".into();
-        finish(&api, &lease, Outcome::Failed { message, detail }).await;
+        finish(&api, &lease, Outcome::Failed { message, detail, partial }).await;
         assert_wire!(format!("result_{name}"), api.client.get(&format!("/result/{id}")).await, 500);
         assert_wire!(format!("status_{name}"), api.client.get(&format!("/status/{id}")).await, 200);
     }

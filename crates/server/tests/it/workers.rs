@@ -12,7 +12,8 @@ use verbatim::inference::Inference;
 use verbatim::job::{FileType, Job, JobId, JobStatus, NewJob};
 use verbatim::media::probe_blocking;
 use verbatim::pipeline::Pipeline;
-use verbatim::signals::Bells;
+use verbatim::process::ProcessId;
+use verbatim::signals::{Bells, Trouble};
 use verbatim::store::{JobStore, SqliteStore};
 use verbatim::wishes::Wishes;
 use verbatim::worker::{Rhythm, Stop, Workers};
@@ -39,6 +40,7 @@ pub(crate) struct Service {
     pub(crate) bells: Bells,
     pub(crate) stop: Stop,
     pub(crate) inference: Inference,
+    pub(crate) process: ProcessId,
     pub(crate) workers: JoinHandle<()>,
 }
 
@@ -51,6 +53,7 @@ impl Service {
     pub(crate) async fn with(dir: &Path, engine: &TestEngine, change: impl FnOnce(&mut Pipeline)) -> Self {
         let store = Arc::new(SqliteStore::open(&dir.join("jobs.db")).await.unwrap());
         let uploads = Uploads::open(&dir.join("data")).unwrap();
+        let process = ProcessId::new();
         let (bells, stop, inference) = (Bells::default(), Stop::default(), engine.start());
         let mut pipeline = Pipeline {
             options: Options::default(),
@@ -59,6 +62,7 @@ impl Service {
             inference: inference.clone(),
             vad: vad(),
             whisper: "tiny.en".to_owned(),
+            model_hash: "of tiny.en".to_owned(),
             structurer: structurer(),
             max_media_duration: DAY,
         };
@@ -72,9 +76,11 @@ impl Service {
             rhythm: RHYTHM,
             stop: stop.clone(),
             engine: inference.alive(),
+            process,
+            trouble: Trouble::default(),
         };
         let workers = tokio::spawn(workers.run(2));
-        Self { store, uploads, pipeline, bells, stop, inference, workers }
+        Self { store, uploads, pipeline, bells, stop, inference, process, workers }
     }
 
     pub(crate) async fn submit(&self, file: &Path, language: Option<Language>) -> JobId {
@@ -125,7 +131,7 @@ impl Service {
 
     pub(crate) async fn failure(&self, id: JobId) -> String {
         let job = self.end_of(id).await;
-        assert_eq!(job.status, JobStatus::Failed);
+        assert!(matches!(job.status, JobStatus::Failed | JobStatus::Cancelled), "{:?}", job.status);
         job.error_message.unwrap()
     }
 

@@ -1,22 +1,22 @@
-//! Rows of jobs, windows and results: in, and out again.
+//! Rows of jobs and results: in, and out again.
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{FromRow, Sqlite, Transaction};
+use sqlx::FromRow;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
-use super::{corrupt, job_id, timestamp};
+use super::{corrupt, events, job_id, timestamp};
 use crate::job::{FileType, Job, JobId, JobStatus, NewJob};
-use crate::store::{Counts, QUEUED, StoreError, StoreResult, StoredWindow};
+use crate::store::{Counts, QUEUED, StoreError, StoreResult};
 
 /// A row of `jobs`, without what only leases care for.
 #[derive(FromRow)]
 pub(super) struct JobRow {
-    pub(super) id: String,
+    id: String,
     filename: String,
     file_size: i64,
     file_type: String,
     duration: Option<f64>,
-    wishes: String,
+    options: String,
     webhook_url: Option<String>,
     status: String,
     created_at: i64,
@@ -38,7 +38,7 @@ impl TryFrom<JobRow> for Job {
             file_size: row.file_size.cast_unsigned(),
             file_type: FileType::parse(&row.file_type).ok_or_else(|| corrupt("file type", &row.file_type))?,
             duration: row.duration,
-            wishes: serde_json::from_str(&row.wishes).map_err(|_| corrupt("set of wishes", &row.wishes))?,
+            wishes: serde_json::from_str(&row.options).map_err(|_| corrupt("set of options", &row.options))?,
             webhook_url: row.webhook_url,
             status: JobStatus::parse(&row.status).ok_or_else(|| corrupt("status", &row.status))?,
             created_at: timestamp(row.created_at)?,
@@ -52,12 +52,16 @@ impl TryFrom<JobRow> for Job {
     }
 }
 
-pub(super) async fn insert(writer: &SqlitePool, job: NewJob, now: Timestamp) -> StoreResult<Job> {
-    let wishes = serde_json::to_string(&job.wishes).map_err(|error| {
-        StoreError::Database(format!("a job's wishes cannot be written as JSON: {error}"))
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    job: NewJob,
+    now: Timestamp,
+) -> StoreResult<Job> {
+    let options = serde_json::to_string(&job.wishes).map_err(|error| {
+        StoreError::Database(format!("a job's options cannot be written as JSON: {error}"))
     })?;
-    sqlx::query_as::<_, JobRow>(
-        "INSERT INTO jobs (id, filename, file_size, file_type, duration, wishes, webhook_url, status, created_at, step)
+    let row: JobRow = sqlx::query_as(
+        "INSERT INTO jobs (id, filename, file_size, file_type, duration, options, webhook_url, status, created_at, step)
          VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
          RETURNING *",
     )
@@ -66,13 +70,33 @@ pub(super) async fn insert(writer: &SqlitePool, job: NewJob, now: Timestamp) -> 
     .bind(job.file_size.cast_signed())
     .bind(job.file_type.as_str())
     .bind(job.duration)
-    .bind(wishes)
+    .bind(options)
     .bind(job.webhook_url)
     .bind(now.as_millisecond())
     .bind(QUEUED)
-    .fetch_one(writer)
-    .await?
-    .try_into()
+    .fetch_one(&mut *connection)
+    .await?;
+    events::status(connection, &row.id, JobStatus::Pending, now).await?;
+    row.try_into()
+}
+
+/// Replaces what cannot be read of a job, so that it can be ended and asked for. What it says is lost.
+pub(super) async fn repair(connection: &mut SqliteConnection, id: &str, now: Timestamp) -> StoreResult<()> {
+    let row: JobRow =
+        sqlx::query_as("SELECT * FROM jobs WHERE id = ?").bind(id).fetch_one(&mut *connection).await?;
+    let readable = |milliseconds: i64| timestamp(milliseconds).is_ok();
+    let options = match serde_json::from_str::<crate::wishes::Wishes>(&row.options) {
+        Ok(_) => row.options,
+        Err(_) => "{}".to_owned(),
+    };
+    sqlx::query("UPDATE jobs SET options = ?, created_at = ?, started_at = ? WHERE id = ?")
+        .bind(options)
+        .bind(if readable(row.created_at) { row.created_at } else { now.as_millisecond() })
+        .bind(row.started_at.filter(|started_at| readable(*started_at)))
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 pub(super) async fn get(readers: &SqlitePool, id: JobId) -> StoreResult<Option<Job>> {
@@ -98,7 +122,7 @@ pub(super) async fn processing(readers: &SqlitePool) -> StoreResult<Vec<JobId>> 
     )
     .fetch_all(readers)
     .await?;
-    ids.iter().map(|id| job_id(id)).collect()
+    Ok(readable(&ids))
 }
 
 pub(super) async fn unfinished(readers: &SqlitePool) -> StoreResult<Vec<JobId>> {
@@ -106,7 +130,30 @@ pub(super) async fn unfinished(readers: &SqlitePool) -> StoreResult<Vec<JobId>> 
         sqlx::query_scalar("SELECT id FROM jobs WHERE status IN ('pending', 'processing')")
             .fetch_all(readers)
             .await?;
-    ids.iter().map(|id| job_id(id)).collect()
+    Ok(readable(&ids))
+}
+
+/// One that is no id names no upload and no job that could be asked for; claiming it says so.
+fn readable(ids: &[String]) -> Vec<JobId> {
+    ids.iter().filter_map(|id| JobId::parse(id)).collect()
+}
+
+/// Whether a claim could find anything; `skip` is a JSON list of ids that do not count.
+pub(super) async fn may_be_claimable(
+    readers: &SqlitePool,
+    now: Timestamp,
+    skip: &str,
+) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT 1 FROM jobs
+             WHERE status IN ('pending', 'processing') AND (status = 'pending' OR lease_expires_at <= ?)
+                 AND id NOT IN (SELECT value FROM json_each(?)))",
+    )
+    .bind(now.as_millisecond())
+    .bind(skip)
+    .fetch_one(readers)
+    .await?)
 }
 
 pub(super) async fn counts(readers: &SqlitePool) -> StoreResult<Counts> {
@@ -117,46 +164,4 @@ pub(super) async fn counts(readers: &SqlitePool) -> StoreResult<Counts> {
     .fetch_one(readers)
     .await?;
     Ok(Counts { pending: pending.cast_unsigned(), processing: processing.cast_unsigned() })
-}
-
-pub(super) async fn insert_window(
-    transaction: &mut Transaction<'_, Sqlite>,
-    job: JobId,
-    window: &StoredWindow,
-) -> StoreResult<()> {
-    let transcript = serde_json::to_string(&window.transcript).map_err(|error| {
-        StoreError::Database(format!("window {} cannot be written as JSON: {error}", window.index))
-    })?;
-    sqlx::query(
-        r#"INSERT INTO windows (job_id, number, start, "end", transcript) VALUES (?, ?, ?, ?, ?)
-           ON CONFLICT DO NOTHING"#,
-    )
-    .bind(job.to_string())
-    .bind(i64::try_from(window.index).unwrap_or(i64::MAX))
-    .bind(window.start)
-    .bind(window.end)
-    .bind(transcript)
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn windows(readers: &SqlitePool, job: JobId) -> StoreResult<Vec<StoredWindow>> {
-    let rows: Vec<(i64, f64, f64, String)> = sqlx::query_as(
-        r#"SELECT number, start, "end", transcript FROM windows WHERE job_id = ? ORDER BY number"#,
-    )
-    .bind(job.to_string())
-    .fetch_all(readers)
-    .await?;
-    let stored = |(number, start, end, transcript): (i64, f64, f64, String)| {
-        Ok(StoredWindow {
-            index: usize::try_from(number).map_err(|_| corrupt("window", &number.to_string()))?,
-            start,
-            end,
-            transcript: serde_json::from_str(&transcript).map_err(|error| {
-                StoreError::Database(format!("window {number} of job {job} cannot be read: {error}"))
-            })?,
-        })
-    };
-    rows.into_iter().map(stored).collect()
 }

@@ -1,192 +1,111 @@
-//! Who may work on a job, and how jobs end. Every write of a worker names its lease's token and must
-//! change one row.
+//! What whoever holds a job's lease may write. Every write names the lease's token and must change one row.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::value::RawValue;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, SqliteExecutor, Transaction};
-use uuid::Uuid;
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use verbatim_whisper::Language;
 
-use super::jobs::JobRow;
-use super::{deadline, job_id, outbox};
-use crate::job::{Job, JobId, JobStatus, rfc3339};
-use crate::store::{
-    COMPLETED, Claim, FAILED, Lease, MAX_ATTEMPTS, Outcome, Progress, QUEUED, STARTED, StoreError,
-    StoreResult,
-};
+use super::{deadline, events, windows};
+use crate::job::JobStatus;
+use crate::store::{EventKind, Lease, Progress, QUEUED, StoreError, StoreResult};
 
-pub(super) async fn claim(
-    transaction: &mut Transaction<'_, Sqlite>,
-    now: Timestamp,
-    lease: Duration,
-) -> StoreResult<Option<Claim>> {
-    while let Some((id, attempts)) = next_claimable(transaction, now).await? {
-        if attempts >= MAX_ATTEMPTS {
-            let message =
-                format!("The job was started {attempts} times and never came to its end; it was given up.");
-            end(transaction, id, None, &Outcome::Failed { message, detail: None }, now).await?;
-            continue;
-        }
-        let token = Uuid::new_v4().to_string();
-        let row: JobRow = sqlx::query_as(
-            "UPDATE jobs
-             SET status = 'processing', attempts = attempts + 1, started_at = coalesce(started_at, ?),
-                 step = ?, lease_token = ?, lease_expires_at = ?
-             WHERE id = ?
-             RETURNING *",
-        )
-        .bind(now.as_millisecond())
-        .bind(STARTED)
-        .bind(&token)
-        .bind(deadline(now, lease))
-        .bind(id.to_string())
-        .fetch_one(&mut **transaction)
-        .await?;
-        let lease = Lease { job: id, token };
-        return Ok(Some(Claim { job: Job::try_from(row)?, lease, attempt: attempts + 1 }));
-    }
-    Ok(None)
-}
-
-async fn next_claimable(
-    transaction: &mut Transaction<'_, Sqlite>,
-    now: Timestamp,
-) -> StoreResult<Option<(JobId, u32)>> {
-    // The first condition is the index's own, or SQLite would not use it.
-    let row: Option<(String, u32)> = sqlx::query_as(
-        "SELECT id, attempts FROM jobs
-         WHERE status IN ('pending', 'processing') AND (status = 'pending' OR lease_expires_at <= ?)
-         ORDER BY created_at, rowid
-         LIMIT 1",
-    )
-    .bind(now.as_millisecond())
-    .fetch_optional(&mut **transaction)
-    .await?;
-    row.map(|(id, attempts)| Ok((job_id(&id)?, attempts))).transpose()
+pub(super) fn held(lease: &Lease, rows: u64) -> StoreResult<()> {
+    if rows == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease.job)) }
 }
 
 pub(super) async fn heartbeat(
-    writer: &SqlitePool,
+    connection: &mut SqliteConnection,
     lease: &Lease,
     now: Timestamp,
     extend: Duration,
 ) -> StoreResult<()> {
+    let expires_at = deadline(now, extend);
     let renewed = sqlx::query("UPDATE jobs SET lease_expires_at = ? WHERE id = ? AND lease_token = ?")
-        .bind(deadline(now, extend))
+        .bind(expires_at)
         .bind(lease.job.to_string())
         .bind(&lease.token)
-        .execute(writer)
+        .execute(&mut *connection)
         .await?;
-    held(lease, renewed.rows_affected())
+    held(lease, renewed.rows_affected())?;
+    sqlx::query("UPDATE windows SET lease_expires_at = ? WHERE job_id = ? AND lease_token = ?")
+        .bind(expires_at)
+        .bind(lease.job.to_string())
+        .bind(&lease.token)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn is_held(readers: &SqlitePool, lease: &Lease) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ? AND lease_token = ?)")
+        .bind(lease.job.to_string())
+        .bind(&lease.token)
+        .fetch_one(readers)
+        .await?)
+}
+
+pub(super) async fn decide_language(
+    connection: &mut SqliteConnection,
+    lease: &Lease,
+    language: Language,
+) -> StoreResult<()> {
+    let decided = sqlx::query("UPDATE jobs SET detected_language = ? WHERE id = ? AND lease_token = ?")
+        .bind(language.code())
+        .bind(lease.job.to_string())
+        .bind(&lease.token)
+        .execute(connection)
+        .await?;
+    held(lease, decided.rows_affected())
 }
 
 pub(super) async fn set_progress(
-    executor: impl SqliteExecutor<'_>,
+    connection: &mut SqliteConnection,
     lease: &Lease,
     progress: &Progress,
+    now: Timestamp,
 ) -> StoreResult<()> {
-    let set = sqlx::query(
-        "UPDATE jobs SET progress = max(progress, min(?, 99)), step = ? WHERE id = ? AND lease_token = ?",
-    )
-    .bind(progress.percentage)
-    .bind(&progress.step)
-    .bind(lease.job.to_string())
-    .bind(&lease.token)
-    .execute(executor)
-    .await?;
-    held(lease, set.rows_affected())
+    let id = lease.job.to_string();
+    let before: Option<(u8, String)> =
+        sqlx::query_as("SELECT progress, step FROM jobs WHERE id = ? AND lease_token = ?")
+            .bind(&id)
+            .bind(&lease.token)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let before = before.ok_or(StoreError::LeaseLost(lease.job))?;
+    let after = (before.0.max(progress.percentage.min(99)), progress.step.clone());
+    if after == before {
+        return Ok(());
+    }
+    let (percentage, step) = after;
+    sqlx::query("UPDATE jobs SET progress = ?, step = ? WHERE id = ?")
+        .bind(percentage)
+        .bind(&step)
+        .bind(&id)
+        .execute(&mut *connection)
+        .await?;
+    let data = json!({"percentage": percentage, "step": step});
+    events::append(connection, &id, EventKind::Progress, &data, now).await
 }
 
-pub(super) async fn release(writer: &SqlitePool, lease: &Lease) -> StoreResult<()> {
+pub(super) async fn release(
+    connection: &mut SqliteConnection,
+    lease: &Lease,
+    now: Timestamp,
+) -> StoreResult<()> {
+    let id = lease.job.to_string();
     let released = sqlx::query(
         "UPDATE jobs
-         SET status = 'pending', attempts = attempts - 1, step = ?, lease_token = NULL, lease_expires_at = NULL
+         SET status = 'pending', step = ?, process = NULL, lease_token = NULL, lease_expires_at = NULL
          WHERE id = ? AND lease_token = ?",
     )
     .bind(QUEUED)
-    .bind(lease.job.to_string())
+    .bind(&id)
     .bind(&lease.token)
-    .execute(writer)
+    .execute(&mut *connection)
     .await?;
-    held(lease, released.rows_affected())
-}
-
-fn held(lease: &Lease, rows: u64) -> StoreResult<()> {
-    if rows == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease.job)) }
-}
-
-/// Ends a job and all that goes with it. With a token, only if that is the job's lease; without, in any
-/// case. False if the job had ended, or its lease is another's.
-pub(super) async fn end(
-    transaction: &mut Transaction<'_, Sqlite>,
-    id: JobId,
-    token: Option<&str>,
-    outcome: &Outcome,
-    now: Timestamp,
-) -> StoreResult<bool> {
-    let (status, step, message, detail) = match outcome {
-        Outcome::Completed { .. } => (JobStatus::Completed, COMPLETED, None, None),
-        Outcome::Failed { message, detail } => {
-            (JobStatus::Failed, FAILED, Some(message.as_str()), detail.as_deref())
-        }
-    };
-    let ended: Option<(Option<String>,)> = sqlx::query_as(
-        "UPDATE jobs
-         SET status = ?1, step = ?2, error_message = ?3, error_detail = ?4, completed_at = ?5,
-             progress = iif(?1 = 'completed', 100, progress), lease_token = NULL, lease_expires_at = NULL
-         WHERE id = ?6 AND status IN ('pending', 'processing') AND (?7 IS NULL OR lease_token = ?7)
-         RETURNING webhook_url",
-    )
-    .bind(status.as_str())
-    .bind(step)
-    .bind(message)
-    .bind(detail)
-    .bind(now.as_millisecond())
-    .bind(id.to_string())
-    .bind(token)
-    .fetch_optional(&mut **transaction)
-    .await?;
-    let Some((webhook_url,)) = ended else { return Ok(false) };
-    sqlx::query("DELETE FROM windows WHERE job_id = ?")
-        .bind(id.to_string())
-        .execute(&mut **transaction)
-        .await?;
-    if let Outcome::Completed { result } = outcome {
-        sqlx::query("INSERT INTO results (job_id, body) VALUES (?, ?)")
-            .bind(id.to_string())
-            .bind(result)
-            .execute(&mut **transaction)
-            .await?;
-    }
-    if let Some(url) = webhook_url {
-        outbox::insert(transaction, id, &url, &webhook_body(id, outcome, now)?, now).await?;
-    }
-    Ok(true)
-}
-
-/// The contract's webhook payload.
-#[derive(Serialize)]
-struct WebhookBody<'a> {
-    job_id: JobId,
-    status: JobStatus,
-    completed_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_message: Option<&'a str>,
-}
-
-fn webhook_body(job: JobId, outcome: &Outcome, now: Timestamp) -> StoreResult<String> {
-    let not_json = |error| StoreError::Database(format!("the result of job {job} is not JSON: {error}"));
-    let (status, result, error_message) = match outcome {
-        Outcome::Completed { result } => {
-            (JobStatus::Completed, Some(serde_json::from_str(result).map_err(not_json)?), None)
-        }
-        Outcome::Failed { message, .. } => (JobStatus::Failed, None, Some(message.as_str())),
-    };
-    let body = WebhookBody { job_id: job, status, completed_at: rfc3339(now), result, error_message };
-    serde_json::to_string(&body).map_err(not_json)
+    held(lease, released.rows_affected())?;
+    windows::requeue(connection, &id).await?;
+    events::status(connection, &id, JobStatus::Pending, now).await
 }

@@ -3,51 +3,67 @@
 //! One connection writes and a few read: SQLite has a single writer anyway, and a queue of our own in
 //! front of it is fair where its busy handler is not. The write-ahead log lets readers go on meanwhile.
 //! `synchronous=FULL` syncs the log at every commit, because an answer that has been given ("your
-//! upload is safe", "the webhook was delivered") must hold after a power cut; with a commit a window,
-//! and a window a second at best, the price is small.
+//! upload is safe", "the webhook was delivered") must hold after a power cut; with a commit or two a window,
+//! and a few windows a second at best, the price is small.
 //!
-//! Other processes may have the same file open. Whatever reads and then writes therefore takes the
-//! write lock first (`BEGIN IMMEDIATE`).
+//! Other processes may have the same file open. Whatever writes therefore takes the write lock first
+//! ([`Writing`]), and whatever takes long, such as writing JSON, is done before.
 
+mod claims;
+mod ending;
+mod events;
+mod identity;
 mod jobs;
 mod leases;
+mod open;
 mod outbox;
 #[cfg(test)]
 mod tests;
+mod windows;
+mod writing;
 
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Sqlite, Transaction};
+use sqlx::sqlite::SqlitePool;
+use verbatim_whisper::Language;
 
+use self::writing::Writing;
 use super::{
-    Claim, Counts, Delivery, JobStore, Lease, Outcome, Progress, StoreError, StoreResult, StoredWindow,
+    Checkpoint, Claim, Counts, Delivery, Event, Identity, JobStore, Lease, Outcome, Progress, StoreError,
+    StoreResult, StoredWindow,
 };
 use crate::job::{Job, JobId, NewJob};
+use crate::process::ProcessId;
 
-static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
-
-/// Connections that read. Reads are short; a few keep status polls from queueing behind one another.
-const READERS: u32 = 4;
-
-/// How long to wait for another process that is writing.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a check may take: whoever asks whether the service is well must not wait for a disk that hangs.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Jobs in a SQLite file.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// For [`JobStore::check`] alone, so that it does not queue behind anyone.
+    checker: SqlitePool,
     path: PathBuf,
     /// Tells whether the file was taken away or replaced under the open connections, which do not notice.
     inode: u64,
+    troubles: Arc<Mutex<Troubles>>,
+}
+
+/// What went wrong and may still be wrong.
+#[derive(Debug, Default)]
+struct Troubles {
+    /// How the last write failed, if it did.
+    write: Option<StoreError>,
+    /// Ids of jobs that the database holds in a way that can be neither read nor ended.
+    unclaimable: HashSet<String>,
 }
 
 impl SqliteStore {
@@ -56,43 +72,37 @@ impl SqliteStore {
         let failed = |error: &dyn std::fmt::Display| {
             StoreError::Open(format!("cannot open the database {}: {error}", path.display()))
         };
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(|error| failed(&error))?;
-        MIGRATOR.run(&writer).await.map_err(|error| match error {
-            MigrateError::VersionMissing(version) => failed(&format!(
-                "it was made by a newer version of Verbatim (it has schema version {version}, this version \
-                 knows none above {}); run that version, or give another DATABASE_PATH",
-                MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0),
-            )),
-            error => failed(&error),
-        })?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_with(options.create_if_missing(false))
-            .await
-            .map_err(|error| failed(&error))?;
+        open::migrate(path).await.map_err(|error| failed(&error))?;
+        let (writer, readers, checker) = open::pools(path).await.map_err(|error| failed(&error))?;
         let inode = std::fs::metadata(path).map_err(|error| failed(&error))?.ino();
-        Ok(Self { writer, readers, path: path.to_owned(), inode })
+        Ok(Self { writer, readers, checker, path: path.to_owned(), inode, troubles: Arc::default() })
     }
 
-    /// Closes every connection; the last one folds the log into the database file.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+    /// Takes the write lock.
+    async fn write(&self) -> StoreResult<Writing> {
+        let begun = Writing::begin(&self.writer).await;
+        if let Err(error) = &begun {
+            self.troubles().write = Some(error.clone());
+        }
+        begun
     }
 
-    async fn write(&self) -> StoreResult<Transaction<'static, Sqlite>> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    /// Ends a write, and remembers how it went. Where it failed, its connection is not used again.
+    async fn written<T>(&self, writing: Writing, result: StoreResult<T>) -> StoreResult<T> {
+        let result = match result {
+            Ok(value) => writing.commit().await.map(|()| value),
+            Err(StoreError::LeaseLost(job)) => {
+                writing.roll_back().await?;
+                return Err(StoreError::LeaseLost(job));
+            }
+            Err(error) => Err(error),
+        };
+        self.troubles().write = result.as_ref().err().cloned();
+        result
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn check_file(&self) -> StoreResult<()> {
@@ -109,9 +119,33 @@ impl SqliteStore {
     }
 }
 
+/// Runs a write on a connection of its own transaction: `write!(self, connection => future)`.
+macro_rules! write {
+    ($store:expr, $connection:ident => $work:expr) => {{
+        let mut writing = $store.write().await?;
+        let $connection = writing.connection();
+        let result = $work.await;
+        $store.written(writing, result).await
+    }};
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error.to_string())
+        // https://www.sqlite.org/rescode.html: the lower byte of an extended code is the primary one.
+        const BUSY: i32 = 5;
+        const LOCKED: i32 = 6;
+        const IO: i32 = 10;
+        const FULL: i32 = 13;
+        const CANNOT_OPEN: i32 = 14;
+        let text = error.to_string();
+        let code: Option<i32> =
+            error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse().ok());
+        match (code.map(|code| code & 0xff), error) {
+            (Some(FULL), _) => Self::Full(text),
+            (Some(BUSY | LOCKED | IO | CANNOT_OPEN), _)
+            | (None, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => Self::Unavailable(text),
+            _ => Self::Database(text),
+        }
     }
 }
 
@@ -128,15 +162,23 @@ fn timestamp(milliseconds: i64) -> StoreResult<Timestamp> {
     Timestamp::from_millisecond(milliseconds).map_err(|_| corrupt("time", &milliseconds.to_string()))
 }
 
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// `now` and then some; far beyond any deadline where that cannot be counted.
 fn deadline(now: Timestamp, after: Duration) -> i64 {
-    now.as_millisecond().saturating_add(i64::try_from(after.as_millis()).unwrap_or(i64::MAX))
+    now.as_millisecond().saturating_add(milliseconds(after))
 }
 
 #[async_trait]
 impl JobStore for SqliteStore {
+    async fn identity(&self) -> StoreResult<Identity> {
+        identity::identity(&self.readers).await
+    }
+
     async fn insert(&self, job: NewJob, now: Timestamp) -> StoreResult<Job> {
-        jobs::insert(&self.writer, job, now).await
+        write!(self, connection => jobs::insert(connection, job, now))
     }
 
     async fn get(&self, id: JobId) -> StoreResult<Option<Job>> {
@@ -145,6 +187,10 @@ impl JobStore for SqliteStore {
 
     async fn result(&self, id: JobId) -> StoreResult<Option<String>> {
         jobs::result(&self.readers, id).await
+    }
+
+    async fn events(&self, id: JobId, after: u64, limit: u32) -> StoreResult<Vec<Event>> {
+        events::after(&self.readers, id, after, limit).await
     }
 
     async fn processing(&self) -> StoreResult<Vec<JobId>> {
@@ -159,19 +205,41 @@ impl JobStore for SqliteStore {
         jobs::unfinished(&self.readers).await
     }
 
-    async fn claim(&self, now: Timestamp, lease: Duration) -> StoreResult<Option<Claim>> {
-        let mut transaction = self.write().await?;
-        let claim = leases::claim(&mut transaction, now, lease).await?;
-        transaction.commit().await?;
-        Ok(claim)
+    async fn claim(
+        &self,
+        process: ProcessId,
+        now: Timestamp,
+        lease: Duration,
+    ) -> StoreResult<Option<Claim>> {
+        claims::claim(self, &claims::By { process, now, lease }).await
+    }
+
+    async fn process_ended(&self, process: ProcessId, now: Timestamp) -> StoreResult<u64> {
+        write!(self, connection => claims::process_ended(connection, process, now))
     }
 
     async fn heartbeat(&self, lease: &Lease, now: Timestamp, extend: Duration) -> StoreResult<()> {
-        leases::heartbeat(&self.writer, lease, now, extend).await
+        write!(self, connection => leases::heartbeat(connection, lease, now, extend))
     }
 
-    async fn set_progress(&self, lease: &Lease, progress: &Progress) -> StoreResult<()> {
-        leases::set_progress(&self.writer, lease, progress).await
+    async fn is_held(&self, lease: &Lease) -> StoreResult<bool> {
+        leases::is_held(&self.readers, lease).await
+    }
+
+    async fn checkpoint(&self, lease: &Lease, fingerprint: &str) -> StoreResult<Checkpoint> {
+        write!(self, connection => windows::checkpoint(connection, lease, fingerprint))
+    }
+
+    async fn decide_language(&self, lease: &Lease, language: Language) -> StoreResult<()> {
+        write!(self, connection => leases::decide_language(connection, lease, language))
+    }
+
+    async fn set_progress(&self, lease: &Lease, progress: &Progress, now: Timestamp) -> StoreResult<()> {
+        write!(self, connection => leases::set_progress(connection, lease, progress, now))
+    }
+
+    async fn begin_window(&self, lease: &Lease, index: usize, start: f64, end: f64) -> StoreResult<()> {
+        write!(self, connection => windows::begin(connection, lease, index, start, end))
     }
 
     async fn store_window(
@@ -179,35 +247,34 @@ impl JobStore for SqliteStore {
         lease: &Lease,
         window: &StoredWindow,
         progress: &Progress,
+        now: Timestamp,
     ) -> StoreResult<()> {
-        let mut transaction = self.write().await?;
-        leases::set_progress(&mut *transaction, lease, progress).await?;
-        jobs::insert_window(&mut transaction, lease.job, window).await?;
-        Ok(transaction.commit().await?)
+        let transcript = windows::payload(window)?;
+        write!(self, connection => async {
+            windows::store(connection, lease, window, &transcript, now).await?;
+            leases::set_progress(connection, lease, progress, now).await
+        })
     }
 
     async fn windows(&self, job: JobId) -> StoreResult<Vec<StoredWindow>> {
-        jobs::windows(&self.readers, job).await
+        windows::stored(&self.readers, job).await
     }
 
-    async fn release(&self, lease: &Lease) -> StoreResult<()> {
-        leases::release(&self.writer, lease).await
+    async fn release(&self, lease: &Lease, now: Timestamp) -> StoreResult<()> {
+        write!(self, connection => leases::release(connection, lease, now))
     }
 
     async fn finish(&self, lease: &Lease, outcome: &Outcome, now: Timestamp) -> StoreResult<()> {
-        let mut transaction = self.write().await?;
-        if !leases::end(&mut transaction, lease.job, Some(&lease.token), outcome, now).await? {
-            return Err(StoreError::LeaseLost(lease.job));
-        }
-        Ok(transaction.commit().await?)
+        let end = ending::End::of(outcome);
+        write!(self, connection => async {
+            let ended = ending::end(connection, &lease.job.to_string(), Some(&lease.token), end, now).await?;
+            if ended { Ok(()) } else { Err(StoreError::LeaseLost(lease.job)) }
+        })
     }
 
     async fn cancel(&self, id: JobId, message: &str, now: Timestamp) -> StoreResult<bool> {
-        let outcome = Outcome::Failed { message: message.to_owned(), detail: None };
-        let mut transaction = self.write().await?;
-        let cancelled = leases::end(&mut transaction, id, None, &outcome, now).await?;
-        transaction.commit().await?;
-        Ok(cancelled)
+        let (id, end) = (id.to_string(), ending::End::cancelled(message));
+        write!(self, connection => ending::end(connection, &id, None, end, now))
     }
 
     async fn due_deliveries(
@@ -216,11 +283,28 @@ impl JobStore for SqliteStore {
         lease: Duration,
         limit: u32,
     ) -> StoreResult<Vec<Delivery>> {
-        outbox::take_due(&self.writer, now, lease, limit).await
+        // A service that has nothing to deliver does not take the lock to find that out.
+        if outbox::next_due(&self.readers).await?.is_none_or(|due| due > now) {
+            return Ok(Vec::new());
+        }
+        let taken = write!(self, connection => outbox::take_due(connection, now, lease, limit))?;
+        let mut deliveries = Vec::with_capacity(taken.len());
+        for call in taken {
+            let id = call.id;
+            match outbox::delivery(&self.readers, call).await {
+                Ok(delivery) => deliveries.push(delivery),
+                // The others are not held up.
+                Err(error) => {
+                    tracing::error!(delivery = id, "a webhook's body cannot be put together: {error}");
+                    self.delivery_failed(id, &error.to_string(), None).await?;
+                }
+            }
+        }
+        Ok(deliveries)
     }
 
     async fn delivered(&self, delivery: i64, now: Timestamp) -> StoreResult<()> {
-        outbox::delivered(&self.writer, delivery, now).await
+        write!(self, connection => outbox::delivered(connection, delivery, now))
     }
 
     async fn delivery_failed(
@@ -229,7 +313,7 @@ impl JobStore for SqliteStore {
         error: &str,
         retry_at: Option<Timestamp>,
     ) -> StoreResult<()> {
-        outbox::failed(&self.writer, delivery, error, retry_at).await
+        write!(self, connection => outbox::failed(connection, delivery, error, retry_at))
     }
 
     async fn next_delivery_at(&self) -> StoreResult<Option<Timestamp>> {
@@ -237,8 +321,29 @@ impl JobStore for SqliteStore {
     }
 
     async fn check(&self) -> StoreResult<()> {
-        self.check_file().await?;
-        jobs::counts(&self.readers).await?;
-        Ok(self.write().await?.rollback().await?)
+        let check = async {
+            self.check_file().await?;
+            jobs::counts(&self.checker).await
+        };
+        tokio::time::timeout(CHECK_TIMEOUT, check)
+            .await
+            .map_err(|_| StoreError::Unavailable("its disk does not answer".to_owned()))??;
+        let troubles = self.troubles();
+        if let Some(error) = &troubles.write {
+            return Err(error.clone());
+        }
+        let mut unclaimable: Vec<&str> = troubles.unclaimable.iter().map(String::as_str).collect();
+        unclaimable.sort_unstable();
+        if unclaimable.is_empty() {
+            return Ok(());
+        }
+        let ids = unclaimable.join(", ");
+        Err(StoreError::Database(format!("it is damaged where it holds {ids}; restore it from a backup")))
+    }
+
+    async fn close(&self) {
+        self.checker.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }

@@ -3,70 +3,119 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, Transaction};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::FromRow;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
-use super::{deadline, job_id, timestamp};
-use crate::job::JobId;
-use crate::store::{Delivery, StoreResult};
+use super::{deadline, job_id, jobs, timestamp};
+use crate::job::{JobId, JobStatus, rfc3339};
+use crate::store::{Delivery, StoreError, StoreResult};
+
+/// A call that was taken, still without its body.
+#[derive(Debug, FromRow)]
+pub(super) struct Call {
+    pub(super) id: i64,
+    job_id: String,
+    url: String,
+    attempts: u32,
+}
 
 pub(super) async fn insert(
-    transaction: &mut Transaction<'_, Sqlite>,
-    job: JobId,
+    connection: &mut SqliteConnection,
+    job: &str,
     url: &str,
-    body: &str,
     now: Timestamp,
 ) -> StoreResult<()> {
-    sqlx::query("INSERT INTO deliveries (job_id, url, body, next_attempt_at) VALUES (?, ?, ?, ?)")
-        .bind(job.to_string())
+    sqlx::query("INSERT INTO deliveries (job_id, url, next_attempt_at) VALUES (?, ?, ?)")
+        .bind(job)
         .bind(url)
-        .bind(body)
         .bind(now.as_millisecond())
-        .execute(&mut **transaction)
+        .execute(connection)
         .await?;
     Ok(())
 }
 
 pub(super) async fn take_due(
-    writer: &SqlitePool,
+    connection: &mut SqliteConnection,
     now: Timestamp,
     lease: Duration,
     limit: u32,
-) -> StoreResult<Vec<Delivery>> {
-    let rows: Vec<(i64, String, String, String, u32)> = sqlx::query_as(
+) -> StoreResult<Vec<Call>> {
+    let mut taken: Vec<Call> = sqlx::query_as(
         "UPDATE deliveries SET next_attempt_at = ?
          WHERE id IN (SELECT id FROM deliveries WHERE next_attempt_at <= ? ORDER BY next_attempt_at, id LIMIT ?)
-         RETURNING id, job_id, url, body, attempts",
+         RETURNING id, job_id, url, attempts",
     )
     .bind(deadline(now, lease))
     .bind(now.as_millisecond())
     .bind(limit)
-    .fetch_all(writer)
+    .fetch_all(connection)
     .await?;
-    let delivery = |(id, job, url, body, attempts): (i64, String, String, String, u32)| {
-        Ok(Delivery { id, job: job_id(&job)?, url, body, attempts })
-    };
-    let mut taken = rows.into_iter().map(delivery).collect::<StoreResult<Vec<_>>>()?;
-    taken.sort_by_key(|delivery| delivery.id);
+    taken.sort_by_key(|call| call.id);
     Ok(taken)
 }
 
-pub(super) async fn delivered(writer: &SqlitePool, delivery: i64, now: Timestamp) -> StoreResult<()> {
+/// The call with its body, which is put together from the job and its result, without the write lock.
+pub(super) async fn delivery(readers: &SqlitePool, call: Call) -> StoreResult<Delivery> {
+    let job = job_id(&call.job_id)?;
+    let body = body(readers, job).await?;
+    Ok(Delivery { id: call.id, job, url: call.url, body, attempts: call.attempts })
+}
+
+/// The contract's webhook payload.
+#[derive(Serialize)]
+struct Body {
+    job_id: JobId,
+    status: JobStatus,
+    completed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_message: Option<String>,
+}
+
+async fn body(readers: &SqlitePool, id: JobId) -> StoreResult<String> {
+    let missing = |what: &str| StoreError::Database(format!("{what} {id}, whose webhook is due, is missing"));
+    let not_json = |error| StoreError::Database(format!("the result of job {id} is not JSON: {error}"));
+    let job = jobs::get(readers, id).await?.ok_or_else(|| missing("the job"))?;
+    let result = match job.status {
+        JobStatus::Completed => {
+            let result = jobs::result(readers, id).await?.ok_or_else(|| missing("the result of job"))?;
+            Some(RawValue::from_string(result).map_err(not_json)?)
+        }
+        _ => None,
+    };
+    let body = Body {
+        job_id: id,
+        status: job.status.of_contract(),
+        completed_at: job.completed_at.map(rfc3339),
+        result,
+        error_message: job.error_message,
+    };
+    serde_json::to_string(&body).map_err(not_json)
+}
+
+pub(super) async fn delivered(
+    connection: &mut SqliteConnection,
+    delivery: i64,
+    now: Timestamp,
+) -> StoreResult<()> {
     sqlx::query(
         "UPDATE deliveries
-         SET attempts = attempts + 1, delivered_at = ?, next_attempt_at = NULL, body = NULL, last_error = NULL
+         SET attempts = attempts + 1, delivered_at = ?, next_attempt_at = NULL, last_error = NULL
          WHERE id = ?",
     )
     .bind(now.as_millisecond())
     .bind(delivery)
-    .execute(writer)
+    .execute(connection)
     .await?;
     Ok(())
 }
 
 /// Says nothing to a call that another attempt has delivered meanwhile.
 pub(super) async fn failed(
-    writer: &SqlitePool,
+    connection: &mut SqliteConnection,
     delivery: i64,
     error: &str,
     retry_at: Option<Timestamp>,
@@ -78,7 +127,7 @@ pub(super) async fn failed(
     .bind(error)
     .bind(retry_at.map(Timestamp::as_millisecond))
     .bind(delivery)
-    .execute(writer)
+    .execute(connection)
     .await?;
     Ok(())
 }

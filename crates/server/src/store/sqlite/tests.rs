@@ -9,11 +9,15 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 use verbatim_whisper::Language;
 
-use super::{MIGRATOR, SqliteStore};
-use crate::job::JobId;
+use super::SqliteStore;
+use super::open::MIGRATOR;
+use crate::job::{FileType, JobId, JobStatus, NewJob};
+use crate::process::ProcessId;
 use crate::store::contract::{Handles, contract_tests};
 use crate::store::{JobStore, StoreError};
 use crate::wishes::Wishes;
+
+const LEASE: Duration = Duration::from_secs(15);
 
 async fn two_handles() -> (Handles, TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -30,11 +34,17 @@ contract_tests!(two_handles:
     an_expired_lease_is_claimed_once_and_its_first_holder_is_shut_out,
     windows_come_back_bit_by_bit_and_in_order,
     progress_never_falls_and_stays_under_100,
-    a_released_job_waits_again_and_lost_no_attempt,
-    a_job_that_never_ends_is_given_up,
+    a_released_job_waits_again_and_nothing_counts_against_it,
+    only_who_takes_its_process_down_alone_is_given_up,
+    progress_takes_strikes_back,
+    those_who_run_beside_others_are_suspects_and_none_is_struck,
+    a_suspect_waits_for_a_process_with_nothing_else_but_not_for_ever,
+    a_process_that_lives_gets_its_own_late_leases_back,
+    windows_of_another_fingerprint_are_not_mixed_in,
+    what_happens_to_a_job_is_numbered_and_kept,
     a_finished_job_has_result_and_webhook_and_never_changes,
     a_failed_job_tells_why_in_status_and_webhook,
-    a_cancelled_job_fails_whoever_holds_it,
+    a_cancelled_job_ends_whoever_holds_it,
     a_webhook_call_is_one_callers_alone_until_its_time_has_passed,
     webhook_attempts_are_counted_and_end,
 );
@@ -89,7 +99,7 @@ async fn jobs_of_older_versions_go_on_with_what_they_asked_for() {
         let (dir, id) = database_of_version(version, columns, values).await;
         let store = SqliteStore::open(&dir.path().join("jobs.db")).await.unwrap();
         let now = Timestamp::UNIX_EPOCH;
-        let claim = store.claim(now, Duration::from_secs(15)).await.unwrap().unwrap();
+        let claim = store.claim(ProcessId::new(), now, LEASE).await.unwrap().unwrap();
         assert_eq!((claim.job.id, claim.job.filename.as_str()), (id, "talk.mp3"));
         assert_eq!(claim.job.wishes, wishes, "{version}{columns}");
     }
@@ -127,8 +137,17 @@ async fn claims_and_due_calls_are_found_by_index() {
     for (query, index) in [
         (
             "EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE status IN ('pending', 'processing')
-             AND (status = 'pending' OR lease_expires_at <= 1) ORDER BY created_at, rowid LIMIT 1",
+             AND (status = 'pending' OR lease_expires_at <= 1)",
             "jobs_unfinished",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE status IN ('pending', 'processing')
+             AND status = 'processing' AND process = 'x'",
+            "jobs_unfinished",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT max(number) FROM events WHERE job_id = 'x'",
+            "PRIMARY KEY",
         ),
         (
             "EXPLAIN QUERY PLAN SELECT id FROM deliveries WHERE next_attempt_at <= 1
@@ -141,4 +160,160 @@ async fn claims_and_due_calls_are_found_by_index() {
         assert_eq!(plan.len(), 1, "{plan:?}");
         assert!(plan[0].3.contains(index), "{plan:?}");
     }
+}
+
+fn new_job() -> NewJob {
+    NewJob {
+        id: JobId::new(),
+        filename: "talk.mp3".to_owned(),
+        file_size: 4,
+        file_type: FileType::Audio,
+        duration: None,
+        wishes: Wishes::default(),
+        webhook_url: Some("https://example.com/hook".to_owned()),
+    }
+}
+
+/// Made by that release: see the file.
+const RELEASE_0_1_0: &str = include_str!("../../../tests/fixtures/release-0.1.0.sql");
+
+#[tokio::test]
+async fn what_the_last_release_left_is_all_there_and_its_jobs_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jobs.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).foreign_keys(false);
+    let database = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::raw_sql(RELEASE_0_1_0).execute(&database).await.unwrap();
+    let count = |table: &'static str| {
+        let database = database.clone();
+        async move {
+            let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+            sqlx::query_scalar::<_, i64>(query).fetch_one(&database).await.unwrap()
+        }
+    };
+    let before = [count("jobs").await, count("windows").await, count("results").await, count("deliveries").await];
+    assert_eq!(before, [9, 2, 2, 2]);
+    database.close().await;
+
+    let store = SqliteStore::open(&path).await.unwrap();
+    for (table, before) in ["jobs", "windows", "results", "deliveries"].into_iter().zip(before) {
+        let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        assert_eq!(sqlx::query_scalar::<_, i64>(query).fetch_one(&store.readers).await.unwrap(), before, "{table}");
+    }
+    let broken: Vec<(String, i64, String, i64)> =
+        sqlx::query_as("PRAGMA foreign_key_check").fetch_all(&store.readers).await.unwrap();
+    assert_eq!(broken, []);
+    let unfinished = store.unfinished().await.unwrap();
+    assert_eq!(unfinished.len(), 7);
+    let now = Timestamp::now();
+    let mut claimed = Vec::new();
+    while let Some(claim) = store.claim(ProcessId::new(), now, LEASE).await.unwrap() {
+        assert_eq!(claim.strikes, 0, "attempts of that release say nothing of guilt");
+        let checkpoint = store.checkpoint(&claim.lease, "of this version").await.unwrap();
+        assert_eq!(checkpoint.discarded, if claim.job.filename == "novel.mp3" && claim.job.wishes.language.is_some() { 2 } else { 0 });
+        store.finish(&claim.lease, &crate::store::Outcome::Completed { result: "{}".to_owned() }, now).await.unwrap();
+        claimed.push(claim.job.id);
+    }
+    claimed.sort_unstable();
+    let mut expected = unfinished;
+    expected.sort_unstable();
+    assert_eq!(claimed, expected);
+}
+
+/// As another program on the same disk would.
+async fn fill_disk(store: &SqliteStore) {
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.writer).await.unwrap();
+    let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+    sqlx::query(limit).execute(&store.writer).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_jobs_and_is_forgotten_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&dir.path().join("jobs.db")).await.unwrap();
+    store.insert(new_job(), Timestamp::now()).await.unwrap();
+    let process = ProcessId::new();
+    let claim = store.claim(process, Timestamp::now(), LEASE).await.unwrap().unwrap();
+    // The limit holds for a connection, so that it goes with the one that failed: there is room again.
+    fill_disk(&store).await;
+    let long = NewJob { filename: "x".repeat(100_000), ..new_job() };
+    let error = store.insert(long, Timestamp::now()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Full(_)), "{error}");
+    assert!(matches!(store.check().await, Err(StoreError::Full(_))), "whoever asks is told");
+
+    fill_disk(&store).await;
+    let outcome = crate::store::Outcome::Completed { result: format!("\"{}\"", "x".repeat(100_000)) };
+    let error = store.finish(&claim.lease, &outcome, Timestamp::now()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Full(_)), "{error}");
+    store.finish(&claim.lease, &outcome, Timestamp::now()).await.unwrap();
+    store.insert(new_job(), Timestamp::now()).await.unwrap();
+    assert!(store.claim(process, Timestamp::now(), LEASE).await.unwrap().is_some());
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_that_is_dropped_half_way_leaves_no_transaction_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&dir.path().join("jobs.db")).await.unwrap();
+    for _ in 0..20 {
+        let mut writing = store.write().await.unwrap();
+        sqlx::query("DELETE FROM jobs").execute(writing.connection()).await.unwrap();
+        drop(writing);
+        store.insert(new_job(), Timestamp::now()).await.unwrap();
+    }
+    assert_eq!(store.counts().await.unwrap().pending, 20);
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_fails_alone_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&dir.path().join("jobs.db")).await.unwrap();
+    for broken in ["options = '[1,2]'", "options = '{\"temperature\": \"hot\"}'", "created_at = -9000000000000000"] {
+        let bad = store.insert(new_job(), Timestamp::UNIX_EPOCH).await.unwrap().id;
+        let good = store.insert(new_job(), Timestamp::now()).await.unwrap().id;
+        let spoil = sqlx::AssertSqlSafe(format!("UPDATE jobs SET {broken} WHERE id = '{bad}'"));
+        sqlx::query(spoil).execute(&store.writer).await.unwrap();
+        let now = Timestamp::now();
+        let claim = store.claim(ProcessId::new(), now, LEASE).await.unwrap().unwrap();
+        assert_eq!(claim.job.id, good, "{broken}");
+        let job = store.get(bad).await.unwrap().unwrap();
+        assert_eq!(job.status, JobStatus::Failed);
+        assert!(job.error_message.unwrap().contains("cannot be read"));
+        let calls = store.due_deliveries(now, LEASE, 10).await.unwrap();
+        assert!(calls.len() == 1 && calls[0].body.contains("cannot be read"), "{calls:?}");
+    }
+    let now = Timestamp::now();
+    sqlx::query(
+        "INSERT INTO jobs (id, filename, file_size, file_type, status, created_at, step)
+         VALUES ('nonsense', 'talk.mp3', 4, 'audio', 'pending', 0, 'Queued')",
+    )
+    .execute(&store.writer)
+    .await
+    .unwrap();
+    assert!(store.claim(ProcessId::new(), now, LEASE).await.unwrap().is_none());
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn torn_pages_cost_the_jobs_that_are_on_them_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jobs.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    // Long enough that it has pages of its own.
+    let torn = store.insert(NewJob { filename: "x".repeat(100_000), ..new_job() }, Timestamp::UNIX_EPOCH).await;
+    let torn = torn.unwrap().id;
+    let whole = store.insert(new_job(), Timestamp::now()).await.unwrap().id;
+    store.close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let marks: Vec<usize> = (0..bytes.len() / 4096).filter(|page| bytes[page * 4096 + 100..][..2000].iter().all(|b| *b == b'x')).collect();
+    assert!(marks.len() > 10);
+    // The pointer to the page that goes on.
+    bytes[marks[0] * 4096..][..4].copy_from_slice(&[0xff; 4]);
+    std::fs::write(&path, bytes).unwrap();
+
+    let store = SqliteStore::open(&path).await.unwrap();
+    let claim = store.claim(ProcessId::new(), Timestamp::now(), LEASE).await.unwrap().unwrap();
+    assert_eq!(claim.job.id, whole);
+    let told = store.check().await.unwrap_err().to_string();
+    assert!(told.contains(&torn.to_string()), "{told}");
 }

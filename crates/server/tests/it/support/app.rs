@@ -15,7 +15,7 @@ use verbatim::api::{ApiState, ModelsLoaded, router};
 use verbatim::config::UploadLimits;
 use verbatim::files::Uploads;
 use verbatim::job::JobId;
-use verbatim::signals::{Bells, Running};
+use verbatim::signals::{Bells, Running, Trouble};
 use verbatim::store::{JobStore, SqliteStore};
 use verbatim_whisper::Language;
 
@@ -31,6 +31,7 @@ pub(crate) struct ApiAlone {
     /// Dropped by a test to see what becomes of the API without an engine.
     pub(crate) engine: Option<Running>,
     pub(crate) worker: Option<Running>,
+    pub(crate) trouble: Trouble,
     pub(crate) stopping: CancellationToken,
     dir: TempDir,
     _serving: DropGuard,
@@ -57,7 +58,7 @@ impl ApiAlone {
         let store = SqliteStore::open(&dir.path().join("jobs.db")).await.expect("a database");
         let store = Arc::new(store);
         let (engine, worker) = (Running::default(), Running::default());
-        let bells = Bells::default();
+        let (bells, trouble) = (Bells::default(), Trouble::default());
         let stopping = CancellationToken::new();
         let state = ApiState {
             store: store.clone(),
@@ -74,6 +75,7 @@ impl ApiAlone {
             bells: bells.clone(),
             engine: engine.watch(),
             worker: worker.watch(),
+            trouble: trouble.clone(),
             stopping: stopping.clone(),
             started: Instant::now(),
         };
@@ -91,6 +93,7 @@ impl ApiAlone {
             bells,
             engine: Some(engine),
             worker: Some(worker),
+            trouble,
             stopping,
             dir,
             _serving: serving.drop_guard(),

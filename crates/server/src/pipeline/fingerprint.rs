@@ -1,0 +1,43 @@
+//! What stored windows were made with: windows of another model, of other options or of another cutter are not mixed.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use verbatim_whisper::{CUTTER_VERSION, Options};
+
+use crate::store::PAYLOAD_VERSION;
+
+#[derive(Serialize)]
+struct MadeWith<'a> {
+    model: &'a str,
+    options: &'a Options,
+    cutter: u32,
+    payload: u32,
+}
+
+/// `model` stands for the model files and how exactly they are computed; `options` are the job's over the service's.
+pub(super) fn fingerprint(model: &str, options: &Options) -> Result<String, serde_json::Error> {
+    let made_with = MadeWith { model, options, cutter: CUTTER_VERSION, payload: PAYLOAD_VERSION };
+    Ok(format!("{:x}", Sha256::digest(serde_json::to_vec(&made_with)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_changes_words_or_times_changes_the_fingerprint() {
+        let of = |model: &str, options: &Options| fingerprint(model, options).unwrap();
+        let options = Options::default();
+        let expected = of("base", &options);
+        assert_eq!(expected, of("base", &options.clone()));
+        for (model, options) in [
+            ("tiny.en", options.clone()),
+            ("base", Options { beam_size: 1, ..options.clone() }),
+            ("base", Options { word_timestamps: false, ..options.clone() }),
+            ("base", Options { hotwords: Some("Dashwood".to_owned()), ..options.clone() }),
+            ("base", Options { temperatures: vec![0.4], ..options }),
+        ] {
+            assert_ne!(of(model, &options), expected, "{model} {options:?}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! How jobs end: status, result and the webhook's outbox row together.
+
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteConnection;
+
+use super::{events, outbox};
+use crate::job::JobStatus;
+use crate::store::{CANCELLED, COMPLETED, FAILED, Outcome, StoreResult};
+
+/// What is written of a job's end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End<'a> {
+    status: JobStatus,
+    message: Option<&'a str>,
+    detail: Option<&'a str>,
+    result: Option<&'a str>,
+}
+
+impl<'a> End<'a> {
+    pub(super) fn of(outcome: &'a Outcome) -> Self {
+        match outcome {
+            Outcome::Completed { result } => {
+                Self { status: JobStatus::Completed, message: None, detail: None, result: Some(result) }
+            }
+            Outcome::Failed { message, detail, partial } => Self {
+                status: JobStatus::Failed,
+                message: Some(message),
+                detail: detail.as_deref(),
+                result: partial.as_deref(),
+            },
+        }
+    }
+
+    pub(super) fn failed(message: &'a str) -> Self {
+        Self { status: JobStatus::Failed, message: Some(message), detail: None, result: None }
+    }
+
+    pub(super) fn cancelled(message: &'a str) -> Self {
+        Self { status: JobStatus::Cancelled, ..Self::failed(message) }
+    }
+
+    fn step(self) -> &'static str {
+        match self.status {
+            JobStatus::Completed => COMPLETED,
+            JobStatus::Cancelled => CANCELLED,
+            _ => FAILED,
+        }
+    }
+}
+
+/// Ends a job and all that goes with it. With a token, only if that is the job's lease; without, in any
+/// case. False if the job had ended, or its lease is another's.
+pub(super) async fn end(
+    connection: &mut SqliteConnection,
+    id: &str,
+    token: Option<&str>,
+    end: End<'_>,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    let ended: Option<(Option<String>,)> = sqlx::query_as(
+        "UPDATE jobs
+         SET status = ?1, step = ?2, error_message = ?3, error_detail = ?4, completed_at = ?5,
+             progress = iif(?1 = 'completed', 100, progress), process = NULL, lease_token = NULL,
+             lease_expires_at = NULL
+         WHERE id = ?6 AND status IN ('pending', 'processing') AND (?7 IS NULL OR lease_token = ?7)
+         RETURNING webhook_url",
+    )
+    .bind(end.status.as_str())
+    .bind(end.step())
+    .bind(end.message)
+    .bind(end.detail)
+    .bind(now.as_millisecond())
+    .bind(id)
+    .bind(token)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((webhook_url,)) = ended else { return Ok(false) };
+    sqlx::query("DELETE FROM windows WHERE job_id = ?").bind(id).execute(&mut *connection).await?;
+    if let Some(result) = end.result {
+        sqlx::query("INSERT INTO results (job_id, body) VALUES (?, ?)")
+            .bind(id)
+            .bind(result)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if let Some(url) = webhook_url {
+        outbox::insert(connection, id, &url, now).await?;
+    }
+    events::status(connection, id, end.status, now).await?;
+    Ok(true)
+}

@@ -1,0 +1,77 @@
+//! What happened to a job, numbered within it. Written in the transaction that makes it true.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+
+use super::{corrupt, timestamp};
+use crate::job::{JobId, JobStatus};
+use crate::store::{Event, EventKind, StatusData, StoreError, StoreResult};
+
+pub(super) async fn status(
+    connection: &mut SqliteConnection,
+    job: &str,
+    status: JobStatus,
+    now: Timestamp,
+) -> StoreResult<()> {
+    append(connection, job, EventKind::Status, &StatusData { status }, now).await
+}
+
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    job: &str,
+    kind: EventKind,
+    data: &impl Serialize,
+    now: Timestamp,
+) -> StoreResult<()> {
+    let data = serde_json::to_string(data)
+        .map_err(|error| StoreError::Database(format!("an event cannot be written as JSON: {error}")))?;
+    sqlx::query(
+        "INSERT INTO events (job_id, number, at, kind, data)
+         VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM events WHERE job_id = ?1), ?2, ?3, ?4)",
+    )
+    .bind(job)
+    .bind(now.as_millisecond())
+    .bind(name(kind))
+    .bind(data)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn after(
+    readers: &SqlitePool,
+    job: JobId,
+    after: u64,
+    limit: u32,
+) -> StoreResult<Vec<Event>> {
+    let rows: Vec<(i64, i64, String, String)> = sqlx::query_as(
+        "SELECT number, at, kind, data FROM events WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?",
+    )
+    .bind(job.to_string())
+    .bind(i64::try_from(after).unwrap_or(i64::MAX))
+    .bind(limit)
+    .fetch_all(readers)
+    .await?;
+    let event = |(number, at, kind, data): (i64, i64, String, String)| {
+        Ok(Event {
+            number: number.cast_unsigned(),
+            at: timestamp(at)?,
+            kind: parse(&kind).ok_or_else(|| corrupt("kind of event", &kind))?,
+            data: serde_json::from_str(&data).map_err(|_| corrupt("event", &data))?,
+        })
+    };
+    rows.into_iter().map(event).collect()
+}
+
+fn name(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Status => "status",
+        EventKind::Progress => "progress",
+        EventKind::Window => "window",
+    }
+}
+
+fn parse(text: &str) -> Option<EventKind> {
+    [EventKind::Status, EventKind::Progress, EventKind::Window].into_iter().find(|kind| name(*kind) == text)
+}

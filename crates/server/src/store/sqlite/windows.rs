@@ -1,0 +1,170 @@
+//! Rows of windows: begun, stored, and what a job can go on from.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use verbatim_whisper::Language;
+
+use super::{corrupt, events, leases};
+use crate::job::JobId;
+use crate::store::{Checkpoint, EventKind, Lease, PAYLOAD_VERSION, StoreError, StoreResult, StoredWindow};
+
+/// A window's transcript as it is stored. Done before the write lock is taken.
+pub(super) fn payload(window: &StoredWindow) -> StoreResult<String> {
+    serde_json::to_string(&window.transcript).map_err(|error| {
+        StoreError::Database(format!("window {} cannot be written as JSON: {error}", window.index))
+    })
+}
+
+pub(super) async fn checkpoint(
+    connection: &mut SqliteConnection,
+    lease: &Lease,
+    fingerprint: &str,
+) -> StoreResult<Checkpoint> {
+    let row: Option<(Option<String>, Option<String>)> =
+        sqlx::query_as("SELECT fingerprint, detected_language FROM jobs WHERE id = ? AND lease_token = ?")
+            .bind(lease.job.to_string())
+            .bind(&lease.token)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let (made_with, language) = row.ok_or(StoreError::LeaseLost(lease.job))?;
+    if made_with.as_deref() != Some(fingerprint) {
+        return start_anew(connection, lease, fingerprint).await;
+    }
+    let numbers: Vec<i64> =
+        sqlx::query_scalar("SELECT number FROM windows WHERE job_id = ? AND state = 'done'")
+            .bind(lease.job.to_string())
+            .fetch_all(&mut *connection)
+            .await?;
+    let windows = numbers.into_iter().map(index).collect::<StoreResult<HashSet<_>>>()?;
+    let language = language.as_deref().map(|code| {
+        Language::parse(code).ok_or_else(|| corrupt("language", code))
+    });
+    Ok(Checkpoint { windows, language: language.transpose()?, discarded: 0 })
+}
+
+async fn start_anew(
+    connection: &mut SqliteConnection,
+    lease: &Lease,
+    fingerprint: &str,
+) -> StoreResult<Checkpoint> {
+    let id = lease.job.to_string();
+    let discarded: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM windows WHERE job_id = ? AND state = 'done'")
+            .bind(&id)
+            .fetch_one(&mut *connection)
+            .await?;
+    sqlx::query("DELETE FROM windows WHERE job_id = ?").bind(&id).execute(&mut *connection).await?;
+    sqlx::query("UPDATE jobs SET fingerprint = ?, detected_language = NULL WHERE id = ?")
+        .bind(fingerprint)
+        .bind(&id)
+        .execute(&mut *connection)
+        .await?;
+    Ok(Checkpoint { discarded: usize::try_from(discarded).unwrap_or(0), ..Checkpoint::default() })
+}
+
+/// The window's lease is the job's: in one process, whoever has cut a window also has it transcribed.
+pub(super) async fn begin(
+    connection: &mut SqliteConnection,
+    lease: &Lease,
+    number: usize,
+    start: f64,
+    end: f64,
+) -> StoreResult<()> {
+    let begun = sqlx::query(
+        r#"INSERT INTO windows (job_id, number, start, "end", state, attempts, lease_token, lease_expires_at,
+               payload_version)
+           SELECT id, ?3, ?4, ?5, 'processing', 1, lease_token, lease_expires_at, ?6
+           FROM jobs WHERE id = ?1 AND lease_token = ?2
+           ON CONFLICT DO UPDATE SET state = 'processing', attempts = attempts + 1,
+               lease_token = excluded.lease_token, lease_expires_at = excluded.lease_expires_at
+           WHERE state <> 'done'"#,
+    )
+    .bind(lease.job.to_string())
+    .bind(&lease.token)
+    .bind(i64::try_from(number).unwrap_or(i64::MAX))
+    .bind(start)
+    .bind(end)
+    .bind(PAYLOAD_VERSION)
+    .execute(connection)
+    .await?;
+    leases::held(lease, begun.rows_affected())
+}
+
+/// Stores a window; one that is stored already stays as it is. A job that has come further is above suspicion.
+pub(super) async fn store(
+    connection: &mut SqliteConnection,
+    lease: &Lease,
+    window: &StoredWindow,
+    transcript: &str,
+    now: Timestamp,
+) -> StoreResult<()> {
+    let id = lease.job.to_string();
+    let absolved = sqlx::query(
+        "UPDATE jobs SET progressed = 1, strikes = 0, suspect_since = NULL WHERE id = ? AND lease_token = ?",
+    )
+    .bind(&id)
+    .bind(&lease.token)
+    .execute(&mut *connection)
+    .await?;
+    leases::held(lease, absolved.rows_affected())?;
+    let stored = sqlx::query(
+        r#"INSERT INTO windows (job_id, number, start, "end", state, attempts, payload_version, transcript)
+           VALUES (?1, ?2, ?3, ?4, 'done', 1, ?5, ?6)
+           ON CONFLICT DO UPDATE SET start = ?3, "end" = ?4, state = 'done', lease_token = NULL,
+               lease_expires_at = NULL, payload_version = ?5, transcript = ?6
+           WHERE state <> 'done'"#,
+    )
+    .bind(&id)
+    .bind(i64::try_from(window.index).unwrap_or(i64::MAX))
+    .bind(window.start)
+    .bind(window.end)
+    .bind(PAYLOAD_VERSION)
+    .bind(transcript)
+    .execute(&mut *connection)
+    .await?;
+    if stored.rows_affected() > 0 {
+        let data = json!({"number": window.index, "start": window.start, "end": window.end});
+        events::append(connection, &id, EventKind::Window, &data, now).await?;
+    }
+    Ok(())
+}
+
+/// Nobody has the job any more: what was being transcribed of it waits again.
+pub(super) async fn requeue(connection: &mut SqliteConnection, job: &str) -> StoreResult<()> {
+    sqlx::query(
+        "UPDATE windows SET state = 'queued', lease_token = NULL, lease_expires_at = NULL
+         WHERE job_id = ? AND state = 'processing'",
+    )
+    .bind(job)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn stored(readers: &SqlitePool, job: JobId) -> StoreResult<Vec<StoredWindow>> {
+    let rows: Vec<(i64, f64, f64, String)> = sqlx::query_as(
+        r#"SELECT number, start, "end", transcript FROM windows WHERE job_id = ? AND state = 'done'
+           ORDER BY number"#,
+    )
+    .bind(job.to_string())
+    .fetch_all(readers)
+    .await?;
+    let stored = |(number, start, end, transcript): (i64, f64, f64, String)| {
+        Ok(StoredWindow {
+            index: index(number)?,
+            start,
+            end,
+            transcript: serde_json::from_str(&transcript).map_err(|error| {
+                StoreError::Database(format!("window {number} of job {job} cannot be read: {error}"))
+            })?,
+        })
+    };
+    rows.into_iter().map(stored).collect()
+}
+
+fn index(number: i64) -> StoreResult<usize> {
+    usize::try_from(number).map_err(|_| corrupt("window", &number.to_string()))
+}
