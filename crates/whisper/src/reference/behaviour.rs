@@ -141,7 +141,7 @@ fn a_window_that_is_removed_half_way_leaves_the_others_as_they_are() {
     let options = Options::default();
     let alone = |window| TINY_EN.transcribe(std::slice::from_ref(window), &options).unwrap().remove(0);
     let expected = [(0, alone(&clips[0])), (2, alone(&clips[2]))];
-    for step in [0, 7] {
+    for step in [0, 3] {
         let mut session = Session::default();
         for (key, window) in (0..).zip(&clips) {
             TINY_EN.add(&mut session, key, &TINY_EN.encode(window), &options).unwrap();
