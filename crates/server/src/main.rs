@@ -7,7 +7,7 @@ use clap::Parser;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
-use verbatim::app::App;
+use verbatim::app::{App, AppError};
 use verbatim::config::{Cli, Command, ServeSettings, explain};
 use verbatim::models;
 use verbatim::structure;
@@ -69,7 +69,13 @@ fn serve(settings: ServeSettings) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let app = App::start(settings).await?;
+        let models_dir = settings.model.models_dir.clone();
+        let app = App::start(settings).await.map_err(|error| match error {
+            AppError::NotFetched { .. } | AppError::NoPipeline { .. } | AppError::Model(_) => {
+                models_dir.explain(error)
+            }
+            error => error.into(),
+        })?;
         tracing::info!(address = %app.address(), "listening");
         tokio::select! {
             _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),

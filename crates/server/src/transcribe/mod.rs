@@ -44,10 +44,12 @@ enum FileError {
 /// the outputs make no sense ([`PlanError`]).
 pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Result<bool> {
     let plan = Plan::new(&settings.files, &settings.format, settings.output.as_deref())?;
-    let (transcriber, vad) = load_models(&settings.model, &settings.engine)?;
+    let models_dir = &settings.model.models_dir;
+    let loaded = load_models(&settings.model, &settings.engine);
+    let (transcriber, vad) = loaded.map_err(|error| models_dir.explain(error))?;
     // No other format shows it.
     let structurer = if settings.format.contains(&Format::Json) {
-        load_structurer(&settings.structure, &settings.model.models_dir)?
+        load_structurer(&settings.structure, models_dir).map_err(|error| models_dir.explain(error))?
     } else {
         Structurer::default()
     };

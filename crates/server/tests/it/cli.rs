@@ -251,6 +251,49 @@ fn models_are_listed_and_checked() {
 }
 
 #[test]
+fn models_are_looked_for_here_and_then_in_the_users_data_folder() {
+    let dir = TempDir::new().unwrap();
+    let (text_file, novel) = (dir.path().join("a.txt"), clips::novel());
+    fs::write(&text_file, "It rained.").unwrap();
+    let run = |words: &str, files: &[&Path]| {
+        Command::new(env!("CARGO_BIN_EXE_verbatim"))
+            .args(arguments(words, files))
+            .current_dir(dir.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", dir.path())
+            .output()
+            .unwrap()
+    };
+    let of_user = dir.path().join(".local/share/verbatim/models");
+    let places = format!("in ./models, which is not there, and in {}", of_user.display());
+    for (words, files) in [
+        ("transcribe", &[&*novel][..]),
+        ("structure --spacy-model en_core_web_sm", &[&*text_file]),
+        ("serve --port 0", &[]),
+    ] {
+        let refused = run(words, files);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains(&places), "{words}: {}", text(&refused.stderr));
+    }
+    let unreachable = "models fetch tiny.en --hf-endpoint http://127.0.0.1:1";
+    assert!(text(&run(unreachable, &[]).stderr).contains("cannot reach"));
+    assert!(of_user.is_dir(), "they are fetched into the data folder");
+
+    fs::remove_dir_all(&of_user).unwrap();
+    std::os::unix::fs::symlink(models_dir(), &of_user).unwrap();
+    let found = run("transcribe --whisper-model tiny.en", &[&novel]);
+    assert!(text(&found.stdout).to_lowercase().contains("young man"), "{}", text(&found.stderr));
+    let found: Value = serde_json::from_slice(&run("structure --language en", &[&text_file]).stdout).unwrap();
+    assert_eq!(found["models_used"]["spacy"], "en_core_web_sm");
+    assert!(run("models check silero-vad-v6", &[]).status.success());
+
+    fs::create_dir(dir.path().join("models")).unwrap();
+    let refused = run("transcribe --whisper-model tiny.en", &[&novel]);
+    assert!(text(&refused.stderr).contains("no model in ./models/tiny.en"), "{}", text(&refused.stderr));
+}
+
+#[test]
 fn without_a_command_there_is_help() {
     let dir = TempDir::new().unwrap();
     let run = verbatim(dir.path(), &[]);
