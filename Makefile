@@ -7,6 +7,7 @@ export CARGO_TARGET_DIR PYTHON
 VERBATIM := $(CARGO_TARGET_DIR)/release/verbatim
 WHISPER_CPP := $(CARGO_TARGET_DIR)/release/verbatim-bench-whisper-cpp
 TOOLS := $(CARGO_TARGET_DIR)/tools
+SKIPPED := $(CARGO_TARGET_DIR)/skipped.txt
 WITH_PACKAGES := scripts/with-packages.sh $(TOOLS)
 CLIENT_TEST := $(WITH_PACKAGES) scripts/client/requirements.txt -m unittest discover --start-directory scripts/client
 
@@ -31,10 +32,12 @@ setup: models ## System packages and model files for the tests
 	@scripts/system-packages.sh test
 	@$(WITH_PACKAGES) scripts/ggml/requirements.txt scripts/ggml/convert.py tiny.en:f16 tiny.en:f32 base:q8_0 base:q5_1
 
-test: setup ## Every test, with the real model and the real ffmpeg
+test: setup ## Every test, with the real model and the real ffmpeg; in the end, which were skipped and why
 	$(PYTHON) -m unittest discover --start-directory scripts/tests
-	cargo test --workspace --locked
+	@rm -f $(SKIPPED)
+	VERBATIM_SKIPPED=$(SKIPPED) cargo test --workspace --locked
 	VERBATIM=$(CARGO_TARGET_DIR)/debug/verbatim $(CLIENT_TEST)
+	@if [ -s $(SKIPPED) ]; then echo "skipped tests:"; sort -u $(SKIPPED); else echo "no test was skipped"; fi
 
 neon: ## The engine's unit tests on 64-bit ARM, compiled here and run in qemu
 	@scripts/system-packages.sh neon

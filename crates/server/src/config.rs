@@ -1,6 +1,7 @@
 //! The command line and the environment -> validated settings. Nothing else reads the environment.
 
 mod engine;
+mod models_dir;
 mod structure;
 
 use std::error::Error;
@@ -17,6 +18,7 @@ use crate::telemetry::{LogFilter, LogFormat};
 use crate::units;
 use crate::wishes;
 pub use engine::{ComputeType, EngineSettings, ModelSettings};
+pub use models_dir::ModelsDir;
 pub use structure::{ENGLISH, SpacyModel, StructureCommand, StructureSettings};
 
 /// Transcribes audio and video on your own machine.
@@ -228,9 +230,8 @@ pub struct ModelsSettings {
     #[command(subcommand)]
     pub command: ModelsCommand,
 
-    /// The folder of model files
-    #[arg(long, env = "MODELS_DIR", default_value = "./models", global = true, value_parser = path)]
-    pub models_dir: PathBuf,
+    #[command(flatten)]
+    pub models_dir: ModelsDir,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -361,7 +362,7 @@ mod tests {
         assert_eq!(settings.limits.max_file_size, 10_000_000_000);
         assert_eq!(settings.limits.max_media_duration, Duration::from_secs(24 * 3600));
         assert_eq!(settings.engine.options(), Options { beam_size: 4, ..Options::default() });
-        assert_eq!(settings.model.whisper_path(), PathBuf::from("./models/base"));
+        assert!(settings.model.whisper_path().ends_with("models/base"));
         assert_eq!(settings.structure.topics(), Some(TopicOptions::default()));
         assert_eq!(settings.structure.spacy_model, None);
     }

@@ -18,6 +18,7 @@ pub mod signals;
 pub mod store;
 pub mod structure;
 pub mod telemetry;
+pub mod terminal;
 pub mod transcribe;
 pub mod units;
 pub mod webhook;

@@ -7,11 +7,12 @@ use clap::Parser;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
-use verbatim::app::App;
+use verbatim::app::{App, AppError};
 use verbatim::config::{Cli, Command, ServeSettings, explain};
 use verbatim::models;
 use verbatim::structure;
 use verbatim::telemetry::{self, LogFilter};
+use verbatim::terminal::{Output, complain};
 use verbatim::transcribe::{self, PlanError};
 
 /// The engine takes and gives back buffers of some megabytes for every window. The system's allocator leaves
@@ -22,6 +23,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Bad arguments and bad settings, as clap has it.
 const USAGE_ERROR: u8 = 2;
+
+/// What a shell makes of a program that SIGPIPE has ended: 128 and the signal's number.
+const NOBODY_READS: u8 = 128 + 13;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -34,16 +38,18 @@ fn main() -> ExitCode {
     };
     let filter = cli.log.log_level.unwrap_or_else(|| LogFilter::level(default));
     telemetry::init(&filter, cli.log.log_format);
+    let mut out = Output::stdout();
     let done = match cli.command {
         Command::Serve(settings) => serve(settings).map(|()| ExitCode::SUCCESS),
-        Command::Transcribe(settings) => transcribe::run(&settings, &mut std::io::stdout()).map(exit_code),
-        Command::Structure(settings) => {
-            structure::run(&settings, &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
-        }
-        Command::Models(settings) => models::run(&settings, &mut std::io::stdout()).map(exit_code),
+        Command::Transcribe(settings) => transcribe::run(&settings, &mut out).map(exit_code),
+        Command::Structure(settings) => structure::run(&settings, &mut out).map(|()| ExitCode::SUCCESS),
+        Command::Models(settings) => models::run(&settings, &mut out).map(exit_code),
     };
+    if out.is_closed() {
+        return ExitCode::from(NOBODY_READS);
+    }
     done.unwrap_or_else(|error| {
-        eprintln!("verbatim: {error:#}");
+        complain(format_args!("{error:#}"));
         if error.is::<PlanError>() { ExitCode::from(USAGE_ERROR) } else { ExitCode::FAILURE }
     })
 }
@@ -56,7 +62,7 @@ fn exit_code(all_well: bool) -> ExitCode {
 fn refuse(error: &clap::Error) -> ExitCode {
     match explain(error) {
         Some(sentence) => {
-            eprintln!("verbatim: {sentence}");
+            complain(sentence);
             ExitCode::from(USAGE_ERROR)
         }
         None => error.exit(),
@@ -69,7 +75,13 @@ fn serve(settings: ServeSettings) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let app = App::start(settings).await?;
+        let models_dir = settings.model.models_dir.clone();
+        let app = App::start(settings).await.map_err(|error| match error {
+            AppError::NotFetched { .. } | AppError::NoPipeline { .. } | AppError::Model(_) => {
+                models_dir.explain(error)
+            }
+            error => error.into(),
+        })?;
         tracing::info!(address = %app.address(), "listening");
         tokio::select! {
             _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),

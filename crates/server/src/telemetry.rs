@@ -64,7 +64,8 @@ impl LogFilter {
 
 /// Starts writing log lines. Does nothing if that has been done already.
 pub fn init(filter: &LogFilter, format: LogFormat) {
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    // A line that nobody reads is lost. Told of that on standard error again, the thread would panic.
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -117,6 +117,11 @@ impl<K: Send> Batch<K> {
         self.decodings.push((key, Decoding::new(request)));
     }
 
+    /// Gives up the windows whose keys are not to be kept. The others are decoded as if those had never been there.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.decodings.retain(|(key, _)| keep(key));
+    }
+
     /// Takes every window a token further, and gives those that are done.
     ///
     /// A window is decoded at the first of its temperatures whose result is good enough. Where none is, it

@@ -67,6 +67,12 @@ impl Session {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Gives up the window that was added with this key, if it is still in decoding. The transcripts of the others
+    /// do not change.
+    pub fn remove(&mut self, key: u64) {
+        self.batch.retain(|ticket| ticket.key != key);
+    }
 }
 
 /// Turns windows of speech into text. `Send` and `Sync`; every call blocks until its batch is done and

@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use clap::{ArgAction, Args, ValueEnum};
 use verbatim_whisper::Options;
 
-use super::{one_to, path};
+use super::{ModelsDir, one_to};
 use crate::inference::Parallelism;
 use crate::models::WhisperModel;
 use crate::units;
@@ -16,9 +16,8 @@ use crate::wishes::{self, Temperatures};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelSettings {
-    /// The folder of model files
-    #[arg(long, env = "MODELS_DIR", default_value = "./models", value_parser = path)]
-    pub models_dir: PathBuf,
+    #[command(flatten)]
+    pub models_dir: ModelsDir,
 
     /// The Whisper model: a folder or a ggml-*.bin, by its name in the models' folder or by its path
     #[arg(long, env = "WHISPER_MODEL", default_value = "base", value_parser = WhisperModel::parse)]

@@ -6,7 +6,7 @@ use clap::{ArgAction, Args};
 
 use verbatim_whisper::Language;
 
-use super::{language, one_to, path};
+use super::{ModelsDir, language, one_to};
 use crate::models;
 use crate::structure::TopicOptions;
 use crate::units;
@@ -63,9 +63,8 @@ pub struct StructureCommand {
     #[arg(long, value_parser = language)]
     pub language: Option<Language>,
 
-    /// The folder of model files
-    #[arg(long, env = "MODELS_DIR", default_value = "./models", value_parser = path)]
-    pub models_dir: PathBuf,
+    #[command(flatten)]
+    pub models_dir: ModelsDir,
 
     #[command(flatten)]
     pub structure: StructureSettings,

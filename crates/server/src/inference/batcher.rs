@@ -1,11 +1,12 @@
-//! What the engine's threads do: take a window in, take all a token further, answer.
+//! What the engine's threads do: take a window in, take all a token further, answer. A window whose answer nobody
+//! waits for any more is given up before the next of these.
 //!
 //! A batcher never holds its thread for longer than one window's encoding or one token: it goes on as a new task
 //! of the pool, and with nothing left to do it is laid aside. So a thread without a batch of its own is free to
 //! help the others.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,12 +35,13 @@ pub(super) struct Batchers<E: Engine> {
 struct State<E: Engine> {
     queue: FairQueue,
     resting: Vec<Batcher<E>>,
+    stopping: bool,
 }
 
 /// One batch.
 pub(super) struct Batcher<E: Engine> {
     session: E::Session,
-    held: HashMap<u64, Held>,
+    held: BTreeMap<u64, Held>,
     next_key: u64,
 }
 
@@ -54,27 +56,40 @@ struct Held {
 impl<E: Engine> Batchers<E> {
     pub(super) fn new(engine: E, count: usize, room: usize, shared: Arc<Shared>, running: Running) -> Self {
         let resting = (0..count).map(|_| Batcher::default()).collect();
-        let state = Mutex::new(State { queue: FairQueue::default(), resting });
+        let state = Mutex::new(State { queue: FairQueue::default(), resting, stopping: false });
         Self { engine, room, shared, state, _running: running }
     }
 
     /// Puts a request into the queue; gives a batcher to be set to work, if one rests.
     pub(super) fn take_in(&self, request: Request) -> Option<Batcher<E>> {
         let mut state = self.state();
+        if state.stopping {
+            request.ask.refuse(InferenceError::Stopping);
+            return None;
+        }
         state.queue.push(request.job, request);
         state.resting.pop()
     }
 
+    /// Refuses the requests that wait, and all that come from now on.
+    pub(super) fn stop(&self) {
+        let mut state = self.state();
+        state.stopping = true;
+        for request in state.queue.drain() {
+            request.ask.refuse(InferenceError::Stopping);
+        }
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.state().queue.len()
+    }
+
     /// The next request that is wanted and that somebody still waits for.
     fn next(&self, wanted: impl Fn(JobId) -> bool) -> Option<Request> {
-        loop {
-            let request = self.state().queue.pop_if(&wanted)?;
-            if self.shared.stopping.load(Ordering::Relaxed) {
-                request.ask.refuse(InferenceError::Stopping);
-            } else if !request.ask.is_abandoned() {
-                return Some(request);
-            }
-        }
+        let mut state = self.state();
+        // Also those that would not be served next: they take places that others wait for.
+        state.queue.retain(|request| !request.ask.is_abandoned());
+        state.queue.pop_if(wanted)
     }
 
     fn state(&self) -> MutexGuard<'_, State<E>> {
@@ -89,13 +104,14 @@ impl<E: Engine> Batchers<E> {
 
 impl<E: Engine> Default for Batcher<E> {
     fn default() -> Self {
-        Self { session: E::Session::default(), held: HashMap::new(), next_key: 0 }
+        Self { session: E::Session::default(), held: BTreeMap::new(), next_key: 0 }
     }
 }
 
 impl<E: Engine> Batcher<E> {
     /// Works until nothing is left to do. To be called on a thread of the pool.
     pub(super) fn run(mut self, batchers: Arc<Batchers<E>>) {
+        self.give_up_abandoned(&batchers.engine);
         if let Some(request) = self.next(&batchers) {
             self.admit(&batchers, request);
         } else if !self.held.is_empty() {
@@ -110,13 +126,25 @@ impl<E: Engine> Batcher<E> {
         rayon::spawn(move || self.run(batchers));
     }
 
+    /// Windows that nobody waits for any more make room for others.
+    fn give_up_abandoned(&mut self, engine: &E) {
+        let session = &mut self.session;
+        self.held.retain(|key, held| {
+            let abandoned = held.reply.is_closed();
+            if abandoned {
+                tracing::debug!(job = %held.job, "nobody waits for a window any more: its decoding is given up");
+                engine.remove(session, *key);
+            }
+            !abandoned
+        });
+    }
+
     /// What to take in before the next token, if there is room for it.
     fn next(&self, batchers: &Batchers<E>) -> Option<Request> {
         let is_guest = |job| self.held.values().all(|held| held.job != job);
         match self.held.len().checked_sub(batchers.room) {
             None => batchers.next(|_| true),
-            Some(0..GUESTS) => batchers.next(is_guest),
-            Some(_) => None,
+            Some(guests) => batchers.next(|job| guests < GUESTS && is_guest(job)),
         }
     }
 
@@ -131,6 +159,9 @@ impl<E: Engine> Batcher<E> {
             Ok(encoded) => encoded,
             Err(error) => return ask.refuse(error),
         };
+        if ask.is_abandoned() {
+            return;
+        }
         match ask {
             Ask::Detect(reply) => {
                 let languages = caught(|| engine.detect_language(&encoded));
@@ -167,30 +198,35 @@ impl<E: Engine> Batcher<E> {
             }
             Err(error) => {
                 self.session = E::Session::default();
-                let mut held: Vec<Held> = self.held.drain().map(|(_, held)| held).collect();
+                let mut held: Vec<Held> = std::mem::take(&mut self.held).into_values().collect();
                 if let [_] = held[..] {
                     held.drain(..).for_each(|held| answer(held.reply, Err(error.clone())));
                 }
                 for held in held {
-                    let transcript = alone(&batchers.engine, &held);
-                    batchers.transcribed(held.reply, transcript);
+                    if let Some(transcript) = alone(&batchers.engine, &held).transpose() {
+                        batchers.transcribed(held.reply, transcript);
+                    }
                 }
             }
         }
     }
 }
 
-/// Decodes one window to its end.
-fn alone<E: Engine>(engine: &E, held: &Held) -> Result<WindowTranscript, InferenceError> {
+/// Decodes one window to its end; `None` once nobody waits for it any more.
+fn alone<E: Engine>(engine: &E, held: &Held) -> Result<Option<WindowTranscript>, InferenceError> {
+    if held.reply.is_closed() {
+        return Ok(None);
+    }
     let mut session = E::Session::default();
     let begun = caught(|| engine.add(&mut session, 0, &held.encoded, &held.options))?;
     begun.map_err(|error| InferenceError::Refused(error.to_string()))?;
-    loop {
+    while !held.reply.is_closed() {
         let done = caught(|| engine.step(&mut session))?;
         if let Some((_, transcript)) = done.into_iter().next() {
-            return Ok(transcript);
+            return Ok(Some(transcript));
         }
     }
+    Ok(None)
 }
 
 fn caught<T>(run: impl FnOnce() -> T) -> Result<T, InferenceError> {

@@ -10,7 +10,7 @@ mod queue;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -54,6 +54,8 @@ pub trait Engine: Send + Sync + 'static {
         encoded: &Encoded,
         options: &Options,
     ) -> Result<(), Error>;
+    /// Gives up a window; the others go on.
+    fn remove(&self, session: &mut Self::Session, key: u64);
     fn step(&self, session: &mut Self::Session) -> Vec<(u64, WindowTranscript)>;
 }
 
@@ -80,6 +82,10 @@ impl Engine for Transcriber {
         options: &Options,
     ) -> Result<(), Error> {
         Transcriber::add(self, session, key, encoded, options)
+    }
+
+    fn remove(&self, session: &mut Session, key: u64) {
+        session.remove(key);
     }
 
     fn step(&self, session: &mut Session) -> Vec<(u64, WindowTranscript)> {
@@ -123,7 +129,6 @@ enum Ask {
 /// What handles and threads share.
 #[derive(Debug, Default)]
 struct Shared {
-    stopping: AtomicBool,
     /// Windows decoded since the start.
     transcribed: AtomicU64,
 }
@@ -131,6 +136,10 @@ struct Shared {
 /// Takes requests to the engine, whichever it is.
 trait Submit: Send + Sync {
     fn submit(&self, request: Request);
+    /// Refuses the requests that wait, and all that come from now on.
+    fn stop(&self);
+    /// Requests in the queue.
+    fn queued(&self) -> usize;
 }
 
 /// Asks the engine. Clones ask the same one; it ends once all of them are gone.
@@ -162,6 +171,14 @@ impl<E: Engine> Submit for Threads<E> {
             let batchers = self.batchers.clone();
             self.pool.spawn(move || batcher.run(batchers));
         }
+    }
+
+    fn stop(&self) {
+        self.batchers.stop();
+    }
+
+    fn queued(&self) -> usize {
+        self.batchers.queued()
     }
 }
 
@@ -217,7 +234,8 @@ impl Inference {
         ask: Ask,
         answer: oneshot::Receiver<Result<T, InferenceError>>,
     ) -> Result<T, InferenceError> {
-        let place = self.places.clone().acquire_owned().await.map_err(|_| InferenceError::Gone)?;
+        // Only a stop closes the semaphore.
+        let place = self.places.clone().acquire_owned().await.map_err(|_| InferenceError::Stopping)?;
         self.requests.submit(Request { job, speech, ask, _place: place });
         answer.await.unwrap_or(Err(InferenceError::Gone))
     }
@@ -232,9 +250,16 @@ impl Inference {
         self.batch_size
     }
 
-    /// Ends the windows that are being computed; everything that waits is told [`InferenceError::Stopping`].
+    /// Answers everything that waits, and all that is asked from now on, with [`InferenceError::Stopping`] at once.
+    /// Windows that the engine has begun are decoded to their end and answered.
     pub fn stop(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.places.close();
+        self.requests.stop();
+    }
+
+    /// Requests that wait for room in a batch. Those that wait for a place among them are not counted.
+    pub fn queued(&self) -> usize {
+        self.requests.queued()
     }
 
     /// Tells whether the engine still runs.

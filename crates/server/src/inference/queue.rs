@@ -39,6 +39,20 @@ impl<T> FairQueue<T> {
         Some(request)
     }
 
+    /// Takes out the requests that are not to be kept.
+    pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        for (_, lane) in &mut self.lanes {
+            lane.retain(&keep);
+        }
+        self.lanes.retain(|(_, lane)| !lane.is_empty());
+        self.len = self.lanes.iter().map(|(_, lane)| lane.len()).sum();
+    }
+
+    /// All requests, of which none is left.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
+        std::mem::take(self).lanes.into_iter().flat_map(|(_, lane)| lane)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -62,6 +76,20 @@ mod tests {
         taken.extend(std::iter::from_fn(|| queue.pop_if(|_| true)));
         assert_eq!(taken, ["long 1", "short 1", "long 2", "late 1", "short 2", "long 3", "long 4"]);
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_the_order_of_the_rest() {
+        let (long, short) = (JobId::new(), JobId::new());
+        let mut queue = FairQueue::default();
+        for (job, request) in [(long, "long 1"), (long, "long 2"), (short, "short 1"), (long, "long 3")] {
+            queue.push(job, request);
+        }
+        queue.retain(|request| !["short 1", "long 2"].contains(request));
+        assert_eq!(queue.len(), 2);
+        assert_eq!(queue.pop_if(|job| job == short), None);
+        assert_eq!(queue.drain().collect::<Vec<_>>(), ["long 1", "long 3"]);
+        assert_eq!((queue.len(), queue.pop_if(|_| true)), (0, None));
     }
 
     #[test]

@@ -1,27 +1,26 @@
 //! Fetches model files from the Hugging Face hub: resumed where an earlier try stopped, hashed while they
 //! stream, and given their name only once they are whole.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use indicatif::ProgressBar;
-use reqwest::header::{CONTENT_RANGE, RANGE};
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
-use sha2::{Digest, Sha256};
 use url::Url;
 
+use super::part::{Part, disk};
+use super::retry::{Retries, retry_after};
 use super::verify::{matches_hash, matches_size};
 use super::{KnownModel, PinnedFile};
 use crate::http_client;
 
 /// How long the hub may take to answer, and then to send anything at all.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often a download is begun, the first time included, when the connection breaks and nothing comes.
-const ATTEMPTS: u32 = 5;
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
@@ -31,8 +30,11 @@ pub enum HubError {
     Unreachable { url: Url, reason: String },
     #[error("the download of {url} broke off: {reason}")]
     BrokenOff { url: Url, reason: String },
-    #[error("{url} was answered with {status}")]
-    Status { url: Url, status: StatusCode },
+    /// `retry_after` is what the server asks for.
+    #[error("{url} was answered with {status}{}", asked_to_wait(*.retry_after))]
+    Status { url: Url, status: StatusCode, retry_after: Option<Duration> },
+    #[error("{url} was answered with {reason}; what was fetched before is kept")]
+    OtherFile { url: Url, reason: String },
     #[error("{path} is not what models.toml pins ({reason}); it was removed", path = path.display())]
     Wrong { path: PathBuf, reason: String },
     #[error("{what} {path}: {error}", path = path.display())]
@@ -40,17 +42,36 @@ pub enum HubError {
 }
 
 impl HubError {
-    /// Whether the next try may go better.
-    fn may_pass(&self) -> bool {
+    /// Whether the next try may go better. `reached` tells whether the server has answered before: one that never did is
+    /// probably not there at all.
+    fn may_pass(&self, reached: bool) -> bool {
         match self {
             Self::BrokenOff { .. } => true,
+            Self::Unreachable { .. } => reached,
             Self::Status { status, .. } => {
                 status.is_server_error()
-                    || matches!(*status, StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::TOO_MANY_REQUESTS)
+                    || matches!(
+                        *status,
+                        StatusCode::RANGE_NOT_SATISFIABLE
+                            | StatusCode::TOO_MANY_REQUESTS
+                            | StatusCode::REQUEST_TIMEOUT
+                    )
             }
             _ => false,
         }
     }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+fn asked_to_wait(retry_after: Option<Duration>) -> String {
+    let seconds = retry_after.map(|wait| wait.as_secs()).filter(|seconds| *seconds > 0);
+    seconds.map_or_else(String::new, |seconds| format!(", to be asked again in {seconds} s"))
 }
 
 /// The hub, or a server of the same layout.
@@ -58,22 +79,13 @@ impl HubError {
 pub struct Hub {
     client: Client,
     endpoint: Url,
-    /// The time between two tries.
+    /// The time between the first two tries of several in vain.
     retry_delay: Duration,
-}
-
-/// A file on its way: what is there of it, and the hash of that.
-struct Part<'f> {
-    path: PathBuf,
-    file: File,
-    hasher: Sha256,
-    size: u64,
-    pinned: &'f PinnedFile,
 }
 
 impl Hub {
     pub fn new(endpoint: Url, retry_delay: Duration) -> Result<Self, HubError> {
-        let client = http_client::builder().connect_timeout(PATIENCE).read_timeout(PATIENCE).build();
+        let client = http_client::builder().connect_timeout(TIMEOUT).read_timeout(TIMEOUT).build();
         let client = client.map_err(|error| HubError::Unreachable {
             url: endpoint.clone(),
             reason: format!("no client could be made, are the system's certificates installed? {error}"),
@@ -95,6 +107,7 @@ impl Hub {
         };
         let dir = model.dir(models_dir);
         fs::create_dir_all(&dir).map_err(disk("cannot create", &dir))?;
+        let _lock = lock(&dir).await?;
         for file in &model.files {
             let path = dir.join(&file.name);
             if is_right(&path, file).map_err(disk("cannot read", &path))? {
@@ -123,22 +136,26 @@ impl Hub {
         pinned: &PinnedFile,
         bar: &ProgressBar,
     ) -> Result<(), HubError> {
-        let mut attempt = 1;
+        let mut part = Part::open(path, pinned)?;
+        let mut retries = Retries::new(self.retry_delay);
+        let mut reached = false;
+        let mut most = part.size;
         loop {
-            let mut part = Part::open(path, pinned)?;
-            let before = part.size;
-            match self.fill(url, &mut part, bar).await {
-                Ok(()) => return part.finish(path),
-                Err(error) if attempt < ATTEMPTS && error.may_pass() => {
-                    tracing::warn!(attempt, "the download goes on after a pause: {error}");
-                    tokio::time::sleep(self.retry_delay).await;
-                    attempt = if part.size > before { 1 } else { attempt + 1 };
-                }
-                Err(error) => {
-                    part.leave();
-                    return Err(error);
-                }
+            let Err(error) = self.fill(url, &mut part, bar).await else {
+                return part.finish(path);
+            };
+            if part.size > most {
+                most = part.size;
+                retries = Retries::new(self.retry_delay);
             }
+            reached |= !matches!(error, HubError::Unreachable { .. });
+            let wait = retries.next(error.retry_after()).filter(|_| error.may_pass(reached));
+            let Some(wait) = wait else {
+                part.leave();
+                return Err(error);
+            };
+            tracing::warn!("{error}; it is tried again in {} s", wait.as_secs_f32());
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -154,11 +171,24 @@ impl Hub {
         let response = request.send().await.map_err(|error| failed(url, &error))?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if starts_at(&response) == Some(part.size) => {}
-            // The server knows no ranges, or has another file than ours began as.
-            StatusCode::OK => part.restart()?,
-            status => {
+            StatusCode::PARTIAL_CONTENT => {
                 part.restart()?;
-                return Err(HubError::Status { url: url.clone(), status });
+                let reason = "another part of the file was sent than was asked for".to_owned();
+                return Err(HubError::BrokenOff { url: url.clone(), reason });
+            }
+            // The server knows no ranges.
+            StatusCode::OK => {
+                refuse_other_file(&response, part.pinned)?;
+                part.restart()?;
+            }
+            status => {
+                // Of the file that the server has, nothing lies behind what is here.
+                if status == StatusCode::RANGE_NOT_SATISFIABLE {
+                    part.restart()?;
+                }
+                let header = response.headers().get(RETRY_AFTER);
+                let retry_after = header.and_then(|header| retry_after(header, Timestamp::now()));
+                return Err(HubError::Status { url: url.clone(), status, retry_after });
             }
         }
         if part.pinned.bytes.is_none()
@@ -176,93 +206,41 @@ impl Hub {
     }
 }
 
-impl<'f> Part<'f> {
-    /// Takes up what an earlier try has left, if the hash will tell whether that belongs to the file.
-    fn open(path: &Path, pinned: &'f PinnedFile) -> Result<Self, HubError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".part");
-        let path = PathBuf::from(name);
-        let mut options = OpenOptions::new();
-        options.create(true).read(true).write(true).truncate(pinned.sha256.is_none());
-        let mut file = options.open(&path).map_err(disk("cannot write", &path))?;
-        let (hasher, size) = hash_all(&mut file).map_err(disk("cannot read", &path))?;
-        let mut part = Self { path, file, hasher, size, pinned };
-        if pinned.bytes.is_some_and(|bytes| part.size > bytes) {
-            part.restart()?;
+/// Waits until no other process fetches into the folder; then what the other has fetched is there.
+async fn lock(dir: &Path) -> Result<File, HubError> {
+    let folder = File::open(dir).map_err(disk("cannot open", dir))?;
+    let locked = tokio::task::spawn_blocking(move || {
+        match folder.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                tracing::warn!("waiting for another process that fetches the same model");
+                folder.lock()?;
+            }
+            // Not every network's file system has locks.
+            Err(TryLockError::Error(error)) => tracing::debug!("the folder cannot be locked: {error}"),
         }
-        Ok(part)
-    }
-
-    fn restart(&mut self) -> Result<(), HubError> {
-        (|| {
-            self.file.set_len(0)?;
-            io::Seek::rewind(&mut self.file)
-        })()
-        .map_err(disk("cannot write", &self.path))?;
-        self.hasher = Sha256::new();
-        self.size = 0;
-        Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
-        self.size += bytes.len() as u64;
-        if self.pinned.bytes.is_some_and(|bytes| self.size > bytes) {
-            return Err(self.remove(format!("it has more than {} bytes", self.pinned.bytes.unwrap_or(0))));
-        }
-        self.hasher.update(bytes);
-        self.file.write_all(bytes).map_err(disk("cannot write", &self.path))
-    }
-
-    /// Gives the file its name, if it is the right one.
-    fn finish(mut self, path: &Path) -> Result<(), HubError> {
-        if let Some(bytes) = self.pinned.bytes.filter(|bytes| *bytes != self.size) {
-            let reason = format!("it has {} bytes, not {bytes}", self.size);
-            return Err(self.remove(reason));
-        }
-        let found = format!("{:x}", std::mem::take(&mut self.hasher).finalize());
-        if let Some(wanted) = self.pinned.sha256.as_ref().filter(|wanted| **wanted != found) {
-            let reason = format!("its sha256 is {found}, not {wanted}");
-            return Err(self.remove(reason));
-        }
-        self.file.sync_all().map_err(disk("cannot write", &self.path))?;
-        fs::rename(&self.path, path).map_err(disk("cannot rename to", path))
-    }
-
-    /// Keeps what has come for the next time; nothing is not worth keeping.
-    fn leave(self) {
-        if self.size == 0
-            && let Err(error) = fs::remove_file(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!("{} could not be removed: {error}", self.path.display());
-        }
-    }
-
-    fn remove(&self, reason: String) -> HubError {
-        match fs::remove_file(&self.path) {
-            Ok(()) => HubError::Wrong { path: self.path.clone(), reason },
-            Err(error) => HubError::Disk { what: "cannot remove", path: self.path.clone(), error },
-        }
-    }
+        Ok(folder)
+    });
+    let locked = locked.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    locked.map_err(disk("cannot lock", dir))
 }
 
 fn is_right(path: &Path, pinned: &PinnedFile) -> io::Result<bool> {
     Ok(matches_size(path, pinned)?.is_none() && matches_hash(path, pinned)?.is_none())
 }
 
-fn hash_all(file: &mut File) -> io::Result<(Sha256, u64)> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut size = 0;
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok((hasher, size)),
-            read => {
-                hasher.update(&buffer[..read]);
-                size += read as u64;
-            }
-        }
-    }
+/// Whoever sits between, a login page say, may answer for the hub. That is no reason to give up what was fetched before.
+fn refuse_other_file(response: &Response, pinned: &PinnedFile) -> Result<(), HubError> {
+    let content_type =
+        response.headers().get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
+    let is_page = content_type.is_some_and(|content_type| content_type.starts_with(b"text/html"));
+    let length = response.content_length();
+    let reason = match (length, pinned.bytes) {
+        _ if is_page => "a web page, as those ask for who have to log in to the network".to_owned(),
+        (Some(length), Some(bytes)) if length != bytes => format!("a file of {length} bytes, not {bytes}"),
+        _ => return Ok(()),
+    };
+    Err(HubError::OtherFile { url: response.url().clone(), reason })
 }
 
 /// The N of `Content-Range: bytes N-…`.
@@ -282,8 +260,4 @@ fn failed(url: &Url, error: &reqwest::Error) -> HubError {
     } else {
         HubError::BrokenOff { url, reason }
     }
-}
-
-fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HubError {
-    move |error| HubError::Disk { what, path: path.to_owned(), error }
 }

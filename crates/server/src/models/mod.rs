@@ -3,6 +3,8 @@
 
 mod command;
 mod fetch;
+mod part;
+mod retry;
 mod verify;
 mod whisper;
 

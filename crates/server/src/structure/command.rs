@@ -43,7 +43,8 @@ struct Used {
 
 /// Prints a line of JSON for every file.
 pub fn run(settings: &StructureCommand, out: &mut impl Write) -> anyhow::Result<()> {
-    let structurer = load_structurer(&settings.structure, &settings.models_dir)?;
+    let structurer = load_structurer(&settings.structure, &settings.models_dir);
+    let structurer = structurer.map_err(|error| settings.models_dir.explain(error))?;
     for file in &settings.files {
         let printed = Printed::from(structure(&structurer, file, settings.language)?);
         serde_json::to_writer(&mut *out, &printed)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use verbatim_spacy::{Doc, Label, LoadError, Pipeline, Span, Token};
 use verbatim_whisper::Language;
 
+use super::failures::{Failures, Part};
 use super::sentences::{by_rules, is_silent};
 use super::transcript::trimmed;
 use super::words::is_english_function_word;
@@ -20,13 +21,13 @@ pub struct English {
     pipeline: Pipeline,
 }
 
-/// What was found in a text. All places are in bytes.
-#[derive(Debug, Default, PartialEq)]
+/// What was found in a text; `None` where finding it has failed. All places are in bytes.
+#[derive(Debug, PartialEq)]
 pub(super) struct Analysis {
     /// Without the white space around them, none of marks alone.
-    pub(super) sentences: Vec<Range<usize>>,
-    pub(super) entities: Vec<(Range<usize>, Label)>,
-    pub(super) noun_phrases: Vec<NounPhrase>,
+    pub(super) sentences: Option<Vec<Range<usize>>>,
+    pub(super) entities: Option<Vec<(Range<usize>, Label)>>,
+    pub(super) noun_phrases: Option<Vec<NounPhrase>>,
 }
 
 /// Nouns and what describes them: a noun chunk without the articles, pronouns and numbers before it, and without
@@ -58,12 +59,18 @@ impl English {
         &self.name
     }
 
-    pub(super) fn analyze(&self, text: &str) -> Analysis {
-        let mut analysis = Analysis::default();
-        for piece in pieces(text, PIECE) {
-            analysis.add(&self.pipeline.analyze(&text[piece.clone()]), piece.start);
+    /// `None` where the pipeline itself has failed.
+    pub(super) fn analyze(&self, text: &str, failures: &mut Failures) -> Option<Analysis> {
+        let mut analysis = Analysis {
+            sentences: Some(Vec::new()),
+            entities: Some(Vec::new()),
+            noun_phrases: Some(Vec::new()),
+        };
+        for piece in failures.survive(Part::English, || pieces(text, PIECE))? {
+            let doc = failures.survive(Part::English, || self.pipeline.analyze(&text[piece.clone()]))?;
+            analysis.add(&doc, piece.start, failures);
         }
-        analysis
+        Some(analysis)
     }
 }
 
@@ -102,20 +109,34 @@ fn parts(text: &str, sentence: Range<usize>, most: usize) -> Vec<Range<usize>> {
 
 impl Analysis {
     /// Takes over what was found in a piece of the text that starts at that place.
-    fn add(&mut self, doc: &Doc, place: usize) {
+    fn add(&mut self, doc: &Doc, place: usize, failures: &mut Failures) {
         let moved = |range: Range<usize>| place + range.start..place + range.end;
-        self.sentences.extend(sentences(doc).into_iter().map(moved));
-        let entities = doc.entities().iter().filter_map(|entity| {
+        let sentences = || sentences(doc).into_iter().map(moved).collect();
+        extend(&mut self.sentences, failures.survive(Part::ParserSentences, sentences));
+        let entity = |entity: &Span| {
             let range = trimmed(doc.text(), doc.range(entity))?;
             Some((moved(range), entity.label.clone()))
-        });
-        self.entities.extend(entities);
-        let mut phrases: Vec<NounPhrase> =
-            doc.noun_chunks().iter().flat_map(|chunk| noun_phrases(doc, chunk)).collect();
-        for word in phrases.iter_mut().flat_map(|phrase| &mut phrase.words) {
-            word.range = moved(word.range.clone());
-        }
-        self.noun_phrases.append(&mut phrases);
+        };
+        let entities = || doc.entities().iter().filter_map(entity).collect();
+        extend(&mut self.entities, failures.survive(Part::Entities, entities));
+        let phrases = || {
+            let chunks = doc.noun_chunks();
+            let mut phrases: Vec<NounPhrase> =
+                chunks.iter().flat_map(|chunk| noun_phrases(doc, chunk)).collect();
+            for word in phrases.iter_mut().flat_map(|phrase| &mut phrase.words) {
+                word.range = moved(word.range.clone());
+            }
+            phrases
+        };
+        extend(&mut self.noun_phrases, failures.survive(Part::Keywords, phrases));
+    }
+}
+
+/// Nothing is kept of what has failed in one piece: nobody could tell which of it is missing.
+fn extend<T>(all: &mut Option<Vec<T>>, piece: Option<Vec<T>>) {
+    match (all.as_mut(), piece) {
+        (Some(all), Some(piece)) => all.extend(piece),
+        _ => *all = None,
     }
 }
 
@@ -222,6 +243,25 @@ mod tests {
         &ENGLISH
     }
 
+    struct Found {
+        sentences: Vec<Range<usize>>,
+        entities: Vec<(Range<usize>, Label)>,
+        noun_phrases: Vec<NounPhrase>,
+    }
+
+    /// All that is found in a text, and that nothing fails.
+    fn analyze(text: &str) -> Found {
+        let mut failures = Failures::default();
+        let analysis = english().analyze(text, &mut failures).unwrap();
+        assert_eq!(failures.told(), None);
+        let Analysis { sentences, entities, noun_phrases } = analysis;
+        Found {
+            sentences: sentences.unwrap(),
+            entities: entities.unwrap(),
+            noun_phrases: noun_phrases.unwrap(),
+        }
+    }
+
     fn said(text: &str, ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<&str> {
         ranges.into_iter().map(|range| &text[range]).collect()
     }
@@ -230,7 +270,7 @@ mod tests {
     fn sentences_entities_and_noun_phrases_are_places_in_the_text() {
         let text = "In May Mr. Dashwood left Norland with the crew's old ill-disposed sailors. \
                     They never came back to the five young men there! — Zoë met him in Paris";
-        let found = english().analyze(text);
+        let found = analyze(text);
         let sentences = [
             "In May Mr. Dashwood left Norland with the crew's old ill-disposed sailors.",
             "They never came back to the five young men there! —",
@@ -254,7 +294,7 @@ mod tests {
     fn long_texts_are_analyzed_to_their_end() {
         let sentence = "Mr. Dashwood sold the old boats in Paris.";
         let text = vec![sentence; 4 * PIECE / sentence.len()].join(" ");
-        let found = english().analyze(&text);
+        let found = analyze(&text);
         assert!(pieces(&text, PIECE).len() > 3);
         assert_eq!(said(&text, found.sentences.last().cloned()), [sentence]);
         assert_eq!(said(&text, found.entities.last().map(|(range, _)| range.clone())), ["Paris"]);
@@ -266,7 +306,7 @@ mod tests {
         #[test]
         fn odd_text_keeps_its_letters_and_never_panics(text in "\\PC{0,60}", space in "[ \t\n]{0,3}") {
             let text = format!("{text}{space}{text}").trim().to_owned();
-            let found = english().analyze(&text);
+            let found = analyze(&text);
             let letters = |text: &str| text.split_whitespace().collect::<String>();
             prop_assert_eq!(said(&text, found.sentences).iter().map(|s| letters(s)).collect::<String>(), letters(&text));
             prop_assert!(said(&text, found.noun_phrases.iter().map(NounPhrase::range)).iter().all(|s| !s.is_empty()));

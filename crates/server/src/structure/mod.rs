@@ -4,6 +4,7 @@ mod abbreviations;
 mod command;
 mod embedder;
 mod english;
+mod failures;
 mod keywords;
 mod phrases;
 mod segmentation;

@@ -1,7 +1,6 @@
 //! All that is found out of a transcript. A part that fails is left out and told of; nothing fails for it.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use verbatim_spacy::Label;
@@ -9,6 +8,7 @@ use verbatim_whisper::{Language, Segment};
 
 use super::embedder::Embedder;
 use super::english::{Analysis, English, within};
+use super::failures::{Failures, Part};
 use super::keywords::keywords;
 use super::sentences::{by_rules, timed};
 use super::topics::{TopicOptions, Topics, topics};
@@ -37,7 +37,7 @@ pub struct Structure {
     pub spacy: Option<String>,
     /// What found the topics.
     pub topic_method: Option<String>,
-    /// What is missing, and why, in sentences.
+    /// What has failed and is missing for that, in sentences. What is turned off is no error.
     pub error: Option<String>,
 }
 
@@ -51,83 +51,63 @@ impl Structure {
 impl Structurer {
     /// The structure of a transcript in `language`. Takes seconds for a day's: not to be called where others wait.
     pub fn structure(&self, segments: &[Segment], language: Option<Language>) -> Structure {
-        let structured = catch_unwind(AssertUnwindSafe(|| {
-            let text = TimedText::new(segments);
-            self.text(&text, None, language)
-        }));
-        structured.unwrap_or_else(|_| {
-            Structure::left_out("The transcript could not be structured (an internal error).")
+        survived(|failures| {
+            let text = failures.survive(Part::Text, || TimedText::new(segments))?;
+            Some(self.text(&text, None, language, failures))
         })
     }
 
     /// The structure of a text whose sentences are known, and stay as they are.
     pub fn sentences(&self, sentences: &[Sentence], language: Option<Language>) -> Structure {
-        let (text, ranges) = TimedText::of_sentences(sentences);
-        self.text(&text, Some(ranges), language)
+        survived(|failures| {
+            let (text, ranges) = failures.survive(Part::Text, || TimedText::of_sentences(sentences))?;
+            Some(self.text(&text, Some(ranges), language, failures))
+        })
     }
 
+    /// All but the errors. Whatever works on the text does so within [`Failures::survive`].
     fn text(
         &self,
         text: &TimedText,
         known: Option<Vec<Range<usize>>>,
         language: Option<Language>,
+        failures: &mut Failures,
     ) -> Structure {
-        let mut errors = Errors::default();
         let is_english = language == Some(Language::ENGLISH) && !text.text.is_empty();
         let english = self.english.as_ref().filter(|_| is_english);
-        let analyzed = english.and_then(|english| {
-            let missing = "The English pipeline failed on this text (an internal error): its sentences are cut by rule, and \
-                           entities and keywords are missing.";
-            errors.survive(missing, || english.analyze(&text.text))
-        });
+        let analyzed = english.and_then(|english| english.analyze(&text.text, failures));
         let spacy = analyzed.as_ref().and(english).map(|english| english.name().to_owned());
-        let (cut, entities, noun_phrases) = match analyzed {
-            Some(Analysis { sentences, entities, noun_phrases }) => {
-                (Some(sentences), entities, Some(noun_phrases))
-            }
-            None => (None, Vec::new(), None),
+        let (cut, entities, phrases) = match analyzed {
+            Some(Analysis { sentences, entities, noun_phrases }) => (sentences, entities, noun_phrases),
+            None => (None, None, None),
         };
-        let ranges = known.or(cut).unwrap_or_else(|| by_rules(&text.text, language));
-        let sentences = timed(text, &ranges);
-        let nouns = noun_phrases.as_ref().map(|phrases| within(phrases, &ranges));
-        let found = match self.topics {
-            None => errors.miss("There are no topics: they are turned off (ENABLE_TOPICS)."),
-            Some(options) => errors
-                .survive("There are no topics: finding them failed (an internal error).", || {
-                    topics(&sentences, nouns.as_deref(), language, self.embedder.as_deref(), options)
-                }),
-        };
-        let Topics { topics, method } = found.unwrap_or_default();
-        Structure {
-            topics,
-            entities: timed_entities(text, entities),
-            keywords: noun_phrases.map(|phrases| keywords(text, &phrases)).unwrap_or_default(),
-            sentences,
-            spacy,
-            topic_method: method,
-            error: errors.told(),
-        }
+        let sentences = failures.survive(Part::Sentences, || {
+            let ranges = known.or(cut).unwrap_or_else(|| by_rules(&text.text, language));
+            (timed(text, &ranges), ranges)
+        });
+        let (sentences, ranges) = sentences.unwrap_or_default();
+        let topics = self.topics.and_then(|options| {
+            failures.survive(Part::Topics, || {
+                let nouns = phrases.as_ref().map(|phrases| within(phrases, &ranges));
+                topics(&sentences, nouns.as_deref(), language, self.embedder.as_deref(), options)
+            })
+        });
+        let Topics { topics, method } = topics.unwrap_or_default();
+        let entities = entities
+            .and_then(|places| failures.survive(Part::Entities, || timed_entities(text, places)))
+            .unwrap_or_default();
+        let keywords = phrases
+            .and_then(|phrases| failures.survive(Part::Keywords, || keywords(text, &phrases)))
+            .unwrap_or_default();
+        Structure { sentences, topics, entities, keywords, spacy, topic_method: method, error: None }
     }
 }
 
-/// Sentences on what is missing.
-#[derive(Debug, Default)]
-struct Errors(Vec<&'static str>);
-
-impl Errors {
-    /// What a part finds, unless it panics; the panic itself is logged where all are.
-    fn survive<T>(&mut self, missing: &'static str, part: impl FnOnce() -> T) -> Option<T> {
-        catch_unwind(AssertUnwindSafe(part)).map_or_else(|_| self.miss(missing), Some)
-    }
-
-    fn miss<T>(&mut self, missing: &'static str) -> Option<T> {
-        self.0.push(missing);
-        None
-    }
-
-    fn told(self) -> Option<String> {
-        (!self.0.is_empty()).then(|| self.0.join(" "))
-    }
+/// A structure, and what of it has failed.
+fn survived(find: impl FnOnce(&mut Failures) -> Option<Structure>) -> Structure {
+    let mut failures = Failures::default();
+    let structure = find(&mut failures).unwrap_or_default();
+    Structure { error: failures.told(), ..structure }
 }
 
 /// Entities by their places in bytes, which are in order.
@@ -150,6 +130,8 @@ fn timed_entities(text: &TimedText, places: Vec<(Range<usize>, Label)>) -> Vec<E
 
 #[cfg(test)]
 mod tests {
+    use super::super::failures::broken::without;
+    use super::super::model_folder;
     use super::*;
 
     fn said(texts: &[&str]) -> Vec<Sentence> {
@@ -161,25 +143,83 @@ mod tests {
         texts.iter().enumerate().map(sentence).collect()
     }
 
-    #[test]
-    fn a_part_that_panics_is_missing_and_told_of() {
-        let mut errors = Errors::default();
-        assert_eq!(errors.survive("Never said.", || 3), Some(3));
-        assert_eq!(errors.survive::<u8>("The first is missing.", || panic!("as a bug would")), None);
-        assert_eq!(errors.miss::<u8>("So is the second."), None);
-        assert_eq!(errors.told().as_deref(), Some("The first is missing. So is the second."));
-        assert_eq!(Errors::default().told(), None);
+    /// With all models, that `make models` fetches.
+    fn structurer() -> Structurer {
+        let english = English::load(&model_folder("en_core_web_sm"), "en_core_web_sm").unwrap();
+        let embedder = Embedder::load(&model_folder("all-minilm-l6-v2")).unwrap();
+        let topics = Some(TopicOptions::default());
+        Structurer { english: Some(Arc::new(english)), embedder: Some(Arc::new(embedder)), topics }
     }
 
     #[test]
-    fn topics_that_are_turned_off_are_told_of() {
-        let structure = Structurer::default().sentences(&said(&["It rained.", "It snowed."]), None);
+    fn each_part_that_panics_is_missing_and_told_of_and_the_others_are_there() {
+        let text =
+            "Mr. Dashwood sold his old boats in Paris. He never came back there. The old boats were lost.";
+        let segments = [segment(text)];
+        let structurer = structurer();
+        let structure = || structurer.structure(&segments, Some(Language::ENGLISH));
+        let whole = structure();
+        let counts = |structure: &Structure| {
+            let Structure { sentences, topics, entities, keywords, .. } = structure;
+            [sentences.len(), topics.len(), entities.len(), keywords.len()]
+        };
+        assert!(counts(&whole).iter().all(|count| *count > 0) && whole.error.is_none(), "{whole:?}");
+        let (sentences, spacy) = (whole.sentences.clone(), whole.spacy.clone());
+        let missing = |part| Structure { error: Some(told(part)), ..whole.clone() };
+        for (part, expected) in [
+            (Part::Text, Structure::left_out(&told(Part::Text))),
+            (Part::ParserSentences, missing(Part::ParserSentences)),
+            (Part::Entities, Structure { entities: vec![], ..missing(Part::Entities) }),
+            (Part::Topics, Structure { topics: vec![], topic_method: None, ..missing(Part::Topics) }),
+        ] {
+            assert_eq!(without(part, structure), expected);
+        }
+        let found = without(Part::English, structure);
         assert_eq!(
-            structure.error.as_deref(),
-            Some("There are no topics: they are turned off (ENABLE_TOPICS).")
+            (&found.sentences, &found.spacy, &found.error),
+            (&sentences, &None, &Some(told(Part::English)))
         );
-        assert_eq!(structure.sentences, said(&["It rained.", "It snowed."]));
-        assert_eq!((structure.topics, structure.topic_method, structure.spacy), (vec![], None, None));
+        assert_eq!(counts(&found)[1..], [1, 0, 0]);
+        let found = without(Part::Keywords, structure);
+        assert_eq!(
+            (&found.entities, &found.spacy, &found.error),
+            (&whole.entities, &spacy, &Some(told(Part::Keywords)))
+        );
+        assert_eq!(counts(&found)[..2], counts(&whole)[..2]);
+        assert_eq!(found.keywords, []);
+        let found = without(Part::Sentences, structure);
+        assert_eq!((&found.entities, &found.keywords), (&whole.entities, &whole.keywords));
+        assert_eq!((&counts(&found)[..2], found.error), (&[0, 0][..], Some(told(Part::Sentences))));
+    }
+
+    /// What is said of a part that has failed.
+    fn told(part: Part) -> String {
+        let mut failures = Failures::default();
+        without(part, || failures.survive(part, || ()));
+        failures.told().unwrap()
+    }
+
+    fn segment(text: &str) -> Segment {
+        Segment {
+            seek: 0,
+            start: 0.0,
+            end: 8.0,
+            text: text.to_owned(),
+            tokens: Vec::new(),
+            temperature: 0.0,
+            avg_logprob: 0.0,
+            compression_ratio: 0.0,
+            no_speech_prob: 0.0,
+            suspect: false,
+            words: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn topics_that_are_turned_off_are_missing_and_no_error() {
+        let structure = Structurer::default().sentences(&said(&["It rained.", "It snowed."]), None);
+        let sentences = said(&["It rained.", "It snowed."]);
+        assert_eq!(structure, Structure { sentences, ..Structure::default() });
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::pipeline::{Decoding, Event, Place, Recording, Source, assemble};
 use crate::result::TranscriptionResult;
 use crate::store::StoredWindow;
 use crate::structure::Structurer;
+use crate::terminal::complain;
 
 /// What may go wrong with one file; the others are done all the same.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +45,12 @@ enum FileError {
 /// the outputs make no sense ([`PlanError`]).
 pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Result<bool> {
     let plan = Plan::new(&settings.files, &settings.format, settings.output.as_deref())?;
-    let (transcriber, vad) = load_models(&settings.model, &settings.engine)?;
+    let models_dir = &settings.model.models_dir;
+    let loaded = load_models(&settings.model, &settings.engine);
+    let (transcriber, vad) = loaded.map_err(|error| models_dir.explain(error))?;
     // No other format shows it.
     let structurer = if settings.format.contains(&Format::Json) {
-        load_structurer(&settings.structure, &settings.model.models_dir)?
+        load_structurer(&settings.structure, models_dir).map_err(|error| models_dir.explain(error))?
     } else {
         Structurer::default()
     };
@@ -67,10 +70,12 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
         match run.transcribe(file, settings.language).and_then(|result| plan.write(index, &result, stdout)) {
             Ok(()) => {}
             // Whoever reads has gone away, and nobody else will come.
-            Err(FileError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
+            Err(FileError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Err(error.into());
+            }
             Err(error) => {
                 all_well = false;
-                eprintln!("verbatim: {}: {error}", file.display());
+                complain(format_args!("{}: {error}", file.display()));
             }
         }
     }
@@ -153,12 +158,12 @@ async fn windows(
                 }
                 Some(Event::End { damage, .. }) => {
                     if let Some(damage) = damage {
-                        bar.suspend(|| eprintln!("verbatim: {damage} What comes before is kept."));
+                        bar.suspend(|| complain(format_args!("{damage} What comes before is kept.")));
                     }
                     at_end = true;
                 }
                 Some(Event::Failed(error)) => return Err(error.into()),
-                None => at_end = true,
+                None => return Err(MediaError::Tool("Reading the sound broke off (an internal error).".to_owned()).into()),
             },
             Some((Place { index, start, end }, transcript)) = decoding.next() => {
                 bar.inc((end - start) as u64);
@@ -183,4 +188,67 @@ fn bar(name: &str, seconds: Option<f64>) -> ProgressBar {
     // Shows itself before the first window is done, and goes on turning.
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use tokio::sync::mpsc;
+    use verbatim_whisper::{Encoded, Error, LanguageProbabilities, Window, WindowTranscript};
+
+    use super::*;
+    use crate::inference::{Engine, Parallelism};
+
+    /// For a recording without a window.
+    struct NoEngine;
+
+    impl Engine for NoEngine {
+        type Session = ();
+
+        fn is_multilingual(&self) -> bool {
+            false
+        }
+
+        fn encode(&self, _: &Window) -> Encoded {
+            unreachable!("there is no window")
+        }
+
+        fn detect_language(&self, _: &Encoded) -> LanguageProbabilities {
+            unreachable!("there is no window")
+        }
+
+        fn add(&self, (): &mut (), _: u64, _: &Encoded, _: &Options) -> Result<(), Error> {
+            unreachable!("there is no window")
+        }
+
+        fn remove(&self, (): &mut (), _: u64) {}
+
+        fn step(&self, (): &mut ()) -> Vec<(u64, WindowTranscript)> {
+            Vec::new()
+        }
+    }
+
+    /// What comes of a source that says these things and then is gone.
+    async fn heard(said: Vec<Event>) -> Result<Vec<StoredWindow>, FileError> {
+        let (source, events) = mpsc::channel(said.len().max(1));
+        for event in said {
+            source.send(event).await.unwrap();
+        }
+        drop(source);
+        let one = NonZeroUsize::MIN;
+        let inference = Inference::start(NoEngine, Parallelism { threads: one, batch_size: one }).unwrap();
+        let mut decoding = Decoding::new(inference, JobId::new(), Options::default(), None);
+        windows(events, &mut decoding, &ProgressBar::hidden()).await
+    }
+
+    #[tokio::test]
+    async fn a_source_that_vanishes_is_not_the_end_of_the_recording() {
+        assert_eq!(heard(vec![Event::End { read: 1.0, damage: None }]).await.unwrap(), []);
+        let silence = Event::Window { index: 0, end: 1.0, window: None, read: 1.0 };
+        for said in [vec![], vec![silence]] {
+            let error = heard(said).await.unwrap_err();
+            assert_eq!(error.to_string(), "Reading the sound broke off (an internal error).");
+        }
+    }
 }

@@ -3,13 +3,17 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use verbatim::inference::{Inference, InferenceError, Parallelism, Speech};
 use verbatim::job::JobId;
 use verbatim_whisper::{Language, Options, WindowTranscript};
 
 use crate::speech::{PANIC, ROOM, TestEngine, poisoned_window, until, window};
+
+/// Requests that may wait in the queue.
+const WAITING: usize = 64;
+
+type Answer = tokio::task::JoinHandle<Result<WindowTranscript, InferenceError>>;
 
 fn english() -> Arc<Options> {
     Arc::new(Options { language: Some(Language::ENGLISH), ..Options::default() })
@@ -20,30 +24,44 @@ fn prompted(prompt: &str) -> Arc<Options> {
 }
 
 /// Sends a window now, so that it waits behind those sent before.
-fn send(
-    inference: &Inference,
-    job: JobId,
-    speech: Speech,
-    options: Arc<Options>,
-) -> tokio::task::JoinHandle<Result<WindowTranscript, InferenceError>> {
+fn send(inference: &Inference, job: JobId, speech: Speech, options: Arc<Options>) -> Answer {
     let inference = inference.clone();
     tokio::spawn(async move { inference.transcribe(job, speech, options).await })
 }
 
 /// Sends a window that is held up in the engine, so that whatever is sent next waits behind it.
-async fn hold_up(
-    engine: &TestEngine,
-    inference: &Inference,
-) -> tokio::task::JoinHandle<Result<WindowTranscript, InferenceError>> {
+async fn hold_up(engine: &TestEngine, inference: &Inference) -> Answer {
     engine.log.close_gate();
     let held = send(inference, JobId::new(), Speech::Window(window(0)), prompted("held"));
     until("the first window", || engine.log.is_at_gate()).await;
     held
 }
 
-/// Long enough for requests sent to reach the queue.
-async fn settle() {
-    tokio::time::sleep(Duration::from_millis(100)).await;
+/// Sends a window, and returns once it is in the queue behind those sent before.
+async fn queue_up(inference: &Inference, job: JobId, speech: Speech, prompt: &str) -> Answer {
+    let before = inference.queued();
+    let answer = send(inference, job, speech, prompted(prompt));
+    until("the request in the queue", || inference.queued() > before).await;
+    answer
+}
+
+/// Fills the batch, and `queued` places of the queue, with windows of one job; the engine is held up then.
+async fn fill(engine: &TestEngine, inference: &Inference, queued: usize) -> Vec<Answer> {
+    engine.log.close_gate();
+    let job = JobId::new();
+    let one = |_| send(inference, job, Speech::Window(window(0)), prompted("long"));
+    let windows = (0..ROOM + queued).map(one).collect();
+    let arrived = || engine.log.prompts().len() + inference.queued() == ROOM + queued;
+    until("the windows", || engine.log.is_at_gate() && arrived()).await;
+    engine.log.step().await;
+    assert_eq!((engine.log.prompts().len(), inference.queued()), (ROOM, queued));
+    windows
+}
+
+/// Stops waiting for a window, as a job does that is cancelled; returns once that is so.
+async fn give_up(answer: Answer) {
+    answer.abort();
+    assert!(answer.await.unwrap_err().is_cancelled());
 }
 
 #[tokio::test]
@@ -90,11 +108,9 @@ async fn jobs_take_turns() {
     let (long, short) = (JobId::new(), JobId::new());
     let mut waiting = Vec::new();
     for index in 0..ROOM + 1 {
-        waiting.push(send(&inference, long, Speech::Window(window(index)), prompted("long")));
-        settle().await;
+        waiting.push(queue_up(&inference, long, Speech::Window(window(index)), "long").await);
     }
-    waiting.push(send(&inference, short, Speech::Window(window(0)), prompted("short")));
-    settle().await;
+    waiting.push(queue_up(&inference, short, Speech::Window(window(0)), "short").await);
     engine.log.open_gate();
     held.await.unwrap().unwrap();
     for answer in waiting {
@@ -107,24 +123,12 @@ async fn jobs_take_turns() {
 async fn a_short_job_joins_a_batch_that_a_long_one_fills() {
     let engine = TestEngine::tiny_en();
     let inference = engine.start();
-    engine.log.close_gate();
-    let long = JobId::new();
-    let mut waiting = Vec::new();
-    for index in 0..ROOM + 2 {
-        waiting.push(send(&inference, long, Speech::Window(window(index)), prompted("long")));
-    }
-    until("the first window", || engine.log.is_at_gate()).await;
-    settle().await;
-    engine.log.step().await;
-    assert_eq!(engine.log.prompts(), ["long"; ROOM]);
-
+    let mut waiting = fill(&engine, &inference, 2).await;
     let short = JobId::new();
-    for prompt in ["short", "short"] {
-        waiting.push(send(&inference, short, Speech::Window(window(0)), prompted(prompt)));
-    }
-    for prompt in ["another", "one too many"] {
-        waiting.push(send(&inference, JobId::new(), Speech::Window(window(0)), prompted(prompt)));
-        settle().await;
+    for (job, prompt) in
+        [(short, "short"), (short, "short"), (JobId::new(), "another"), (JobId::new(), "one too many")]
+    {
+        waiting.push(queue_up(&inference, job, Speech::Window(window(0)), prompt).await);
     }
     engine.log.step().await;
     assert_eq!(engine.log.prompts()[ROOM..], ["short", "another"]);
@@ -156,11 +160,9 @@ async fn a_window_that_nobody_waits_for_is_not_computed() {
     let engine = TestEngine::tiny_en();
     let inference = engine.start();
     let held = hold_up(&engine, &inference).await;
-    let given_up = send(&inference, JobId::new(), Speech::Window(window(0)), prompted("given up"));
-    let wanted = send(&inference, JobId::new(), Speech::Window(window(0)), prompted("wanted"));
-    settle().await;
-    given_up.abort();
-    settle().await;
+    let given_up = queue_up(&inference, JobId::new(), Speech::Window(window(0)), "given up").await;
+    let wanted = queue_up(&inference, JobId::new(), Speech::Window(window(0)), "wanted").await;
+    give_up(given_up).await;
     engine.log.open_gate();
     held.await.unwrap().unwrap();
     wanted.await.unwrap().unwrap();
@@ -168,18 +170,121 @@ async fn a_window_that_nobody_waits_for_is_not_computed() {
 }
 
 #[tokio::test]
-async fn at_a_stop_the_windows_in_decoding_end_and_the_waiting_ones_are_told() {
+async fn a_window_in_decoding_that_nobody_waits_for_any_more_makes_room_at_the_next_step() {
+    let undisturbed = TestEngine::tiny_en().start();
+    let alone =
+        undisturbed.transcribe(JobId::new(), Speech::Window(window(0)), prompted("long")).await.unwrap();
+    let engine = TestEngine::tiny_en();
+    let inference = engine.start();
+    let mut windows = fill(&engine, &inference, 2).await;
+    for _ in 0..5 {
+        engine.log.step().await;
+    }
+    assert_eq!((engine.log.prompts().len(), inference.queued()), (ROOM, 2));
+    for given_up in windows.drain(1..3) {
+        give_up(given_up).await;
+    }
+    engine.log.step().await;
+    assert_eq!(
+        (engine.log.prompts().len(), inference.queued()),
+        (ROOM + 2, 0),
+        "the queued windows have room"
+    );
+    assert_eq!(engine.log.decoding.load(Ordering::Relaxed), ROOM, "the given up ones are gone");
+    engine.log.open_gate();
+    for answer in windows {
+        let transcript = answer.await.unwrap().unwrap();
+        assert_eq!(transcript.segments, alone.segments, "the others are decoded as if nothing had happened");
+    }
+    assert_eq!(inference.windows_transcribed(), ROOM as u64);
+}
+
+#[tokio::test]
+async fn the_last_window_that_is_given_up_ends_the_work() {
     let engine = TestEngine::tiny_en();
     let inference = engine.start();
     let held = hold_up(&engine, &inference).await;
-    let waiting = send(&inference, JobId::new(), Speech::Window(window(0)), english());
-    settle().await;
-    inference.stop();
+    give_up(held).await;
+    engine.log.open_gate();
+    inference.transcribe(JobId::new(), Speech::Window(window(0)), english()).await.unwrap();
+    assert_eq!(engine.log.decoding.load(Ordering::Relaxed), 1);
+    assert_eq!(inference.windows_transcribed(), 1);
+}
+
+#[tokio::test]
+async fn a_window_that_is_given_up_while_it_is_encoded_is_not_decoded() {
+    let engine = TestEngine::tiny_en();
+    let inference = engine.start();
+    engine.log.encoding_gate.close();
+    let given_up = send(&inference, JobId::new(), Speech::Window(window(0)), prompted("given up"));
+    until("the window's encoding", || engine.log.encoding_gate.was_reached()).await;
+    give_up(given_up).await;
+    engine.log.encoding_gate.open();
+    inference.transcribe(JobId::new(), Speech::Window(window(0)), prompted("wanted")).await.unwrap();
+    assert_eq!(engine.log.prompts(), ["wanted"]);
+}
+
+/// After a panic every window of the batch is decoded again by itself.
+#[tokio::test]
+async fn a_window_that_is_given_up_is_not_decoded_again_after_a_panic() {
+    let engine = TestEngine::tiny_en();
+    let inference = engine.start();
+    let held = hold_up(&engine, &inference).await;
+    let job = JobId::new();
+    let mut waiting = Vec::new();
+    for prompt in ["given up half way", "given up before", PANIC] {
+        waiting.push(queue_up(&inference, job, Speech::Window(window(0)), prompt).await);
+    }
+    // With the first token the three join; the next step panics.
+    engine.log.step().await;
+    engine.log.step().await;
+    assert_eq!(engine.log.prompts()[4..], ["held"]);
+    give_up(waiting.remove(1)).await;
+    while engine.log.prompts().len() < 6 {
+        engine.log.step().await;
+    }
+    give_up(waiting.remove(0)).await;
     engine.log.open_gate();
     held.await.unwrap().unwrap();
-    assert_eq!(waiting.await.unwrap().unwrap_err(), InferenceError::Stopping);
+    let panicked = waiting.remove(0).await.unwrap().unwrap_err();
+    assert_eq!(panicked, InferenceError::Panicked("told to panic".to_owned()));
+    assert_eq!(engine.log.prompts()[4..], ["held", "given up half way", PANIC]);
+    assert_eq!(inference.windows_transcribed(), 1);
+}
+
+#[tokio::test]
+async fn at_a_stop_the_windows_in_decoding_end_and_the_waiting_ones_are_told_at_once() {
+    let engine = TestEngine::tiny_en();
+    let inference = engine.start();
+    let mut windows = fill(&engine, &inference, 0).await;
+    let queued = queue_up(&inference, JobId::new(), Speech::Window(window(0)), "queued").await;
+    inference.stop();
+    // The gate is closed still: no room comes up.
+    assert_eq!(queued.await.unwrap().unwrap_err(), InferenceError::Stopping);
     let late = inference.detect(JobId::new(), window(0)).await;
     assert_eq!(late.unwrap_err(), InferenceError::Stopping);
+    engine.log.open_gate();
+    for answer in windows.drain(..) {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!(inference.windows_transcribed(), ROOM as u64);
+}
+
+#[tokio::test]
+async fn at_a_stop_those_who_wait_for_a_place_in_the_queue_are_told_at_once() {
+    let engine = TestEngine::tiny_en();
+    let inference = engine.start();
+    let held = hold_up(&engine, &inference).await;
+    let job = JobId::new();
+    let many = (0..WAITING + 10).map(|_| send(&inference, job, Speech::Window(window(0)), english()));
+    let many: Vec<_> = many.collect();
+    until("a full queue", || inference.queued() == WAITING).await;
+    inference.stop();
+    for answer in many {
+        assert_eq!(answer.await.unwrap().unwrap_err(), InferenceError::Stopping);
+    }
+    engine.log.open_gate();
+    held.await.unwrap().unwrap();
 }
 
 #[tokio::test]

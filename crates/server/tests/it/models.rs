@@ -1,6 +1,8 @@
 //! Fetching model files, from a local server of the hub's layout.
 
+use std::collections::VecDeque;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +11,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
@@ -30,9 +32,27 @@ enum Manner {
     SaysNotFound,
 }
 
+/// An answer to one request that is not the file.
+#[derive(Debug, Clone, Copy)]
+enum Failure {
+    Status(u16),
+    /// With `Retry-After`.
+    AskLater(&'static str),
+    /// As of a network that wants a login first.
+    LoginPage,
+    /// Another file's.
+    Short,
+    /// The part of the file that starts at byte 7.
+    OtherRange,
+    /// The connection is closed before an answer.
+    HangsUp,
+}
+
 #[derive(Clone)]
 struct Server {
     manner: Manner,
+    /// The answers to the first requests for `model.bin`.
+    failures: Arc<Mutex<VecDeque<Failure>>>,
     weights: Bytes,
     /// Path and range of each request for a file's content.
     requests: Arc<Mutex<Vec<String>>>,
@@ -58,7 +78,8 @@ impl Fixture {
             Sha256::digest(&weights)
         );
         let model = Manifest::parse(&manifest).unwrap().models.remove(0);
-        let server = Server { manner, weights: weights.into(), requests: Arc::default() };
+        let (failures, requests) = (Arc::default(), Arc::default());
+        let server = Server { manner, failures, weights: weights.into(), requests };
         let router = Router::new()
             .route("/hub/some/model/resolve/abc/{file}", get(to_cdn))
             .route("/cdn/{file}", get(content))
@@ -75,6 +96,19 @@ impl Fixture {
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("small").join(name)
+    }
+
+    /// A server that fails so at first, and some bytes that were fetched before.
+    async fn failing(failures: &[Failure]) -> Self {
+        let fixture = Self::new(Manner::Hub).await;
+        fixture.server.failures.lock().unwrap().extend(failures);
+        fixture.leave_part(&fixture.server.weights[..FETCHED_BEFORE]);
+        fixture
+    }
+
+    fn assert_part_is_kept(&self) {
+        assert_eq!(self.files(), ["model.bin.part"]);
+        assert_eq!(fs::read(self.path("model.bin.part")).unwrap(), self.server.weights[..FETCHED_BEFORE]);
     }
 
     fn leave_part(&self, content: &[u8]) {
@@ -101,6 +135,11 @@ impl Fixture {
     }
 }
 
+const FETCHED_BEFORE: usize = 123_456;
+
+/// The request for the rest.
+const RESUMED: &str = "model.bin bytes=123456-";
+
 async fn to_cdn(Path(file): Path<String>) -> Redirect {
     Redirect::temporary(&format!("/cdn/{file}"))
 }
@@ -112,6 +151,10 @@ async fn content(State(server): State<Server>, Path(file): Path<String>, headers
         return "{}".into_response();
     }
     let whole = &server.weights;
+    let failure = server.failures.lock().unwrap().pop_front();
+    if let Some(failure) = failure {
+        return failure.answer(whole);
+    }
     let start: usize = match &range {
         Some(range) if server.manner != Manner::IgnoresRanges => {
             range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap().parse().unwrap()
@@ -124,7 +167,11 @@ async fn content(State(server): State<Server>, Path(file): Path<String>, headers
     let body = match server.manner {
         Manner::SaysNotFound => return StatusCode::NOT_FOUND.into_response(),
         Manner::SendsOtherBytes => Body::from(vec![0; rest.len()]),
-        Manner::SendsTooMuch => Body::from([&rest[..], b"more"].concat()),
+        // In pieces, so that no length is said before.
+        Manner::SendsTooMuch => {
+            let more = Bytes::from_static(b"more");
+            Body::from_stream(stream::iter([rest, more].map(Ok::<_, std::convert::Infallible>)))
+        }
         Manner::Breaks if rest.len() > 100_000 => {
             // The pause between lets the first chunk go out.
             let cut = async {
@@ -136,6 +183,90 @@ async fn content(State(server): State<Server>, Path(file): Path<String>, headers
         Manner::Hub | Manner::IgnoresRanges | Manner::Breaks => Body::from(rest),
     };
     (status, [(header::CONTENT_RANGE, content_range)], body).into_response()
+}
+
+impl Failure {
+    fn answer(self, whole: &Bytes) -> Response {
+        let range = format!("bytes 7-{}/{}", whole.len() - 1, whole.len());
+        match self {
+            Self::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+            Self::AskLater(when) => {
+                (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, when)]).into_response()
+            }
+            Self::LoginPage => Html("<p>Welcome to our café! Please log in.").into_response(),
+            Self::Short => whole.slice(..1000).into_response(),
+            Self::OtherRange => {
+                (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], whole.slice(7..))
+                    .into_response()
+            }
+            // Without the message that a panic has.
+            Self::HangsUp => resume_unwind(Box::new(())),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_may_pass_costs_nothing_of_what_was_fetched() {
+    for failure in [
+        Failure::Status(503),
+        Failure::Status(429),
+        Failure::Status(500),
+        Failure::AskLater("0"),
+        Failure::HangsUp,
+    ] {
+        let fixture = Fixture::failing(&[failure; 3]).await;
+        fixture.fetch().await.unwrap();
+        fixture.assert_whole();
+        assert_eq!(fixture.requests()[..4], [RESUMED; 4], "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_does_not_pass_is_told_and_costs_nothing_of_what_was_fetched() {
+    for (failure, tries, says) in [
+        (Failure::Status(503), 6, "503 Service Unavailable"),
+        (Failure::AskLater("7200"), 1, "to be asked again in 7200 s"),
+        (Failure::Status(403), 1, "403 Forbidden"),
+        (Failure::Status(404), 1, "404 Not Found"),
+        (Failure::LoginPage, 1, "a web page"),
+        (Failure::Short, 1, "a file of 1000 bytes, not 350000"),
+    ] {
+        let fixture = Fixture::failing(&[failure; 9]).await;
+        let error = fixture.fetch().await.unwrap_err().to_string();
+        assert!(error.contains(says), "{failure:?}: {error}");
+        fixture.assert_part_is_kept();
+        assert_eq!(fixture.requests(), vec![RESUMED; tries], "{failure:?}");
+        fixture.server.failures.lock().unwrap().clear();
+        fixture.fetch().await.unwrap();
+        fixture.assert_whole();
+        assert_eq!(fixture.requests()[tries], RESUMED);
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_the_server_cannot_go_on_from_is_fetched_anew() {
+    for failure in [Failure::Status(416), Failure::OtherRange] {
+        let fixture = Fixture::failing(&[failure]).await;
+        fixture.fetch().await.unwrap();
+        fixture.assert_whole();
+        assert_eq!(fixture.requests()[..2], [RESUMED, "model.bin whole"], "{failure:?}");
+    }
+    let fixture = Fixture::new(Manner::Hub).await;
+    fixture.leave_part(&[7; 400_000]);
+    fixture.fetch().await.unwrap();
+    fixture.assert_whole();
+    assert_eq!(fixture.requests()[0], "model.bin whole");
+}
+
+#[tokio::test]
+async fn two_who_fetch_the_same_model_at_once_do_not_get_in_each_others_way() {
+    let fixture = Fixture::new(Manner::Breaks).await;
+    let (first, second) = tokio::join!(fixture.fetch(), fixture.fetch());
+    first.unwrap();
+    second.unwrap();
+    fixture.assert_whole();
+    let asked_for = |what| fixture.requests().iter().filter(|request| *request == what).count();
+    assert_eq!((asked_for("model.bin whole"), asked_for("config.json whole")), (1, 1));
 }
 
 #[tokio::test]
@@ -151,10 +282,10 @@ async fn a_model_is_fetched_over_the_redirect_and_only_once() {
 #[tokio::test]
 async fn a_download_goes_on_where_the_last_one_stopped() {
     let fixture = Fixture::new(Manner::Hub).await;
-    fixture.leave_part(&fixture.server.weights[..123_456]);
+    fixture.leave_part(&fixture.server.weights[..FETCHED_BEFORE]);
     fixture.fetch().await.unwrap();
     fixture.assert_whole();
-    assert_eq!(fixture.requests()[0], "model.bin bytes=123456-");
+    assert_eq!(fixture.requests()[0], RESUMED);
 }
 
 #[tokio::test]
@@ -168,7 +299,7 @@ async fn a_whole_part_only_needs_its_name() {
 #[tokio::test]
 async fn a_server_that_ignores_ranges_sends_the_whole() {
     let fixture = Fixture::new(Manner::IgnoresRanges).await;
-    fixture.leave_part(&fixture.server.weights[..123_456]);
+    fixture.leave_part(&fixture.server.weights[..FETCHED_BEFORE]);
     fixture.fetch().await.unwrap();
     fixture.assert_whole();
 }

@@ -109,10 +109,21 @@ pub(crate) struct Log {
     pub(crate) begun: Mutex<Vec<Options>>,
     /// The window to panic on, counted from 0 over all whose decoding began.
     pub(crate) panic_at: Mutex<Option<usize>>,
-    /// Tokens that may still be decoded; None is no limit.
+    /// Windows in the batch that came to the decoding's gate last.
+    pub(crate) decoding: AtomicUsize,
+    /// Where the engine's thread waits before each token.
+    pub(crate) gate: Gate,
+    /// Where it waits before it encodes a window.
+    pub(crate) encoding_gate: Gate,
+}
+
+/// Holds the engine's thread up while it is closed.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// How often the thread may still pass; None is no limit.
     let_through: Mutex<Option<usize>>,
     opened: Condvar,
-    /// How often the engine's thread came to the gate.
+    /// How often the thread came.
     came: AtomicUsize,
 }
 
@@ -125,28 +136,44 @@ impl Log {
 
     /// Holds up every decoding from here on.
     pub(crate) fn close_gate(&self) {
-        *self.let_through.lock().unwrap() = Some(0);
+        self.gate.close();
+    }
+
+    pub(crate) fn open_gate(&self) {
+        self.gate.open();
     }
 
     /// Lets the engine decode one token of its batch, and returns once it is held up again.
     pub(crate) async fn step(&self) {
-        let before = self.came.load(Ordering::Relaxed);
-        *self.let_through.lock().unwrap() = Some(1);
-        self.opened.notify_all();
-        until("the engine's next step", || self.came.load(Ordering::Relaxed) > before).await;
-    }
-
-    pub(crate) fn open_gate(&self) {
-        *self.let_through.lock().unwrap() = None;
-        self.opened.notify_all();
+        let before = self.gate.came.load(Ordering::Relaxed);
+        *self.gate.let_through.lock().unwrap() = Some(1);
+        self.gate.opened.notify_all();
+        until("the engine's next step", || self.gate.came.load(Ordering::Relaxed) > before).await;
     }
 
     /// Whether the engine's thread came to the gate, so that it is held up if that is closed.
     pub(crate) fn is_at_gate(&self) -> bool {
+        self.gate.was_reached()
+    }
+}
+
+impl Gate {
+    /// Holds up whoever comes from here on.
+    pub(crate) fn close(&self) {
+        *self.let_through.lock().unwrap() = Some(0);
+    }
+
+    pub(crate) fn open(&self) {
+        *self.let_through.lock().unwrap() = None;
+        self.opened.notify_all();
+    }
+
+    /// Whether anyone came, open or not.
+    pub(crate) fn was_reached(&self) -> bool {
         self.came.load(Ordering::Relaxed) > 0
     }
 
-    fn pass_gate(&self) {
+    fn pass(&self) {
         self.came.fetch_add(1, Ordering::Relaxed);
         let left = self.let_through.lock().unwrap();
         let mut left = self.opened.wait_while(left, |left| *left == Some(0)).unwrap();
@@ -189,6 +216,7 @@ impl Engine for TestEngine {
 
     fn encode(&self, window: &Window) -> Encoded {
         assert!(window.samples[0] != POISON, "poisoned");
+        self.log.encoding_gate.pass();
         self.log.encoded.fetch_add(1, Ordering::Relaxed);
         self.transcriber.encode(window)
     }
@@ -212,8 +240,13 @@ impl Engine for TestEngine {
         self.transcriber.add(&mut session.session, key, encoded, options)
     }
 
+    fn remove(&self, session: &mut TestSession, key: u64) {
+        session.session.remove(key);
+    }
+
     fn step(&self, session: &mut TestSession) -> Vec<(u64, WindowTranscript)> {
-        self.log.pass_gate();
+        self.log.decoding.store(session.session.len(), Ordering::Relaxed);
+        self.log.gate.pass();
         assert!(!session.panics, "told to panic");
         self.transcriber.step(&mut session.session)
     }

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,8 @@ use verbatim::store::{JobStore, Outcome, SqliteStore};
 use verbatim::webhook::Webhooks;
 use verbatim::wishes::Wishes;
 
+use crate::support::app::eventually;
+
 /// Long enough for anything here, and only waited for when a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -30,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) enum Answer {
     Status(StatusCode),
     Redirect(String),
-    /// Not at all.
+    /// Not at all, until the receiver hangs up.
     Silence,
 }
 
@@ -47,6 +49,8 @@ pub(crate) struct Receiver {
     pub(crate) url: String,
     answers: Arc<Mutex<VecDeque<Answer>>>,
     calls: Arc<watch::Sender<Vec<Call>>>,
+    /// Ends every [`Answer::Silence`].
+    hang_up: CancellationToken,
 }
 
 impl Receiver {
@@ -56,6 +60,7 @@ impl Receiver {
             url: format!("http://{}", listener.local_addr().unwrap()),
             answers: Arc::new(Mutex::new(answers.into_iter().collect())),
             calls: Arc::new(watch::Sender::default()),
+            hang_up: CancellationToken::new(),
         };
         let router = Router::new().fallback(record).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -82,7 +87,10 @@ async fn record(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, 
     match answer.unwrap_or(Answer::Status(StatusCode::OK)) {
         Answer::Status(status) => (status, "a body that nobody reads").into_response(),
         Answer::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [("location", to)]).into_response(),
-        Answer::Silence => std::future::pending().await,
+        Answer::Silence => {
+            receiver.hang_up.cancelled().await;
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
     }
 }
 
@@ -176,22 +184,35 @@ async fn a_call_carries_the_payload_and_who_sends_it() {
 }
 
 #[tokio::test]
-async fn a_failed_call_is_made_again_after_the_delay() {
+async fn a_failed_call_is_to_be_made_again_after_the_delay() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = Receiver::start([Answer::Status(StatusCode::INTERNAL_SERVER_ERROR)]).await;
-    let delay = Duration::from_millis(300);
-    let delivering =
-        Delivering::start(dir.path(), WebhookSettings { retry_delay: delay, ..settings() }).await;
+    let an_hour = WebhookSettings { retry_delay: Duration::from_secs(3600), ..settings() };
+    let begun = Timestamp::now();
+    let delivering = Delivering::start(dir.path(), an_hour).await;
     let id = delivering.end_job(receiver.url.clone()).await;
     receiver.wait_for(1).await;
-    let first = std::time::Instant::now();
-    let calls = receiver.wait_for(2).await;
-    assert!(first.elapsed() >= delay - Duration::from_millis(50), "{:?}", first.elapsed());
-    assert_eq!(calls[0].body, calls[1].body);
-    delivering.wait_until_done().await;
-    assert_eq!(receiver.count(), 2);
+    let an_hour = SignedDuration::from_hours(1);
+    // Until the call has failed, the next one is due when its lease expires: within a minute.
+    let next = || async { delivering.store.next_delivery_at().await.unwrap().unwrap() };
+    eventually("the failure to be written down", || async { next().await >= begun + an_hour }).await;
+    assert!(next().await <= Timestamp::now() + an_hour);
+    assert_eq!(receiver.count(), 1);
     let job = delivering.store.get(id).await.unwrap().unwrap();
     assert_eq!(job.status, JobStatus::Completed, "a delivery never touches its job");
+    delivering.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_made_again_says_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start([Answer::Status(StatusCode::INTERNAL_SERVER_ERROR)]).await;
+    let delivering = Delivering::start(dir.path(), settings()).await;
+    delivering.end_job(receiver.url.clone()).await;
+    delivering.wait_until_done().await;
+    let calls = receiver.wait_for(2).await;
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0].body, calls[1].body);
     delivering.shut_down().await;
 }
 
@@ -219,22 +240,33 @@ async fn a_redirect_is_a_failure_and_not_followed() {
 }
 
 #[tokio::test]
-async fn a_silent_receiver_is_given_up_and_holds_nobody_up() {
+async fn a_silent_receiver_holds_nobody_up() {
     let dir = tempfile::tempdir().unwrap();
     let silent = Receiver::start(vec![Answer::Silence; 100]).await;
     let prompt = Receiver::start([]).await;
-    let timeout = Duration::from_millis(500);
-    let delivering =
-        Delivering::start(dir.path(), WebhookSettings { timeout, max_retries: 2, ..settings() }).await;
+    let delivering = Delivering::start(dir.path(), WebhookSettings { max_retries: 1, ..settings() }).await;
     for _ in 0..5 {
         delivering.end_job(silent.url.clone()).await;
     }
     silent.wait_for(5).await;
     delivering.end_job(prompt.url.clone()).await;
     prompt.wait_for(1).await;
-    assert_eq!(silent.count(), 5, "the prompt receiver had to wait for a silent one");
+    silent.hang_up.cancel();
     delivering.wait_until_done().await;
-    assert_eq!(silent.count(), 10);
+    assert_eq!((silent.count(), prompt.count()), (5, 1));
+    delivering.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_silent_receiver_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let silent = Receiver::start(vec![Answer::Silence; 100]).await;
+    let timeout = Duration::from_millis(200);
+    let delivering =
+        Delivering::start(dir.path(), WebhookSettings { timeout, max_retries: 2, ..settings() }).await;
+    delivering.end_job(silent.url.clone()).await;
+    delivering.wait_until_done().await;
+    assert!(silent.count() <= 2);
     delivering.shut_down().await;
 }
 

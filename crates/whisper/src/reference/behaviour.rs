@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{BASE, TINY_EN, clip, models};
 use crate::{
-    ComputeType, DecodeRequest, Error, Language, Model, Options, SAMPLE_RATE, Task, Vad, Window, Windows,
+    ComputeType, DecodeRequest, Error, Language, Model, Options, SAMPLE_RATE, Session, Task, Vad, Window,
+    Windows,
 };
 
 fn windows(samples: &[f32]) -> Vec<Window> {
@@ -132,6 +133,31 @@ fn a_loop_is_suspect_even_where_nobody_listened() {
     let transcripts = TINY_EN.transcribe(&[Window::new(0, 0.0, clip("sweep"))], &greedy).unwrap();
     let segments = &transcripts[0].segments;
     assert!(!segments.is_empty() && segments.iter().all(|segment| segment.suspect), "{segments:?}");
+}
+
+#[test]
+fn a_window_that_is_removed_half_way_leaves_the_others_as_they_are() {
+    let clips = ["cards-001", "austen-joined", "numbers"].map(|name| Window::new(0, 0.0, clip(name)));
+    let options = Options::default();
+    let alone = |window| TINY_EN.transcribe(std::slice::from_ref(window), &options).unwrap().remove(0);
+    let expected = [(0, alone(&clips[0])), (2, alone(&clips[2]))];
+    for step in [0, 3] {
+        let mut session = Session::default();
+        for (key, window) in (0..).zip(&clips) {
+            TINY_EN.add(&mut session, key, &TINY_EN.encode(window), &options).unwrap();
+        }
+        let mut done = Vec::new();
+        (0..step).for_each(|_| done.extend(TINY_EN.step(&mut session)));
+        assert!(done.is_empty());
+        session.remove(1);
+        session.remove(9);
+        assert_eq!(session.len(), 2);
+        while !session.is_empty() {
+            done.extend(TINY_EN.step(&mut session));
+        }
+        done.sort_by_key(|(key, _)| *key);
+        assert_eq!(done, expected);
+    }
 }
 
 #[test]

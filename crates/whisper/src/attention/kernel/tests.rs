@@ -1,6 +1,7 @@
 //! Every way through the kernel against attention in plain Rust.
 
 use rten_simd::isa::GenericIsa;
+use verbatim_testing::skip;
 
 use super::super::path::AttendPath;
 use super::super::{Format, Heads, KeysValues, Rows};
@@ -123,7 +124,7 @@ fn the_way_chosen_here_is_right() {
     if Format::int8_is_supported() {
         check(Format::Int8, ROUNDED, |attend| attend.dispatch());
     } else {
-        println!("skipped: the processor does not multiply bytes");
+        skip("the processor does not multiply bytes");
     }
 }
 
@@ -142,7 +143,7 @@ fn every_way_of_this_processor_is_right() {
             check(Format::F32, EXACT, |attend| evaluate(isa, Single, attend));
             check(Format::Bf16, ROUNDED, |attend| evaluate(isa, WidenedPair, attend));
         }
-        None => println!("skipped: no AVX2"),
+        None => skip("the processor has no AVX2"),
     }
     match Avx512Isa::new() {
         Some(isa) => {
@@ -153,10 +154,10 @@ fn every_way_of_this_processor_is_right() {
                     // SAFETY: the processor has both, as was just asked.
                     unsafe { attend_bf16(isa, pair, attend) }
                 }),
-                None => println!("skipped: no AVX-512 BF16"),
+                None => skip("the processor has no AVX-512 BF16"),
             }
         }
-        None => println!("skipped: no AVX-512"),
+        None => skip("the processor has no AVX-512"),
     }
 }
 

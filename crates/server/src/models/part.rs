@@ -1,0 +1,110 @@
+//! A file on its way here: under a name of its own until it is whole and right.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::PinnedFile;
+use super::fetch::HubError;
+
+/// A file on its way: what is there of it, and the hash of that.
+pub(super) struct Part<'f> {
+    path: PathBuf,
+    file: File,
+    hasher: Sha256,
+    pub(super) size: u64,
+    pub(super) pinned: &'f PinnedFile,
+}
+
+impl<'f> Part<'f> {
+    /// Takes up what an earlier try has left, if the hash will tell whether that belongs to the file.
+    pub(super) fn open(path: &Path, pinned: &'f PinnedFile) -> Result<Self, HubError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".part");
+        let path = PathBuf::from(name);
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).write(true).truncate(pinned.sha256.is_none());
+        let mut file = options.open(&path).map_err(disk("cannot write", &path))?;
+        let (hasher, size) = hash_all(&mut file).map_err(disk("cannot read", &path))?;
+        let mut part = Self { path, file, hasher, size, pinned };
+        if pinned.bytes.is_some_and(|bytes| part.size > bytes) {
+            part.restart()?;
+        }
+        Ok(part)
+    }
+
+    /// Begins anew.
+    pub(super) fn restart(&mut self) -> Result<(), HubError> {
+        (|| {
+            self.file.set_len(0)?;
+            io::Seek::rewind(&mut self.file)
+        })()
+        .map_err(disk("cannot write", &self.path))?;
+        self.hasher = Sha256::new();
+        self.size = 0;
+        Ok(())
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
+        self.size += bytes.len() as u64;
+        if self.pinned.bytes.is_some_and(|bytes| self.size > bytes) {
+            return Err(self.remove(format!("it has more than {} bytes", self.pinned.bytes.unwrap_or(0))));
+        }
+        self.hasher.update(bytes);
+        self.file.write_all(bytes).map_err(disk("cannot write", &self.path))
+    }
+
+    /// Gives the file its name, if it is the right one.
+    pub(super) fn finish(mut self, path: &Path) -> Result<(), HubError> {
+        if let Some(bytes) = self.pinned.bytes.filter(|bytes| *bytes != self.size) {
+            let reason = format!("it has {} bytes, not {bytes}", self.size);
+            return Err(self.remove(reason));
+        }
+        let found = format!("{:x}", std::mem::take(&mut self.hasher).finalize());
+        if let Some(wanted) = self.pinned.sha256.as_ref().filter(|wanted| **wanted != found) {
+            let reason = format!("its sha256 is {found}, not {wanted}");
+            return Err(self.remove(reason));
+        }
+        self.file.sync_all().map_err(disk("cannot write", &self.path))?;
+        fs::rename(&self.path, path).map_err(disk("cannot rename to", path))
+    }
+
+    /// Keeps what has come for the next time; nothing is not worth keeping.
+    pub(super) fn leave(self) {
+        if self.size == 0
+            && let Err(error) = fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("{} could not be removed: {error}", self.path.display());
+        }
+    }
+
+    fn remove(&self, reason: String) -> HubError {
+        match fs::remove_file(&self.path) {
+            Ok(()) => HubError::Wrong { path: self.path.clone(), reason },
+            Err(error) => HubError::Disk { what: "cannot remove", path: self.path.clone(), error },
+        }
+    }
+}
+
+fn hash_all(file: &mut File) -> io::Result<(Sha256, u64)> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((hasher, size)),
+            read => {
+                hasher.update(&buffer[..read]);
+                size += read as u64;
+            }
+        }
+    }
+}
+
+/// What was to be done with which file.
+pub(super) fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HubError {
+    move |error| HubError::Disk { what, path: path.to_owned(), error }
+}

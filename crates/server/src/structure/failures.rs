@@ -1,0 +1,107 @@
+//! The parts of a transcript's structure, each of which may fail without the others.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What is found out by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The text itself, of which all others are made.
+    Text,
+    /// The analysis of English, of which the parser's sentences, entities and keywords are made.
+    English,
+    ParserSentences,
+    Sentences,
+    Topics,
+    Entities,
+    Keywords,
+}
+
+impl Part {
+    /// What is missing without it, and why, in a sentence.
+    fn missing(self) -> &'static str {
+        match self {
+            Self::Text => "The transcript could not be structured (an internal error).",
+            Self::English => {
+                "The English pipeline failed on this text (an internal error): its sentences are cut by rule, and \
+                 entities and keywords are missing."
+            }
+            Self::ParserSentences => {
+                "The sentences are cut by rule: finding them with the English pipeline failed (an internal error)."
+            }
+            Self::Sentences => {
+                "There are no sentences and no topics: cutting the text into sentences failed (an internal error)."
+            }
+            Self::Topics => "There are no topics: finding them failed (an internal error).",
+            Self::Entities => "There are no entities: finding them failed (an internal error).",
+            Self::Keywords => "There are no keywords: finding them failed (an internal error).",
+        }
+    }
+}
+
+/// The parts that have failed.
+#[derive(Debug, Default)]
+pub(super) struct Failures(Vec<Part>);
+
+impl Failures {
+    /// What a part finds, unless it panics; the panic itself is logged where all are.
+    pub(super) fn survive<T>(&mut self, part: Part, find: impl FnOnce() -> T) -> Option<T> {
+        let find = AssertUnwindSafe(|| {
+            #[cfg(test)]
+            broken::panic_in(part);
+            find()
+        });
+        let found = catch_unwind(find).ok();
+        if found.is_none() && !self.0.contains(&part) {
+            self.0.push(part);
+        }
+        found
+    }
+
+    /// All that is missing, in sentences.
+    pub(super) fn told(&self) -> Option<String> {
+        let sentences: Vec<_> = self.0.iter().map(|part| part.missing()).collect();
+        (!sentences.is_empty()).then(|| sentences.join(" "))
+    }
+}
+
+/// Parts that fail, for tests: no text is known that makes one fail.
+#[cfg(test)]
+pub(super) mod broken {
+    use std::cell::Cell;
+
+    use super::Part;
+
+    thread_local! {
+        static BROKEN: Cell<Option<Part>> = const { Cell::new(None) };
+    }
+
+    /// Runs something while a part panics on this thread.
+    pub(in crate::structure) fn without<T>(part: Part, run: impl FnOnce() -> T) -> T {
+        BROKEN.set(Some(part));
+        let result = run();
+        BROKEN.set(None);
+        result
+    }
+
+    pub(super) fn panic_in(part: Part) {
+        assert!(BROKEN.get() != Some(part), "as a bug would");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_panics_is_missing_and_told_of_once() {
+        let mut failures = Failures::default();
+        assert_eq!(failures.survive(Part::Sentences, || 3), Some(3));
+        assert_eq!(failures.told(), None);
+        for part in [Part::Topics, Part::Entities, Part::Topics] {
+            assert_eq!(broken::without(part, || failures.survive(part, || 3)), None);
+        }
+        let told = "There are no topics: finding them failed (an internal error). There are no entities: finding \
+                    them failed (an internal error).";
+        assert_eq!(failures.told().as_deref(), Some(told));
+    }
+}

@@ -1,0 +1,46 @@
+//! What the tests of all crates share: telling of what was not tested.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::thread;
+
+/// The file that skipped tests are listed in. `make test` sets it, and shows the list at its end.
+const LIST: &str = "VERBATIM_SKIPPED";
+
+/// To be called by a test that leaves something out, because this machine lacks what it takes. A test that passes prints
+/// nothing, so that without the list nobody would ever know.
+///
+/// # Panics
+/// If the list cannot be written.
+pub fn skip(reason: &str) {
+    // libtest names the thread after its test.
+    let line = format!("{}: {reason}\n", thread::current().name().unwrap_or("a test"));
+    print!("skipped: {line}");
+    if let Some(list) = env::var_os(LIST) {
+        append(&list, &line).unwrap_or_else(|error| panic!("{LIST} cannot be written: {error}"));
+    }
+}
+
+/// In one write, since many tests run at once.
+fn append(list: &OsStr, line: &str) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).open(list)?.write_all(line.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_list_grows_line_by_line() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let list = dir.path().join("skipped.txt");
+        for line in ["a: no AVX2\n", "b: no speech\n"] {
+            append(list.as_os_str(), line).expect("the list is writable");
+        }
+        assert_eq!(fs::read_to_string(list).expect("a list"), "a: no AVX2\nb: no speech\n");
+    }
+}
