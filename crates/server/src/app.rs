@@ -232,7 +232,9 @@ async fn start_engine(settings: ModelSettings, engine: EngineSettings) -> Result
     let start = move || {
         let hashing = {
             let (whisper, vad) = (settings.whisper_path(), settings.vad_path());
-            std::thread::Builder::new().name("model-hash".to_owned()).spawn(move || hash_model(&whisper, &vad))?
+            std::thread::Builder::new()
+                .name("model-hash".to_owned())
+                .spawn(move || hash_model(&whisper, &vad))?
         };
         let (transcriber, vad) = load_models(&settings, &engine)?;
         let languages = Language::all().filter(|language| transcriber.model().knows(*language)).collect();

@@ -45,7 +45,8 @@ pub fn expect_database(data_dir: &Path, database: &Path) -> Result<(), PairError
     if database.exists() {
         return Ok(());
     }
-    let uploads = Uploads::existing(data_dir).and_then(|uploads| uploads.map_or(Ok(Vec::new()), |u| u.jobs()));
+    let uploads =
+        Uploads::existing(data_dir).and_then(|uploads| uploads.map_or(Ok(Vec::new()), |u| u.jobs()));
     let uploads = uploads.map_err(|error| PairError::Disk { data_dir: data_dir.to_owned(), error })?;
     if data_dir.join(FILE).exists() || !uploads.is_empty() {
         let (data_dir, database) = (data_dir.to_owned(), database.to_owned());
@@ -136,9 +137,12 @@ mod tests {
     #[test]
     fn a_folder_and_its_database_find_each_other_again() {
         let (job, database) = (JobId::new(), Path::new("jobs.db"));
-        for (uploads, unfinished, is_empty) in
-            [(vec![], vec![], true), (vec![], vec![], false), (vec![job], vec![job], false), (vec![job], vec![], false)]
-        {
+        for (uploads, unfinished, is_empty) in [
+            (vec![], vec![], true),
+            (vec![], vec![], false),
+            (vec![job], vec![job], false),
+            (vec![job], vec![], false),
+        ] {
             let dir = folder(&uploads);
             for _ in 0..2 {
                 pair(dir.path(), database, &identity("a", is_empty), &unfinished).unwrap();

@@ -35,9 +35,8 @@ pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) 
     let segments = segments(windows);
     let spoken = language_detection.language.as_deref().and_then(Language::parse);
     let written = spoken.map(|language| of.task.written(language));
-    let structure = of
-        .structurer
-        .map_or_else(Structure::left_out, |structurer| structurer.structure(&segments, written));
+    let structure =
+        of.structurer.map_or_else(Structure::left_out, |structurer| structurer.structure(&segments, written));
     TranscriptionResult {
         transcript: structure::transcript(&segments),
         language_detection,

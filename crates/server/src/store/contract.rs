@@ -190,7 +190,10 @@ pub(super) async fn an_expired_lease_is_claimed_once_and_its_first_holder_is_shu
     let lost = claim(store, at(0)).await;
     store.store_window(&lost, &window(0, " one"), &progress(40), at(0)).await.unwrap();
     store.heartbeat(&lost, at(10), LEASE).await.unwrap();
-    assert!(claim_by(other, ProcessId::new(), at(24)).await.is_none(), "the heartbeat was to extend the lease");
+    assert!(
+        claim_by(other, ProcessId::new(), at(24)).await.is_none(),
+        "the heartbeat was to extend the lease"
+    );
 
     let racing: Vec<_> = (0..20)
         .map(|turn| {
@@ -322,7 +325,9 @@ pub(super) async fn those_who_run_beside_others_are_suspects_and_none_is_struck(
     assert_eq!(store.unfinished().await.unwrap().len(), jobs.len());
 }
 
-pub(super) async fn a_suspect_waits_for_a_process_with_nothing_else_but_not_for_ever([store, other]: Handles) {
+pub(super) async fn a_suspect_waits_for_a_process_with_nothing_else_but_not_for_ever(
+    [store, other]: Handles,
+) {
     let suspect = store.insert(new_job(), at(0)).await.unwrap().id;
     crash(&store, suspect, 1, at(1)).await;
     let process = ProcessId::new();
@@ -338,7 +343,10 @@ pub(super) async fn a_suspect_waits_for_a_process_with_nothing_else_but_not_for_
     let claim = claim_by(&other, busy, at(2) + wait).await.unwrap();
     assert_eq!((claim.job.id, claim.strikes), (suspect, 2));
     other.process_ended(busy, at(100)).await.unwrap();
-    let claims = [claim_by(&store, ProcessId::new(), at(101)).await, claim_by(&store, ProcessId::new(), at(101)).await];
+    let claims = [
+        claim_by(&store, ProcessId::new(), at(101)).await,
+        claim_by(&store, ProcessId::new(), at(101)).await,
+    ];
     let strikes: Vec<u32> = claims.into_iter().map(|claim| claim.unwrap().strikes).collect();
     assert_eq!(strikes, [2, 0], "it was not alone, so nobody knows who it was");
 }

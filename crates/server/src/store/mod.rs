@@ -209,12 +209,7 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 
     /// Takes the oldest job that is pending or whose lease has expired, suspects first and alone: see the module. A
     /// job whose row cannot be read is failed on the way, and one that has even taken down the process that was to fail it.
-    async fn claim(
-        &self,
-        process: ProcessId,
-        now: Timestamp,
-        lease: Duration,
-    ) -> StoreResult<Option<Claim>>;
+    async fn claim(&self, process: ProcessId, now: Timestamp, lease: Duration) -> StoreResult<Option<Claim>>;
 
     /// Puts the jobs that a process had when it ended back into the queue, as if their leases had expired. Gives
     /// their number.

@@ -6,6 +6,7 @@ mod bad_input;
 mod cli;
 mod inference;
 mod inputs;
+mod interruption;
 mod journey;
 mod media;
 mod models;

@@ -206,18 +206,20 @@ async fn a_start_with_the_wrong_database_or_folder_is_refused_and_touches_nothin
     let sentence = refused(dir.path(), &[("DATA_DIR", &folder)]);
     assert!(sentence.contains("1 jobs that wait"), "{sentence}");
     // Emptied: the same path, and nothing of what was in it.
-    let saved = fs::read(database(dir.path())).unwrap();
-    for extension in ["db", "db-wal", "db-shm"] {
-        fs::rename(database(dir.path()).with_extension(extension), dir.path().join(extension)).unwrap();
+    for left in ["db-wal", "db-shm"] {
+        assert!(
+            !database(dir.path()).with_extension(left).exists(),
+            "the refused start has closed the database"
+        );
     }
+    let hidden = dir.path().join("hidden");
+    fs::rename(database(dir.path()), &hidden).unwrap();
     fs::write(database(dir.path()), "").unwrap();
     let sentence = refused(dir.path(), &[]);
     assert!(sentence.contains("another database"), "{sentence}");
-    assert!(!saved.is_empty() && upload.exists());
+    assert!(upload.exists());
 
-    for extension in ["db", "db-wal", "db-shm"] {
-        fs::rename(dir.path().join(extension), database(dir.path()).with_extension(extension)).unwrap();
-    }
+    fs::rename(&hidden, database(dir.path())).unwrap();
     let server = Server::start(dir.path()).await;
     result(&server, job).await;
 }
@@ -237,9 +239,8 @@ impl SmallDisk {
 
     /// Takes all the room there is, as another process on the same disk would.
     fn fill(&self) {
-        let full = fs::File::create(self.filler()).and_then(|mut file| {
-            std::io::copy(&mut std::io::repeat(1), &mut file)
-        });
+        let full = fs::File::create(self.filler())
+            .and_then(|mut file| std::io::copy(&mut std::io::repeat(1), &mut file));
         assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     }
 
@@ -261,7 +262,7 @@ impl Drop for SmallDisk {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_of_the_database_holds_jobs_up_and_no_longer_than_it_is_full() {
     let Some(disk) = SmallDisk::mount("32m") else {
-        crate::support::skip("a full disk: this process may not mount a file system");
+        verbatim_testing::skip("a full disk: this process may not mount a file system");
         return;
     };
     let dir = TempDir::new().unwrap();
@@ -275,7 +276,10 @@ async fn a_full_disk_of_the_database_holds_jobs_up_and_no_longer_than_it_is_full
     let unwell = || async { health().await["database"]["error"].is_string() };
     eventually("health to tell that the disk is full", unwell).await;
     let refused = client.post("/process", form::file(&clips::novel())).await;
-    assert_eq!(problem(refused, 507).await, "There is not enough room on the server's disk for this file; try again later.");
+    assert_eq!(
+        problem(refused, 507).await,
+        "There is not enough room on the server's disk for this file; try again later."
+    );
     disk.make_room();
     eventually("health", || async { health().await["status"] == "healthy" }).await;
     let next = server.submit(&clips::novel(), "").await;

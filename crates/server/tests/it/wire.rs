@@ -175,6 +175,13 @@ async fn health_tells_what_is_not_well() {
     assert_eq!(status, StatusCode::OK);
     redactions(body, "health");
 
+    api.trouble.note(Some("no job could be claimed: the database failed".into()));
+    let (status, body) = json(api.client.get("/health").await).await;
+    assert_eq!((status, body["status"].as_str()), (StatusCode::OK, Some("degraded")));
+    let told = "No job could be claimed: the database failed.";
+    assert_eq!(body["background_processor"]["error"], told);
+    api.trouble.note(None);
+
     api.worker = None;
     let (status, body) = json(api.client.get("/health").await).await;
     assert_eq!((status, body["status"].as_str()), (StatusCode::OK, Some("degraded")));
@@ -183,4 +190,21 @@ async fn health_tells_what_is_not_well() {
     let (status, body) = json(api.client.get("/health").await).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     redactions(body, "health_without_engine");
+}
+
+/// A writer that takes its time, in another process, holds up neither health nor whoever asks how far a job is.
+#[tokio::test]
+async fn health_waits_for_no_writer() {
+    let (api, dir) = (ApiAlone::start().await, TempDir::new().unwrap());
+    let id = api.submit(form::file(&clips::silence(dir.path()))).await;
+    let mut writer = api.database().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut writer).await.unwrap();
+    let insert = "INSERT INTO results (job_id, body) SELECT id, '{}' FROM jobs";
+    sqlx::query(insert).execute(&mut writer).await.unwrap();
+    // Without a limit of its own this would end when the lock is given up for, ten seconds later, with a 503.
+    let (status, body) = json(api.client.get("/health").await).await;
+    assert_eq!((status, body["status"].as_str()), (StatusCode::OK, Some("healthy")), "{body}");
+    let (status, _) = json(api.client.get(&format!("/status/{id}")).await).await;
+    assert_eq!(status, StatusCode::OK);
+    sqlx::query("ROLLBACK").execute(&mut writer).await.unwrap();
 }

@@ -40,7 +40,6 @@ pub(crate) struct Service {
     pub(crate) bells: Bells,
     pub(crate) stop: Stop,
     pub(crate) inference: Inference,
-    pub(crate) process: ProcessId,
     pub(crate) workers: JoinHandle<()>,
 }
 
@@ -51,9 +50,22 @@ impl Service {
 
     /// With its pipeline changed before it starts.
     pub(crate) async fn with(dir: &Path, engine: &TestEngine, change: impl FnOnce(&mut Pipeline)) -> Self {
+        Self::start_with(dir, engine, RHYTHM, change).await
+    }
+
+    /// With leases that are renewed only so often.
+    pub(crate) async fn with_heartbeat(dir: &Path, engine: &TestEngine, heartbeat: Duration) -> Self {
+        Self::start_with(dir, engine, Rhythm { heartbeat, ..RHYTHM }, |_| {}).await
+    }
+
+    async fn start_with(
+        dir: &Path,
+        engine: &TestEngine,
+        rhythm: Rhythm,
+        change: impl FnOnce(&mut Pipeline),
+    ) -> Self {
         let store = Arc::new(SqliteStore::open(&dir.join("jobs.db")).await.unwrap());
         let uploads = Uploads::open(&dir.join("data")).unwrap();
-        let process = ProcessId::new();
         let (bells, stop, inference) = (Bells::default(), Stop::default(), engine.start());
         let mut pipeline = Pipeline {
             options: Options::default(),
@@ -73,14 +85,14 @@ impl Service {
             store: store.clone(),
             uploads: uploads.clone(),
             bells: bells.clone(),
-            rhythm: RHYTHM,
+            rhythm,
             stop: stop.clone(),
             engine: inference.alive(),
-            process,
+            process: ProcessId::new(),
             trouble: Trouble::default(),
         };
         let workers = tokio::spawn(workers.run(2));
-        Self { store, uploads, pipeline, bells, stop, inference, process, workers }
+        Self { store, uploads, pipeline, bells, stop, inference, workers }
     }
 
     pub(crate) async fn submit(&self, file: &Path, language: Option<Language>) -> JobId {

@@ -38,7 +38,8 @@ impl TryFrom<JobRow> for Job {
             file_size: row.file_size.cast_unsigned(),
             file_type: FileType::parse(&row.file_type).ok_or_else(|| corrupt("file type", &row.file_type))?,
             duration: row.duration,
-            wishes: serde_json::from_str(&row.options).map_err(|_| corrupt("set of options", &row.options))?,
+            wishes: serde_json::from_str(&row.options)
+                .map_err(|_| corrupt("set of options", &row.options))?,
             webhook_url: row.webhook_url,
             status: JobStatus::parse(&row.status).ok_or_else(|| corrupt("status", &row.status))?,
             created_at: timestamp(row.created_at)?,
@@ -139,11 +140,7 @@ fn readable(ids: &[String]) -> Vec<JobId> {
 }
 
 /// Whether a claim could find anything; `skip` is a JSON list of ids that do not count.
-pub(super) async fn may_be_claimable(
-    readers: &SqlitePool,
-    now: Timestamp,
-    skip: &str,
-) -> StoreResult<bool> {
+pub(super) async fn may_be_claimable(readers: &SqlitePool, now: Timestamp, skip: &str) -> StoreResult<bool> {
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (
              SELECT 1 FROM jobs

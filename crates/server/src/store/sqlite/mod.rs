@@ -205,12 +205,7 @@ impl JobStore for SqliteStore {
         jobs::unfinished(&self.readers).await
     }
 
-    async fn claim(
-        &self,
-        process: ProcessId,
-        now: Timestamp,
-        lease: Duration,
-    ) -> StoreResult<Option<Claim>> {
+    async fn claim(&self, process: ProcessId, now: Timestamp, lease: Duration) -> StoreResult<Option<Claim>> {
         claims::claim(self, &claims::By { process, now, lease }).await
     }
 

@@ -145,10 +145,7 @@ async fn claims_and_due_calls_are_found_by_index() {
              AND status = 'processing' AND process = 'x'",
             "jobs_unfinished",
         ),
-        (
-            "EXPLAIN QUERY PLAN SELECT max(number) FROM events WHERE job_id = 'x'",
-            "PRIMARY KEY",
-        ),
+        ("EXPLAIN QUERY PLAN SELECT max(number) FROM events WHERE job_id = 'x'", "PRIMARY KEY"),
         (
             "EXPLAIN QUERY PLAN SELECT id FROM deliveries WHERE next_attempt_at <= 1
              ORDER BY next_attempt_at, id LIMIT 1",
@@ -191,14 +188,19 @@ async fn what_the_last_release_left_is_all_there_and_its_jobs_go_on() {
             sqlx::query_scalar::<_, i64>(query).fetch_one(&database).await.unwrap()
         }
     };
-    let before = [count("jobs").await, count("windows").await, count("results").await, count("deliveries").await];
+    let before =
+        [count("jobs").await, count("windows").await, count("results").await, count("deliveries").await];
     assert_eq!(before, [9, 2, 2, 2]);
     database.close().await;
 
     let store = SqliteStore::open(&path).await.unwrap();
     for (table, before) in ["jobs", "windows", "results", "deliveries"].into_iter().zip(before) {
         let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        assert_eq!(sqlx::query_scalar::<_, i64>(query).fetch_one(&store.readers).await.unwrap(), before, "{table}");
+        assert_eq!(
+            sqlx::query_scalar::<_, i64>(query).fetch_one(&store.readers).await.unwrap(),
+            before,
+            "{table}"
+        );
     }
     let broken: Vec<(String, i64, String, i64)> =
         sqlx::query_as("PRAGMA foreign_key_check").fetch_all(&store.readers).await.unwrap();
@@ -210,8 +212,14 @@ async fn what_the_last_release_left_is_all_there_and_its_jobs_go_on() {
     while let Some(claim) = store.claim(ProcessId::new(), now, LEASE).await.unwrap() {
         assert_eq!(claim.strikes, 0, "attempts of that release say nothing of guilt");
         let checkpoint = store.checkpoint(&claim.lease, "of this version").await.unwrap();
-        assert_eq!(checkpoint.discarded, if claim.job.filename == "novel.mp3" && claim.job.wishes.language.is_some() { 2 } else { 0 });
-        store.finish(&claim.lease, &crate::store::Outcome::Completed { result: "{}".to_owned() }, now).await.unwrap();
+        assert_eq!(
+            checkpoint.discarded,
+            if claim.job.filename == "novel.mp3" && claim.job.wishes.language.is_some() { 2 } else { 0 }
+        );
+        store
+            .finish(&claim.lease, &crate::store::Outcome::Completed { result: "{}".to_owned() }, now)
+            .await
+            .unwrap();
         claimed.push(claim.job.id);
     }
     claimed.sort_unstable();
@@ -268,7 +276,9 @@ async fn a_write_that_is_dropped_half_way_leaves_no_transaction_behind() {
 async fn a_job_that_cannot_be_read_fails_alone_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&dir.path().join("jobs.db")).await.unwrap();
-    for broken in ["options = '[1,2]'", "options = '{\"temperature\": \"hot\"}'", "created_at = -9000000000000000"] {
+    for broken in
+        ["options = '[1,2]'", "options = '{\"temperature\": \"hot\"}'", "created_at = -9000000000000000"]
+    {
         let bad = store.insert(new_job(), Timestamp::UNIX_EPOCH).await.unwrap().id;
         let good = store.insert(new_job(), Timestamp::now()).await.unwrap().id;
         let spoil = sqlx::AssertSqlSafe(format!("UPDATE jobs SET {broken} WHERE id = '{bad}'"));
@@ -300,12 +310,15 @@ async fn torn_pages_cost_the_jobs_that_are_on_them_and_no_others() {
     let path = dir.path().join("jobs.db");
     let store = SqliteStore::open(&path).await.unwrap();
     // Long enough that it has pages of its own.
-    let torn = store.insert(NewJob { filename: "x".repeat(100_000), ..new_job() }, Timestamp::UNIX_EPOCH).await;
+    let torn =
+        store.insert(NewJob { filename: "x".repeat(100_000), ..new_job() }, Timestamp::UNIX_EPOCH).await;
     let torn = torn.unwrap().id;
     let whole = store.insert(new_job(), Timestamp::now()).await.unwrap().id;
     store.close().await;
     let mut bytes = std::fs::read(&path).unwrap();
-    let marks: Vec<usize> = (0..bytes.len() / 4096).filter(|page| bytes[page * 4096 + 100..][..2000].iter().all(|b| *b == b'x')).collect();
+    let marks: Vec<usize> = (0..bytes.len() / 4096)
+        .filter(|page| bytes[page * 4096 + 100..][..2000].iter().all(|b| *b == b'x'))
+        .collect();
     assert!(marks.len() > 10);
     // The pointer to the page that goes on.
     bytes[marks[0] * 4096..][..4].copy_from_slice(&[0xff; 4]);

@@ -39,9 +39,8 @@ pub(super) async fn checkpoint(
             .fetch_all(&mut *connection)
             .await?;
     let windows = numbers.into_iter().map(index).collect::<StoreResult<HashSet<_>>>()?;
-    let language = language.as_deref().map(|code| {
-        Language::parse(code).ok_or_else(|| corrupt("language", code))
-    });
+    let language =
+        language.as_deref().map(|code| Language::parse(code).ok_or_else(|| corrupt("language", code)));
     Ok(Checkpoint { windows, language: language.transpose()?, discarded: 0 })
 }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use reqwest::multipart::Form;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -98,6 +100,12 @@ impl ApiAlone {
             dir,
             _serving: serving.drop_guard(),
         }
+    }
+
+    /// The database, as another process has it open.
+    pub(crate) async fn database(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.dir.path().join("jobs.db"));
+        options.connect().await.expect("a connection")
     }
 
     /// Submits a file that is media and gives its job.
