@@ -11,7 +11,7 @@ SKIPPED := $(CARGO_TARGET_DIR)/skipped.txt
 WITH_PACKAGES := scripts/with-packages.sh $(TOOLS)
 CLIENT_TEST := $(WITH_PACKAGES) scripts/client/requirements.txt -m unittest discover --start-directory scripts/client
 
-.PHONY: help run build setup models test neon client-test lint deny fixtures accuracy topics bench whisper-cpp
+.PHONY: help run build setup models test chaos neon client-test lint deny fixtures accuracy topics bench whisper-cpp
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -38,6 +38,10 @@ test: setup ## Every test, with the real model and the real ffmpeg; in the end, 
 	VERBATIM_SKIPPED=$(SKIPPED) cargo test --workspace --locked
 	VERBATIM=$(CARGO_TARGET_DIR)/debug/verbatim $(CLIENT_TEST)
 	@if [ -s $(SKIPPED) ]; then echo "skipped tests:"; sort -u $(SKIPPED); else echo "no test was skipped"; fi
+
+chaos: setup ## Fifty kills at random moments while jobs run, and an upload of 3 GB: a quarter of an hour at most
+	VERBATIM_CHAOS_KILLS=50 VERBATIM_CHAOS_JOBS=20 cargo test --package verbatim --locked --test it -- --nocapture chaos::
+	VERBATIM_UPLOAD_MB=3000 cargo test --package verbatim --locked --test memory -- --nocapture
 
 neon: ## The engine's unit tests on 64-bit ARM, compiled here and run in qemu
 	@scripts/system-packages.sh neon

@@ -325,6 +325,20 @@ pub(super) async fn those_who_run_beside_others_are_suspects_and_none_is_struck(
     assert_eq!(store.unfinished().await.unwrap().len(), jobs.len());
 }
 
+pub(super) async fn who_has_been_struck_lets_other_suspects_go_first([store, _]: Handles) {
+    let ids =
+        [store.insert(new_job(), at(0)).await.unwrap().id, store.insert(new_job(), at(1)).await.unwrap().id];
+    let process = ProcessId::new();
+    for id in ids {
+        assert_eq!(claim_by(&store, process, at(2)).await.unwrap().job.id, id);
+    }
+    store.process_ended(process, at(2)).await.unwrap();
+    for turn in 0..4 {
+        crash(&store, ids[turn % 2], 1, at(3)).await;
+    }
+    assert_eq!(claim_by(&store, ProcessId::new(), at(4)).await.unwrap().strikes, 2);
+}
+
 pub(super) async fn a_suspect_waits_for_a_process_with_nothing_else_but_not_for_ever(
     [store, other]: Handles,
 ) {
@@ -348,7 +362,7 @@ pub(super) async fn a_suspect_waits_for_a_process_with_nothing_else_but_not_for_
         claim_by(&store, ProcessId::new(), at(101)).await,
     ];
     let strikes: Vec<u32> = claims.into_iter().map(|claim| claim.unwrap().strikes).collect();
-    assert_eq!(strikes, [2, 0], "it was not alone, so nobody knows who it was");
+    assert_eq!(strikes, [0, 2], "it was not alone, so nobody knows who it was");
 }
 
 pub(super) async fn a_process_that_lives_gets_its_own_late_leases_back([store, other]: Handles) {

@@ -89,13 +89,14 @@ async fn candidate(connection: &mut SqliteConnection, by: &By, skip: &str) -> St
         return Ok(None);
     }
     let alone = held == 0;
-    // Where nothing is under way, suspects come first; elsewhere last, and only those that have waited long.
+    // Where nothing is under way, suspects come first, the least suspicious of them before the others; elsewhere last, and
+    // only those that have waited long.
     let row: Option<(String, u32)> = sqlx::query_as(
         "SELECT id, strikes FROM jobs
          WHERE status IN ('pending', 'processing') AND status = 'pending'
              AND (?1 OR suspect_since IS NULL OR suspect_since <= ?2)
              AND id NOT IN (SELECT value FROM json_each(?3))
-         ORDER BY (suspect_since IS NULL) = ?1, created_at, rowid
+         ORDER BY (suspect_since IS NULL) = ?1, strikes, created_at, rowid
          LIMIT 1",
     )
     .bind(alone)

@@ -38,6 +38,7 @@ contract_tests!(two_handles:
     only_who_takes_its_process_down_alone_is_given_up,
     progress_takes_strikes_back,
     those_who_run_beside_others_are_suspects_and_none_is_struck,
+    who_has_been_struck_lets_other_suspects_go_first,
     a_suspect_waits_for_a_process_with_nothing_else_but_not_for_ever,
     a_process_that_lives_gets_its_own_late_leases_back,
     windows_of_another_fingerprint_are_not_mixed_in,
