@@ -170,7 +170,9 @@ impl Hub {
         }
         let response = request.send().await.map_err(|error| failed(url, &error))?;
         match response.status() {
-            StatusCode::PARTIAL_CONTENT if starts_at(&response) == Some(part.size) => {}
+            StatusCode::PARTIAL_CONTENT if starts_at(&response) == Some(part.size) => {
+                refuse_other_file(&response, part.pinned)?;
+            }
             StatusCode::PARTIAL_CONTENT => {
                 part.restart()?;
                 let reason = "another part of the file was sent than was asked for".to_owned();
@@ -202,7 +204,14 @@ impl Hub {
             part.append(&chunk.map_err(|error| failed(url, &error))?)?;
             bar.set_position(part.size);
         }
-        Ok(())
+        // A server may send less than the rest, and what sits between may end an answer too early.
+        match part.pinned.bytes {
+            Some(bytes) if part.size < bytes => {
+                let reason = format!("{} of {bytes} bytes have come", part.size);
+                Err(HubError::BrokenOff { url: url.clone(), reason })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -234,7 +243,11 @@ fn refuse_other_file(response: &Response, pinned: &PinnedFile) -> Result<(), Hub
     let content_type =
         response.headers().get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
     let is_page = content_type.is_some_and(|content_type| content_type.starts_with(b"text/html"));
-    let length = response.content_length();
+    let length = if response.status() == StatusCode::PARTIAL_CONTENT {
+        total(response)
+    } else {
+        response.content_length()
+    };
     let reason = match (length, pinned.bytes) {
         _ if is_page => "a web page, as those ask for who have to log in to the network".to_owned(),
         (Some(length), Some(bytes)) if length != bytes => format!("a file of {length} bytes, not {bytes}"),
@@ -245,8 +258,16 @@ fn refuse_other_file(response: &Response, pinned: &PinnedFile) -> Result<(), Hub
 
 /// The N of `Content-Range: bytes N-…`.
 fn starts_at(response: &Response) -> Option<u64> {
-    let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
-    range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
+    content_range(response)?.split_once('-')?.0.parse().ok()
+}
+
+/// The N of `Content-Range: bytes …/N`, which may be `*`.
+fn total(response: &Response) -> Option<u64> {
+    content_range(response)?.split_once('/')?.1.parse().ok()
+}
+
+fn content_range(response: &Response) -> Option<&str> {
+    response.headers().get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")
 }
 
 fn failed(url: &Url, error: &reqwest::Error) -> HubError {

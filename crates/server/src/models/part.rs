@@ -48,12 +48,14 @@ impl<'f> Part<'f> {
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
-        self.size += bytes.len() as u64;
-        if self.pinned.bytes.is_some_and(|bytes| self.size > bytes) {
-            return Err(self.remove(format!("it has more than {} bytes", self.pinned.bytes.unwrap_or(0))));
+        let size = self.size + bytes.len() as u64;
+        if let Some(most) = self.pinned.bytes.filter(|most| size > *most) {
+            return Err(self.remove(format!("it has more than {most} bytes")));
         }
+        self.file.write_all(bytes).map_err(disk("cannot write", &self.path))?;
         self.hasher.update(bytes);
-        self.file.write_all(bytes).map_err(disk("cannot write", &self.path))
+        self.size = size;
+        Ok(())
     }
 
     /// Gives the file its name, if it is the right one.
@@ -107,4 +109,27 @@ fn hash_all(file: &mut File) -> io::Result<(Sha256, u64)> {
 /// What was to be done with which file.
 pub(super) fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HubError {
     move |error| HubError::Disk { what, path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_the_file_and_leaves_what_was_fetched() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("model.bin");
+        let pinned = PinnedFile { name: "model.bin".into(), bytes: Some(9), sha256: Some("0".repeat(64)) };
+        let mut part = Part::open(&path, &pinned).unwrap();
+        part.append(b"model").unwrap();
+        part.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let error = part.append(b"more").unwrap_err().to_string();
+        assert!(error.contains("cannot write") && error.contains("model.bin.part"), "{error}");
+        assert!(error.contains("No space left"), "{error}");
+        part.leave();
+        assert_eq!(fs::read(dir.path().join("model.bin.part")).unwrap(), b"model");
+        assert_eq!(Part::open(&path, &pinned).unwrap().size, 5);
+    }
 }

@@ -42,6 +42,10 @@ enum Failure {
     LoginPage,
     /// Another file's.
     Short,
+    /// The rest of another file.
+    ShortRest,
+    /// Ten bytes of the rest.
+    LittleOfTheRest,
     /// The part of the file that starts at byte 7.
     OtherRange,
     /// The connection is closed before an answer.
@@ -185,6 +189,10 @@ async fn content(State(server): State<Server>, Path(file): Path<String>, headers
     (status, [(header::CONTENT_RANGE, content_range)], body).into_response()
 }
 
+fn partial(range: String, content: Bytes) -> Response {
+    (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], content).into_response()
+}
+
 impl Failure {
     fn answer(self, whole: &Bytes) -> Response {
         let range = format!("bytes 7-{}/{}", whole.len() - 1, whole.len());
@@ -195,10 +203,12 @@ impl Failure {
             }
             Self::LoginPage => Html("<p>Welcome to our café! Please log in.").into_response(),
             Self::Short => whole.slice(..1000).into_response(),
-            Self::OtherRange => {
-                (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], whole.slice(7..))
-                    .into_response()
+            Self::ShortRest => partial("bytes 123456-123465/123466".to_owned(), Bytes::from_static(&[7; 10])),
+            Self::LittleOfTheRest => {
+                let rest = whole.slice(FETCHED_BEFORE..FETCHED_BEFORE + 10);
+                partial(format!("bytes 123456-123465/{}", whole.len()), rest)
             }
+            Self::OtherRange => partial(range, whole.slice(7..)),
             // Without the message that a panic has.
             Self::HangsUp => resume_unwind(Box::new(())),
         }
@@ -230,6 +240,7 @@ async fn a_failure_that_does_not_pass_is_told_and_costs_nothing_of_what_was_fetc
         (Failure::Status(404), 1, "404 Not Found"),
         (Failure::LoginPage, 1, "a web page"),
         (Failure::Short, 1, "a file of 1000 bytes, not 350000"),
+        (Failure::ShortRest, 1, "a file of 123466 bytes, not 350000"),
     ] {
         let fixture = Fixture::failing(&[failure; 9]).await;
         let error = fixture.fetch().await.unwrap_err().to_string();
@@ -256,6 +267,14 @@ async fn a_part_that_the_server_cannot_go_on_from_is_fetched_anew() {
     fixture.fetch().await.unwrap();
     fixture.assert_whole();
     assert_eq!(fixture.requests()[0], "model.bin whole");
+}
+
+#[tokio::test]
+async fn a_server_that_sends_less_than_the_rest_is_asked_for_what_is_missing() {
+    let fixture = Fixture::failing(&[Failure::LittleOfTheRest]).await;
+    fixture.fetch().await.unwrap();
+    fixture.assert_whole();
+    assert_eq!(fixture.requests()[..2], [RESUMED, "model.bin bytes=123466-"]);
 }
 
 #[tokio::test]
