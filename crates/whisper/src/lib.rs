@@ -19,6 +19,7 @@ mod linear;
 mod mel;
 mod model;
 mod options;
+mod placing;
 mod precision;
 mod quantize;
 #[cfg(test)]
@@ -51,7 +52,7 @@ pub use transcriber::{DecodeRequest, Encoded, Session, Transcriber};
 pub use transcript::{Segment, WindowTranscript, Word};
 pub use vad::Vad;
 pub use window::Window;
-pub use windows::Windows;
+pub use windows::{CUTTER_VERSION, Windows};
 
 /// Samples a second that the model and voice activity detection work on.
 pub const SAMPLE_RATE: usize = 16_000;

@@ -35,6 +35,22 @@ impl Voice {
         Some(voiced as f32 / (to - from) as f32)
     }
 
+    /// Since when speech has been at least so probable, on and off with no gap as long as `gap`, up to sample `end`;
+    /// `end` where it has not been. Not before `earliest`.
+    pub(crate) fn on_and_off_since(&self, end: u64, probability: f32, gap: u64, earliest: u64) -> u64 {
+        let frames = self.0[..self.0.partition_point(|(start, _)| *start < end)].iter().rev();
+        let mut since = end;
+        for (start, at_least) in frames.take_while(|(start, _)| *start >= earliest) {
+            if since - start >= gap {
+                break;
+            }
+            if *at_least >= probability {
+                since = *start;
+            }
+        }
+        since
+    }
+
     /// The frames between two samples, cut off there: start, end, probability.
     fn between(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u64, f32)> {
         let frames = &self.0[self.frame_at(from)..];

@@ -59,6 +59,14 @@ impl Window {
         self.voice.share(sample(start), sample(end), probability)
     }
 
+    /// Where in `samples` at least so many of the original's were left out, in order.
+    pub(crate) fn cuts(&self, left_out: u64) -> impl Iterator<Item = u64> {
+        self.pieces.windows(2).filter_map(move |pair| {
+            let end = pair[0].origin + pair[1].offset - pair[0].offset;
+            (pair[1].origin - end >= left_out).then_some(pair[1].offset)
+        })
+    }
+
     /// Where the window starts in the original, in seconds.
     pub fn start(&self) -> f64 {
         self.original_start(0.0)

@@ -15,6 +15,19 @@ const MAX_SAMPLES: u64 = (WINDOW_SECONDS * SAMPLE_RATE) as u64;
 /// Frames that voice activity detection takes at once: about a second.
 const FRAMES_AT_ONCE: usize = 32;
 
+/// After music or noise speech may be found late, where it has been this probable before …
+const FAINT: f32 = 0.1;
+
+/// … on and off, with gaps shorter than 0.5 s …
+const FAINT_GAP: u64 = SAMPLE_RATE as u64 / 2;
+
+/// … for up to 2 s.
+const LATE: u64 = 2 * SAMPLE_RATE as u64;
+
+/// To be raised whenever the same stream gives other windows, or a window other samples, than before. Checkpoints of
+/// jobs under way carry it, so that windows of two versions are not put together.
+pub const CUTTER_VERSION: u32 = 2;
+
 /// Cuts a stream of 16 kHz mono samples into windows of speech. Holds no more than about two windows
 /// of samples, however long the stream. The same stream always gives the same windows, in whatever
 /// chunks it comes.
@@ -27,6 +40,8 @@ pub struct Windows<'v, I> {
     /// Samples up to here went through voice activity detection.
     heard: u64,
     open: Option<OpenWindow>,
+    /// A span that counts only if other speech comes near enough behind it.
+    doubtful: Option<Span>,
     /// Where the last window ended in the original: the next does not start before.
     taken: u64,
     count: usize,
@@ -114,6 +129,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
             tape: Tape::default(),
             heard: 0,
             open: None,
+            doubtful: None,
             taken: 0,
             count: 0,
             ready: VecDeque::new(),
@@ -145,7 +161,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         rest.resize(rest.len().next_multiple_of(FRAME), 0.0);
         self.listen_to(&rest)?;
         if let Some(span) = self.detector.finish(end) {
-            self.take(span);
+            self.weigh(span);
         }
         if let Some(mut open) = self.open.take() {
             if !open.sealed {
@@ -163,7 +179,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
             let power = frame.iter().map(|sample| sample * sample).sum();
             self.heard += FRAME as u64;
             if let Some(span) = self.detector.push(probability, power) {
-                self.take(span);
+                self.weigh(span);
             }
             self.seal();
         }
@@ -171,29 +187,53 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         Ok(())
     }
 
+    /// Takes a span, but a doubtful one only if it is near other speech.
+    fn weigh(&mut self, span: Span) {
+        let follows_speech = self.open.as_ref().is_some_and(|open| !open.sealed);
+        if let Some(doubtful) = self.doubtful.take() {
+            if span.start <= doubtful.end + 2 * PADDING {
+                self.take(doubtful);
+                self.take(span);
+                return;
+            }
+        }
+        if span.doubtful && !follows_speech {
+            self.doubtful = Some(span);
+        } else {
+            self.take(span);
+        }
+    }
+
+    /// Where a window may start that takes in speech from `start` on, after a long silence: [`PADDING`] before it,
+    /// or where the speech was faint already. Not before `earliest`.
+    fn lead_in(&self, start: u64, earliest: u64) -> u64 {
+        let faint = self.tape.voice.on_and_off_since(start, FAINT, FAINT_GAP, start.saturating_sub(LATE));
+        let from = if faint + PADDING < start { faint } else { start };
+        from.saturating_sub(PADDING).max(earliest)
+    }
+
     /// Adds a span of speech to the open window, or closes that and opens the next.
     fn take(&mut self, span: Span) {
         let end = span.end.min(self.tape.end());
+        let lead_in = self.lead_in(span.start, self.open.as_ref().map_or(self.taken, |open| open.end));
         let Some(open) = &mut self.open else {
-            let lead = PADDING.min(span.start - self.taken);
-            self.open = Some(OpenWindow::start(&self.tape, span.start - lead, end));
+            self.open = Some(OpenWindow::start(&self.tape, lead_in, end));
             return;
         };
         let gap = span.start - open.end;
-        let lead = if open.sealed { PADDING.min(gap) } else { gap };
-        let total = open.samples.len() as u64 + lead + (end - span.start) + PADDING;
+        let from = if open.sealed { lead_in } else { open.end };
+        let total = open.samples.len() as u64 + (end - from) + PADDING;
         if total > MAX_SAMPLES {
             if !open.sealed {
                 open.extend(&self.tape, open.end + gap / 2);
             }
             self.taken = open.end;
-            let lead = PADDING.min(span.start - self.taken);
-            let next = OpenWindow::start(&self.tape, span.start - lead, end);
+            let next = OpenWindow::start(&self.tape, lead_in.max(self.taken), end);
             if let Some(full) = self.open.replace(next) {
                 self.emit(full);
             }
         } else if open.sealed {
-            open.skip_to(&self.tape, span.start - lead, end);
+            open.skip_to(&self.tape, from, end);
         } else {
             open.extend(&self.tape, end);
         }
@@ -214,7 +254,8 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
 
     /// The first sample that a window may still take in.
     fn needed_from(&self) -> u64 {
-        let padded = self.detector.open_since().unwrap_or(self.heard).saturating_sub(PADDING);
+        let next = self.doubtful.map(|span| span.start).or(self.detector.open_since()).unwrap_or(self.heard);
+        let padded = next.saturating_sub(LATE + PADDING);
         match &self.open {
             Some(open) if !open.sealed => open.end.min(padded),
             _ => padded,
