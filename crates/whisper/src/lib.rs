@@ -15,6 +15,7 @@ mod encoder;
 mod error;
 mod hypothesis;
 mod language;
+mod level;
 mod linear;
 mod mel;
 mod model;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use crate::level::Leveller;
 use crate::spans::{Span, SpanDetector};
 use crate::stages::{Stage, within};
 use crate::vad::{FRAME, Vad, VadStream};
@@ -28,12 +29,13 @@ const LATE: u64 = 2 * SAMPLE_RATE as u64;
 /// jobs under way carry it, so that windows of two versions are not put together.
 pub const CUTTER_VERSION: u32 = 2;
 
-/// Cuts a stream of 16 kHz mono samples into windows of speech. Holds no more than about two windows
+/// Cuts a stream of 16 kHz mono samples into windows of speech. Holds no more than about three windows
 /// of samples, however long the stream. The same stream always gives the same windows, in whatever
 /// chunks it comes.
 #[derive(Debug)]
 pub struct Windows<'v, I> {
     pcm: I,
+    leveller: Leveller,
     vad: VadStream<'v>,
     detector: SpanDetector,
     tape: Tape,
@@ -124,6 +126,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
     pub fn new(vad: &'v Vad, pcm: I) -> Self {
         Self {
             pcm,
+            leveller: Leveller::default(),
             vad: vad.stream(),
             detector: SpanDetector::new(MAX_SAMPLES - 2 * PADDING),
             tape: Tape::default(),
@@ -140,7 +143,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
 
     /// How much of the stream was read so far, in seconds.
     pub fn seconds_read(&self) -> f64 {
-        seconds_of(self.tape.end())
+        seconds_of(self.leveller.read())
     }
 
     /// Listens to what was read, as far as it makes up whole batches of frames: batches do not depend on
@@ -156,6 +159,8 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
 
     /// Listens to the rest, filled up with silence, and closes the last window.
     fn finish(&mut self) -> io::Result<()> {
+        self.leveller.finish(&mut self.tape.samples);
+        self.listen()?;
         let end = self.tape.end();
         let mut rest = self.tape.slice(self.heard, end).to_vec();
         rest.resize(rest.len().next_multiple_of(FRAME), 0.0);
@@ -285,7 +290,7 @@ impl<I: Iterator<Item = io::Result<Vec<f32>>>> Iterator for Windows<'_, I> {
             }
             let step = match self.pcm.next() {
                 Some(Ok(samples)) => {
-                    self.tape.samples.extend_from_slice(&samples);
+                    self.leveller.push(&samples, &mut self.tape.samples);
                     self.listen()
                 }
                 Some(Err(error)) => self.finish().and(Err(error)),
