@@ -162,6 +162,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_brief_and_never_sure_is_doubtful() {
+        let doubtful = |count, probability| {
+            let mut detector = SpanDetector::new(MAX);
+            let run = frames(&[(count, probability), (20, 0.0)]);
+            let span = run.into_iter().find_map(|(p, power)| detector.push(p, power)).unwrap();
+            span.doubtful
+        };
+        assert!(doubtful(3, 0.6) && doubtful(7, 0.7));
+        assert!(!doubtful(8, 0.6), "it lasts");
+        assert!(!doubtful(3, 0.9), "it is sure");
+    }
+
+    #[test]
     fn speech_without_a_pause_is_cut_where_it_is_quietest() {
         let frames = (0..2000).map(|frame| (0.9, if (700..710).contains(&frame) { 0.1 } else { 1.0 }));
         let spans = spans(frames);

@@ -265,7 +265,8 @@ impl Transcriber {
         for stray in strays(window, words) {
             let samples = stray.without_sound(window);
             let memory = self.memory(&samples);
-            let elsewhere = Text { memory: &memory, samples: samples.len(), prompt: text.prompt.clone(), ..*text };
+            let elsewhere =
+                Text { memory: &memory, samples: samples.len(), prompt: text.prompt.clone(), ..*text };
             stray.settle(words, &self.model.aligner().words(&[elsewhere]).concat());
         }
     }

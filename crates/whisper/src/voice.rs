@@ -89,6 +89,17 @@ mod tests {
     }
 
     #[test]
+    fn speech_is_on_and_off_until_a_gap() {
+        let voice = voice(&[(0, 0.9), (100, 0.0), (200, 0.2), (300, 0.0), (400, 0.2), (500, 0.0)]);
+        assert_eq!(voice.on_and_off_since(600, 0.1, 300, 0), 0);
+        assert_eq!(voice.on_and_off_since(600, 0.1, 201, 0), 0);
+        assert_eq!(voice.on_and_off_since(600, 0.1, 200, 0), 600, "the gap before the end is too long");
+        assert_eq!(voice.on_and_off_since(600, 0.1, 300, 150), 200, "no farther back");
+        assert_eq!(voice.on_and_off_since(600, 0.95, 300, 0), 600);
+        assert_eq!(Voice::default().on_and_off_since(600, 0.1, 300, 0), 600);
+    }
+
+    #[test]
     fn pieces_go_on_one_behind_the_other() {
         let stream = voice(&[(0, 0.9), (100, 0.1), (200, 0.5), (300, 0.2)]);
         let mut window = Voice::default();

@@ -194,14 +194,11 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
 
     /// Takes a span, but a doubtful one only if it is near other speech.
     fn weigh(&mut self, span: Span) {
-        let follows_speech = self.open.as_ref().is_some_and(|open| !open.sealed);
-        if let Some(doubtful) = self.doubtful.take() {
-            if span.start <= doubtful.end + 2 * PADDING {
-                self.take(doubtful);
-                self.take(span);
-                return;
-            }
+        if let Some(before) = self.doubtful.take_if(|before| span.start <= before.end + 2 * PADDING) {
+            self.take(before);
         }
+        self.doubtful = None;
+        let follows_speech = self.open.as_ref().is_some_and(|open| !open.sealed);
         if span.doubtful && !follows_speech {
             self.doubtful = Some(span);
         } else {
@@ -209,18 +206,21 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         }
     }
 
-    /// Where a window may start that takes in speech from `start` on, after a long silence: [`PADDING`] before it,
-    /// or where the speech was faint already. Not before `earliest`.
-    fn lead_in(&self, start: u64, earliest: u64) -> u64 {
+    /// Where a window may start that takes in this span after a long silence: [`PADDING`] before it, or before faint
+    /// speech that leads to it. Not before `earliest`.
+    fn lead_in(&self, span: Span, earliest: u64) -> u64 {
+        let start = span.start;
         let faint = self.tape.voice.on_and_off_since(start, FAINT, FAINT_GAP, start.saturating_sub(LATE));
+        // What the padding holds need not be looked for, and the window has to hold the span.
         let from = if faint + PADDING < start { faint } else { start };
-        from.saturating_sub(PADDING).max(earliest)
+        let longest = (span.end + PADDING).saturating_sub(MAX_SAMPLES);
+        from.saturating_sub(PADDING).max(earliest).max(longest)
     }
 
     /// Adds a span of speech to the open window, or closes that and opens the next.
     fn take(&mut self, span: Span) {
         let end = span.end.min(self.tape.end());
-        let lead_in = self.lead_in(span.start, self.open.as_ref().map_or(self.taken, |open| open.end));
+        let lead_in = self.lead_in(span, self.open.as_ref().map_or(self.taken, |open| open.end));
         let Some(open) = &mut self.open else {
             self.open = Some(OpenWindow::start(&self.tape, lead_in, end));
             return;
@@ -403,6 +403,53 @@ mod tests {
         assert!(windows.len() >= 4);
         let heard: f64 = windows.iter().map(|window| window.end() - window.start()).sum();
         assert!(heard > 95.0, "only {heard} s of 100 were taken");
+    }
+
+    #[test]
+    fn loudness_and_an_offset_do_not_decide_what_is_heard() {
+        let vad = vad();
+        let samples = speech(&[("austen-0870", 1), ("cards-005", 5), ("austen-joined", 0)]);
+        let expected = windows(&vad, &samples, 16_000);
+        for (gain, offset) in [(0.03, 0.0), (0.01, 0.0), (0.03, 0.1), (1.0, 0.3), (10.0, 0.0)] {
+            let step = |sample: &f32| ((sample * gain + offset) * 32768.0).round().clamp(-32768.0, 32767.0);
+            let other: Vec<f32> = samples.iter().map(step).map(|step| step / 32768.0).collect();
+            let found = windows(&vad, &other, 16_000);
+            assert_eq!(found.len(), expected.len(), "{gain} {offset}");
+            for (found, expected) in found.iter().zip(&expected) {
+                let apart =
+                    (found.start() - expected.start()).abs().max((found.end() - expected.end()).abs());
+                assert!(apart < 0.3, "{gain} {offset}: {apart} s");
+                assert_eq!(found.pieces.len(), expected.pieces.len(), "{gain} {offset}");
+            }
+            for chunk in [511, 99_999] {
+                assert!(windows(&vad, &other, chunk) == found, "{gain} {offset}: chunks of {chunk}");
+            }
+        }
+    }
+
+    /// The first chord passes for speech for a tenth of a second.
+    #[test]
+    fn a_chord_opens_no_window_and_speech_behind_music_is_taken_in_whole() {
+        let vad = vad();
+        assert_eq!(windows(&vad, &reference::chords(40), 16_000), []);
+        let windows = windows(&vad, &[reference::chords(40), reference::clip("german")].concat(), 16_000);
+        assert_eq!(windows.len(), 1);
+        assert_eq!(windows[0].pieces.len(), 1, "{:?}", windows[0].pieces);
+        // It begins with the recording, and is certain only after 1.8 s.
+        assert!((39.5..40.1).contains(&windows[0].start()), "{}", windows[0].start());
+    }
+
+    #[test]
+    fn a_doubtful_sound_counts_beside_speech() {
+        let vad = vad();
+        let chord = &reference::chords(1)[..SAMPLE_RATE / 4];
+        let speech = reference::clip("austen-0870");
+        let found = |samples: &[f32]| windows(&vad, samples, 16_000);
+        let near = found(&[chord, &speech].concat());
+        assert_eq!((near.len(), near[0].start()), (1, 0.0), "the chord is before the speech");
+        let silence = vec![0.0; 5 * SAMPLE_RATE];
+        let far = found(&[chord, &silence, &speech].concat());
+        assert!(far[0].start() > 5.0, "{}", far[0].start());
     }
 
     #[test]
