@@ -16,14 +16,19 @@ const MAX_SAMPLES: u64 = (WINDOW_SECONDS * SAMPLE_RATE) as u64;
 /// Frames that voice activity detection takes at once: about a second.
 const FRAMES_AT_ONCE: usize = 32;
 
-/// After music or noise speech may be found late, where it has been this probable before …
+/// Behind music or noise speech is found late. It is looked for back to where it was this probable before …
 const FAINT: f32 = 0.1;
 
 /// … on and off, with gaps shorter than 0.5 s …
 const FAINT_GAP: u64 = SAMPLE_RATE as u64 / 2;
 
-/// … for up to 2 s.
+/// … for up to 2 s …
 const LATE: u64 = 2 * SAMPLE_RATE as u64;
+
+/// … if the second before that, without speech, has at least this share of its power. Behind a silence, or a pause for
+/// breath, speech is found at once.
+const LOUD: f32 = 0.1;
+const SECOND: u64 = SAMPLE_RATE as u64;
 
 /// To be raised whenever the same stream gives other windows, or a window other samples, than before. Checkpoints of
 /// jobs under way carry it, so that windows of two versions are not put together.
@@ -67,6 +72,12 @@ impl Tape {
 
     fn slice(&self, from: u64, to: u64) -> &[f32] {
         &self.samples[(from - self.start) as usize..(to.min(self.end()) - self.start) as usize]
+    }
+
+    /// Mean square of the samples.
+    fn power(&self, from: u64, to: u64) -> f32 {
+        let samples = self.slice(from, to);
+        samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32
     }
 
     fn forget_before(&mut self, position: u64) {
@@ -206,14 +217,18 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         }
     }
 
-    /// Where a window may start that takes in this span after a long silence: [`PADDING`] before it, or before faint
-    /// speech that leads to it. Not before `earliest`.
+    /// Where a window may start that takes in this span after a long pause: [`PADDING`] before it, or before faint
+    /// speech that leads to it out of music or noise. Not before `earliest`.
     fn lead_in(&self, span: Span, earliest: u64) -> u64 {
-        let start = span.start;
+        let Span { start, end, .. } = span;
         let faint = self.tape.voice.on_and_off_since(start, FAINT, FAINT_GAP, start.saturating_sub(LATE));
-        // What the padding holds need not be looked for, and the window has to hold the span.
-        let from = if faint + PADDING < start { faint } else { start };
-        let longest = (span.end + PADDING).saturating_sub(MAX_SAMPLES);
+        let is_loud = || {
+            faint >= earliest + SECOND
+                && self.tape.power(faint - SECOND, faint) >= LOUD * self.tape.power(start, end)
+        };
+        // What the padding holds need not be looked for.
+        let from = if faint + PADDING < start && is_loud() { faint } else { start };
+        let longest = (end + PADDING).saturating_sub(MAX_SAMPLES);
         from.saturating_sub(PADDING).max(earliest).max(longest)
     }
 
@@ -260,7 +275,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
     /// The first sample that a window may still take in.
     fn needed_from(&self) -> u64 {
         let next = self.doubtful.map(|span| span.start).or(self.detector.open_since()).unwrap_or(self.heard);
-        let padded = next.saturating_sub(LATE + PADDING);
+        let padded = next.saturating_sub(LATE + SECOND);
         match &self.open {
             Some(open) if !open.sealed => open.end.min(padded),
             _ => padded,
