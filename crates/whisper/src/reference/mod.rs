@@ -8,6 +8,8 @@ mod decoding;
 mod generated;
 mod ggml;
 mod hearing;
+mod loudness;
+mod silences;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
