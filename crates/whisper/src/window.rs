@@ -14,7 +14,7 @@ pub(crate) const PADDING: u64 = SAMPLE_RATE as u64 * 400 / 1000;
 pub struct Window {
     /// Its place among the stream's windows, from 0.
     pub index: usize,
-    /// 16 kHz mono.
+    /// 16 kHz mono; raised where the recording is far too quiet, see [`Windows`](crate::Windows).
     pub samples: Vec<f32>,
     /// Where each piece of `samples` was in the original; in order, the first at offset 0.
     pub(crate) pieces: Vec<Piece>,
@@ -130,6 +130,16 @@ pub(crate) fn seconds_of(samples: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cuts_are_where_enough_was_left_out() {
+        let piece = |offset, origin| Piece { offset, origin };
+        let pieces = vec![piece(0, 0), piece(16_000, 20_000), piece(32_000, 100_000)];
+        let window = Window { pieces, ..Window::new(0, 0.0, vec![0.0; 48_000]) };
+        assert_eq!(window.cuts(4_000).collect::<Vec<_>>(), [16_000, 32_000]);
+        assert_eq!(window.cuts(4_001).collect::<Vec<_>>(), [32_000]);
+        assert_eq!(Window::new(0, 0.0, vec![0.0; 48_000]).cuts(0).count(), 0);
+    }
 
     #[test]
     fn times_are_those_of_the_original_and_keep_to_one_side_of_a_silence() {
