@@ -15,10 +15,12 @@ mod encoder;
 mod error;
 mod hypothesis;
 mod language;
+mod level;
 mod linear;
 mod mel;
 mod model;
 mod options;
+mod placing;
 mod precision;
 mod quantize;
 #[cfg(test)]

@@ -15,6 +15,12 @@ const MIN_SILENCE: u64 = SAMPLE_RATE as u64 * 160 / 1000;
 /// A span with fewer frames of speech than this is a click.
 const MIN_VOICED_FRAMES: usize = 3;
 
+/// Even so a span of less than this, 256 ms, may be the beginning of a chord or a knock …
+const BRIEF_FRAMES: usize = 8;
+
+/// … if speech is nowhere in it this probable. A word that stands alone comes to 0.9 and more.
+const SURE: f32 = 0.75;
+
 /// Where speech runs on, it is cut in the middle of the quietest stretch of this many frames: 160 ms.
 const QUIET_FRAMES: usize = 5;
 
@@ -23,6 +29,8 @@ const QUIET_FRAMES: usize = 5;
 pub(crate) struct Span {
     pub(crate) start: u64,
     pub(crate) end: u64,
+    /// Speech only if other speech is near.
+    pub(crate) doubtful: bool,
 }
 
 /// Finds the spans of a stream, frame by frame. None is longer than `max_length`.
@@ -40,6 +48,8 @@ struct OpenSpan {
     /// Since when it has been quiet.
     quiet_since: Option<u64>,
     voiced_frames: usize,
+    /// How probable speech is at most.
+    most_probable: f32,
     /// Power of every frame since `start`.
     power: Vec<f32>,
 }
@@ -60,12 +70,18 @@ impl SpanDetector {
         self.position += FRAME as u64;
         let Some(open) = &mut self.open else {
             if probability >= START_THRESHOLD {
-                let power = vec![power];
-                self.open = Some(OpenSpan { start: frame_start, quiet_since: None, voiced_frames: 1, power });
+                self.open = Some(OpenSpan {
+                    start: frame_start,
+                    quiet_since: None,
+                    voiced_frames: 1,
+                    most_probable: probability,
+                    power: vec![power],
+                });
             }
             return None;
         };
         open.power.push(power);
+        open.most_probable = open.most_probable.max(probability);
         if probability >= START_THRESHOLD {
             open.quiet_since = None;
             open.voiced_frames += 1;
@@ -90,7 +106,8 @@ impl SpanDetector {
 
     fn close(&mut self, end: u64) -> Option<Span> {
         let open = self.open.take()?;
-        (open.voiced_frames >= MIN_VOICED_FRAMES).then_some(Span { start: open.start, end })
+        let doubtful = open.voiced_frames < BRIEF_FRAMES && open.most_probable < SURE;
+        (open.voiced_frames >= MIN_VOICED_FRAMES).then_some(Span { start: open.start, end, doubtful })
     }
 }
 
@@ -103,11 +120,11 @@ impl OpenSpan {
         let quietest = (first..=last).min_by(|a, b| loudness(a).total_cmp(&loudness(b))).unwrap_or(first);
         let frames = quietest + QUIET_FRAMES / 2;
         let cut = self.start + (frames * FRAME) as u64;
-        let span = Span { start: self.start, end: cut };
+        let span = Span { start: self.start, end: cut, doubtful: false };
         self.start = cut;
         self.power.drain(..frames);
         // What follows belongs to speech that has proved itself.
-        self.voiced_frames = MIN_VOICED_FRAMES;
+        self.voiced_frames = BRIEF_FRAMES;
         self.quiet_since = self.quiet_since.map(|since| since.max(cut));
         span
     }
@@ -142,6 +159,19 @@ mod tests {
     fn clicks_and_silence_are_no_speech() {
         assert_eq!(spans(frames(&[(100, 0.3)])), []);
         assert_eq!(spans(frames(&[(10, 0.1), (2, 0.9), (20, 0.1)])), []);
+    }
+
+    #[test]
+    fn what_is_brief_and_never_sure_is_doubtful() {
+        let doubtful = |count, probability| {
+            let mut detector = SpanDetector::new(MAX);
+            let run = frames(&[(count, probability), (20, 0.0)]);
+            let span = run.into_iter().find_map(|(p, power)| detector.push(p, power)).unwrap();
+            span.doubtful
+        };
+        assert!(doubtful(3, 0.6) && doubtful(7, 0.7));
+        assert!(!doubtful(8, 0.6), "it lasts");
+        assert!(!doubtful(3, 0.9), "it is sure");
     }
 
     #[test]

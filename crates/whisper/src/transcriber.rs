@@ -6,12 +6,14 @@ use rayon::prelude::*;
 
 use crate::align::{Text, spans};
 use crate::decoder::{Context, Memory};
+use crate::placing::{LONG, strays};
 use crate::rules::Timing;
 use crate::search::{Batch, Finished, Request};
 use crate::segments::{Piece, cut};
 use crate::stages::{Stage, within};
 use crate::suspect::{is_unheard, looping};
 use crate::tokenizer::Previous;
+use crate::window::seconds_of;
 use crate::{
     Error, Language, LanguageProbabilities, Model, Options, SAMPLE_RATE, Segment, WINDOW_SECONDS, Window,
     WindowTranscript, Word,
@@ -93,11 +95,9 @@ impl Transcriber {
 
     /// Runs the encoder. A window of more than 30 s is cut off at 30 s.
     pub fn encode(&self, window: &Window) -> Encoded {
-        let mel = within(Stage::Mel, || self.model.mel.extract(&window.samples));
-        let states = within(Stage::EncoderProducts, || self.model.encoder.forward(&mel));
         Encoded(Arc::new(EncodedWindow {
             window: window.clone(),
-            memory: Arc::new(self.model.decoder.memory(&states)),
+            memory: self.memory(&window.samples),
             languages: OnceLock::new(),
         }))
     }
@@ -240,22 +240,48 @@ impl Transcriber {
         pieces
     }
 
-    /// The words of every window's segments; nothing for a window whose words are not asked for.
+    /// The words of every window's segments.
     fn words(&self, finished: &[Finished<Ticket>], pieces: &[Vec<Piece>]) -> Vec<Vec<Vec<Word>>> {
-        let text = |(finished, pieces)| {
-            let Finished { key: Ticket { encoded, .. }, request, .. }: &Finished<Ticket> = finished;
-            let pieces: &Vec<Piece> = pieces;
-            Text {
-                memory: &encoded.0.memory,
-                prompt: self.model.tokenizer.bare_prompt(&request.prompt),
-                language: DecodeRequest { encoded, options: &request.options }.language(),
-                task: request.options.task,
-                samples: encoded.0.window.samples.len(),
-                segments: if request.options.word_timestamps { pieces } else { &[] },
-            }
-        };
-        let texts: Vec<Text<'_>> = finished.iter().zip(pieces).map(text).collect();
-        self.model.aligner().words(&texts)
+        let texts: Vec<Text<'_>> =
+            finished.iter().zip(pieces).map(|(finished, pieces)| self.text(finished, pieces)).collect();
+        let mut words = self.model.aligner().words(&texts);
+        for ((finished, text), words) in finished.iter().zip(&texts).zip(&mut words) {
+            self.settle_strays(&finished.key.encoded.0.window, text, words);
+        }
+        words
+    }
+
+    /// What is to be aligned: nothing where nobody needs the words.
+    fn text<'a>(&self, finished: &'a Finished<Ticket>, segments: &'a [Piece]) -> Text<'a> {
+        let Finished { key: Ticket { encoded, .. }, request, .. } = finished;
+        let window = &encoded.0.window;
+        let needed = request.options.word_timestamps || reaches_over_silence(window, segments);
+        Text {
+            memory: &encoded.0.memory,
+            prompt: self.model.tokenizer.bare_prompt(&request.prompt),
+            language: DecodeRequest { encoded, options: &request.options }.language(),
+            task: request.options.task,
+            samples: window.samples.len(),
+            segments: if needed { segments } else { &[] },
+        }
+    }
+
+    /// Moves words that were put before or behind a long silence, though they were said on its other side.
+    fn settle_strays(&self, window: &Window, text: &Text<'_>, words: &mut [Vec<Word>]) {
+        for stray in strays(window, words) {
+            let samples = stray.without_sound(window);
+            let memory = self.memory(&samples);
+            let elsewhere =
+                Text { memory: &memory, samples: samples.len(), prompt: text.prompt.clone(), ..*text };
+            stray.settle(words, &self.model.aligner().words(&[elsewhere]).concat());
+        }
+    }
+
+    /// The encoder's view of a window's samples.
+    fn memory(&self, samples: &[f32]) -> Arc<Memory> {
+        let mel = within(Stage::Mel, || self.model.mel.extract(samples));
+        let states = within(Stage::EncoderProducts, || self.model.encoder.forward(&mel));
+        Arc::new(self.model.decoder.memory(&states))
     }
 
     fn transcript(
@@ -272,11 +298,14 @@ impl Transcriber {
             let words = words.next().unwrap_or_default();
             let text = self.model.tokenizer.decode(&piece.tokens);
             let suspect = looping || is_unheard(window, span, &words, &text, decoded.avg_logprob.exp());
-            let words: Vec<Word> = words.into_iter().map(|word| in_original(word, window)).collect();
+            let mut words: Vec<Word> = words.into_iter().map(|word| in_original(word, window)).collect();
             let (start, end) = match (words.first(), words.last()) {
                 (Some(first), Some(last)) if first.start < last.end => (first.start, last.end),
                 _ => window.original_span(span.0, span.1),
             };
+            if !request.options.word_timestamps {
+                words.clear();
+            }
             Segment {
                 seek: (window.start() * 100.0).round() as u64,
                 start,
@@ -297,6 +326,12 @@ impl Transcriber {
             language_probabilities: encoded.languages(),
         }
     }
+}
+
+/// Whether a segment goes on over a long silence by the model's own times, which are no finer than words are.
+fn reaches_over_silence(window: &Window, segments: &[Piece]) -> bool {
+    let over = |cut: f64| segments.iter().any(|segment| segment.start < cut && cut < segment.end);
+    window.cuts(LONG).map(seconds_of).any(over)
 }
 
 /// From seconds in the window to seconds in the original.

@@ -35,6 +35,22 @@ impl Voice {
         Some(voiced as f32 / (to - from) as f32)
     }
 
+    /// Since when speech has been at least so probable, on and off with no gap as long as `gap`, up to sample `end`;
+    /// `end` where it has not been. Not before `earliest`.
+    pub(crate) fn on_and_off_since(&self, end: u64, probability: f32, gap: u64, earliest: u64) -> u64 {
+        let frames = self.0[..self.0.partition_point(|(start, _)| *start < end)].iter().rev();
+        let mut since = end;
+        for (start, at_least) in frames.take_while(|(start, _)| *start >= earliest) {
+            if since - start >= gap {
+                break;
+            }
+            if *at_least >= probability {
+                since = *start;
+            }
+        }
+        since
+    }
+
     /// The frames between two samples, cut off there: start, end, probability.
     fn between(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u64, f32)> {
         let frames = &self.0[self.frame_at(from)..];
@@ -70,6 +86,17 @@ mod tests {
         assert_eq!(voice.share(175, 275, 0.5), Some(0.75), "the last frame goes on");
         assert_eq!(voice.share(10, 10, 0.5), None);
         assert_eq!(Voice::default().share(0, 100, 0.5), None, "nobody listened");
+    }
+
+    #[test]
+    fn speech_is_on_and_off_until_a_gap() {
+        let voice = voice(&[(0, 0.9), (100, 0.0), (200, 0.2), (300, 0.0), (400, 0.2), (500, 0.0)]);
+        assert_eq!(voice.on_and_off_since(600, 0.1, 300, 0), 0);
+        assert_eq!(voice.on_and_off_since(600, 0.1, 201, 0), 0);
+        assert_eq!(voice.on_and_off_since(600, 0.1, 200, 0), 600, "the gap before the end is too long");
+        assert_eq!(voice.on_and_off_since(600, 0.1, 300, 150), 200, "no farther back");
+        assert_eq!(voice.on_and_off_since(600, 0.95, 300, 0), 600);
+        assert_eq!(Voice::default().on_and_off_since(600, 0.1, 300, 0), 600);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(crate) const PADDING: u64 = SAMPLE_RATE as u64 * 400 / 1000;
 pub struct Window {
     /// Its place among the stream's windows, from 0.
     pub index: usize,
-    /// 16 kHz mono.
+    /// 16 kHz mono; raised where the recording is far too quiet, see [`Windows`](crate::Windows).
     pub samples: Vec<f32>,
     /// Where each piece of `samples` was in the original; in order, the first at offset 0.
     pub(crate) pieces: Vec<Piece>,
@@ -57,6 +57,14 @@ impl Window {
     pub(crate) fn voiced(&self, start: f64, end: f64, probability: f32) -> Option<f32> {
         let sample = |seconds: f64| (seconds * SAMPLE_RATE as f64).round() as u64;
         self.voice.share(sample(start), sample(end), probability)
+    }
+
+    /// Where in `samples` at least so many of the original's were left out, in order.
+    pub(crate) fn cuts(&self, left_out: u64) -> impl Iterator<Item = u64> {
+        self.pieces.windows(2).filter_map(move |pair| {
+            let end = pair[0].origin + pair[1].offset - pair[0].offset;
+            (pair[1].origin - end >= left_out).then_some(pair[1].offset)
+        })
     }
 
     /// Where the window starts in the original, in seconds.
@@ -122,6 +130,16 @@ pub(crate) fn seconds_of(samples: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cuts_are_where_enough_was_left_out() {
+        let piece = |offset, origin| Piece { offset, origin };
+        let pieces = vec![piece(0, 0), piece(16_000, 20_000), piece(32_000, 100_000)];
+        let window = Window { pieces, ..Window::new(0, 0.0, vec![0.0; 48_000]) };
+        assert_eq!(window.cuts(4_000).collect::<Vec<_>>(), [16_000, 32_000]);
+        assert_eq!(window.cuts(4_001).collect::<Vec<_>>(), [32_000]);
+        assert_eq!(Window::new(0, 0.0, vec![0.0; 48_000]).cuts(0).count(), 0);
+    }
 
     #[test]
     fn times_are_those_of_the_original_and_keep_to_one_side_of_a_silence() {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use crate::level::Leveller;
 use crate::spans::{Span, SpanDetector};
 use crate::stages::{Stage, within};
 use crate::vad::{FRAME, Vad, VadStream};
@@ -15,22 +16,42 @@ const MAX_SAMPLES: u64 = (WINDOW_SECONDS * SAMPLE_RATE) as u64;
 /// Frames that voice activity detection takes at once: about a second.
 const FRAMES_AT_ONCE: usize = 32;
 
+/// Behind music or noise speech is found late. It is looked for back to where it was this probable before …
+const FAINT: f32 = 0.1;
+
+/// … on and off, with gaps shorter than 0.5 s …
+const FAINT_GAP: u64 = SAMPLE_RATE as u64 / 2;
+
+/// … for up to 2 s …
+const LATE: u64 = 2 * SAMPLE_RATE as u64;
+
+/// … if the second before that, without speech, has at least this share of its power. Behind a silence, or a pause for
+/// breath, speech is found at once.
+const LOUD: f32 = 0.1;
+const SECOND: u64 = SAMPLE_RATE as u64;
+
 /// To be raised whenever the same stream gives other windows, or a window other samples, than before. Checkpoints of
 /// jobs under way carry it, so that windows of two versions are not put together.
 pub const CUTTER_VERSION: u32 = 2;
 
-/// Cuts a stream of 16 kHz mono samples into windows of speech. Holds no more than about two windows
+/// Cuts a stream of 16 kHz mono samples into windows of speech. Holds no more than about three windows
 /// of samples, however long the stream. The same stream always gives the same windows, in whatever
 /// chunks it comes.
+///
+/// A recording that is quieter than any ordinary one, below -45 dB of full scale where it is loudest, is raised, and an
+/// offset from zero that speech would drown in is taken out. All others go through as they are.
 #[derive(Debug)]
 pub struct Windows<'v, I> {
     pcm: I,
+    leveller: Leveller,
     vad: VadStream<'v>,
     detector: SpanDetector,
     tape: Tape,
     /// Samples up to here went through voice activity detection.
     heard: u64,
     open: Option<OpenWindow>,
+    /// A span that counts only if other speech comes near enough behind it.
+    doubtful: Option<Span>,
     /// Where the last window ended in the original: the next does not start before.
     taken: u64,
     count: usize,
@@ -54,6 +75,12 @@ impl Tape {
 
     fn slice(&self, from: u64, to: u64) -> &[f32] {
         &self.samples[(from - self.start) as usize..(to.min(self.end()) - self.start) as usize]
+    }
+
+    /// Mean square of the samples.
+    fn power(&self, from: u64, to: u64) -> f32 {
+        let samples = self.slice(from, to);
+        samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32
     }
 
     fn forget_before(&mut self, position: u64) {
@@ -113,11 +140,13 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
     pub fn new(vad: &'v Vad, pcm: I) -> Self {
         Self {
             pcm,
+            leveller: Leveller::default(),
             vad: vad.stream(),
             detector: SpanDetector::new(MAX_SAMPLES - 2 * PADDING),
             tape: Tape::default(),
             heard: 0,
             open: None,
+            doubtful: None,
             taken: 0,
             count: 0,
             ready: VecDeque::new(),
@@ -128,7 +157,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
 
     /// How much of the stream was read so far, in seconds.
     pub fn seconds_read(&self) -> f64 {
-        seconds_of(self.tape.end())
+        seconds_of(self.leveller.read())
     }
 
     /// Listens to what was read, as far as it makes up whole batches of frames: batches do not depend on
@@ -144,12 +173,14 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
 
     /// Listens to the rest, filled up with silence, and closes the last window.
     fn finish(&mut self) -> io::Result<()> {
+        self.leveller.finish(&mut self.tape.samples);
+        self.listen()?;
         let end = self.tape.end();
         let mut rest = self.tape.slice(self.heard, end).to_vec();
         rest.resize(rest.len().next_multiple_of(FRAME), 0.0);
         self.listen_to(&rest)?;
         if let Some(span) = self.detector.finish(end) {
-            self.take(span);
+            self.weigh(span);
         }
         if let Some(mut open) = self.open.take() {
             if !open.sealed {
@@ -167,7 +198,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
             let power = frame.iter().map(|sample| sample * sample).sum();
             self.heard += FRAME as u64;
             if let Some(span) = self.detector.push(probability, power) {
-                self.take(span);
+                self.weigh(span);
             }
             self.seal();
         }
@@ -175,29 +206,57 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         Ok(())
     }
 
+    /// Takes a span, but a doubtful one only if it is near other speech.
+    fn weigh(&mut self, span: Span) {
+        if let Some(before) = self.doubtful.take_if(|before| span.start <= before.end + 2 * PADDING) {
+            self.take(before);
+        }
+        self.doubtful = None;
+        let follows_speech = self.open.as_ref().is_some_and(|open| !open.sealed);
+        if span.doubtful && !follows_speech {
+            self.doubtful = Some(span);
+        } else {
+            self.take(span);
+        }
+    }
+
+    /// Where a window may start that takes in this span after a long pause: [`PADDING`] before it, or before faint
+    /// speech that leads to it out of music or noise. Not before `earliest`.
+    fn lead_in(&self, span: Span, earliest: u64) -> u64 {
+        let Span { start, end, .. } = span;
+        let faint = self.tape.voice.on_and_off_since(start, FAINT, FAINT_GAP, start.saturating_sub(LATE));
+        let is_loud = || {
+            faint >= earliest + SECOND
+                && self.tape.power(faint - SECOND, faint) >= LOUD * self.tape.power(start, end)
+        };
+        // What the padding holds need not be looked for.
+        let from = if faint + PADDING < start && is_loud() { faint } else { start };
+        let longest = (end + PADDING).saturating_sub(MAX_SAMPLES);
+        from.saturating_sub(PADDING).max(earliest).max(longest)
+    }
+
     /// Adds a span of speech to the open window, or closes that and opens the next.
     fn take(&mut self, span: Span) {
         let end = span.end.min(self.tape.end());
+        let lead_in = self.lead_in(span, self.open.as_ref().map_or(self.taken, |open| open.end));
         let Some(open) = &mut self.open else {
-            let lead = PADDING.min(span.start - self.taken);
-            self.open = Some(OpenWindow::start(&self.tape, span.start - lead, end));
+            self.open = Some(OpenWindow::start(&self.tape, lead_in, end));
             return;
         };
         let gap = span.start - open.end;
-        let lead = if open.sealed { PADDING.min(gap) } else { gap };
-        let total = open.samples.len() as u64 + lead + (end - span.start) + PADDING;
+        let from = if open.sealed { lead_in } else { open.end };
+        let total = open.samples.len() as u64 + (end - from) + PADDING;
         if total > MAX_SAMPLES {
             if !open.sealed {
                 open.extend(&self.tape, open.end + gap / 2);
             }
             self.taken = open.end;
-            let lead = PADDING.min(span.start - self.taken);
-            let next = OpenWindow::start(&self.tape, span.start - lead, end);
+            let next = OpenWindow::start(&self.tape, lead_in.max(self.taken), end);
             if let Some(full) = self.open.replace(next) {
                 self.emit(full);
             }
         } else if open.sealed {
-            open.skip_to(&self.tape, span.start - lead, end);
+            open.skip_to(&self.tape, from, end);
         } else {
             open.extend(&self.tape, end);
         }
@@ -218,7 +277,8 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
 
     /// The first sample that a window may still take in.
     fn needed_from(&self) -> u64 {
-        let padded = self.detector.open_since().unwrap_or(self.heard).saturating_sub(PADDING);
+        let next = self.doubtful.map(|span| span.start).or(self.detector.open_since()).unwrap_or(self.heard);
+        let padded = next.saturating_sub(LATE + SECOND);
         match &self.open {
             Some(open) if !open.sealed => open.end.min(padded),
             _ => padded,
@@ -248,7 +308,7 @@ impl<I: Iterator<Item = io::Result<Vec<f32>>>> Iterator for Windows<'_, I> {
             }
             let step = match self.pcm.next() {
                 Some(Ok(samples)) => {
-                    self.tape.samples.extend_from_slice(&samples);
+                    self.leveller.push(&samples, &mut self.tape.samples);
                     self.listen()
                 }
                 Some(Err(error)) => self.finish().and(Err(error)),
@@ -266,118 +326,4 @@ impl<I: Iterator<Item = io::Result<Vec<f32>>>> Iterator for Windows<'_, I> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::reference;
-
-    fn vad() -> Vad {
-        Vad::load(&reference::models().join("silero_vad_v6.onnx")).unwrap()
-    }
-
-    fn windows(vad: &Vad, samples: &[f32], chunk: usize) -> Vec<Window> {
-        let chunks = samples.chunks(chunk).map(|chunk| Ok(chunk.to_vec()));
-        Windows::new(vad, chunks).map(Result::unwrap).collect()
-    }
-
-    /// Speech with silences between, as so many (clip, seconds of silence behind it).
-    fn speech(parts: &[(&str, usize)]) -> Vec<f32> {
-        let mut samples = Vec::new();
-        for (clip, silence) in parts {
-            samples.extend(reference::clip(clip));
-            samples.resize(samples.len() + silence * SAMPLE_RATE, 0.0);
-        }
-        samples
-    }
-
-    #[test]
-    fn windows_hold_the_original_samples_at_the_times_they_claim() {
-        let parts = [
-            ("austen-0870", 1),
-            ("cards-005", 5),
-            ("austen-joined", 0),
-            ("austen-joined", 61),
-            ("cards-001", 2),
-        ];
-        let samples = speech(&parts);
-        let windows = windows(&vad(), &samples, 16_000);
-        assert!(windows.len() >= 3, "{}", windows.len());
-        let mut last_end = 0.0;
-        for (index, window) in windows.iter().enumerate() {
-            assert_eq!(window.index, index);
-            assert!(window.samples.len() as u64 <= MAX_SAMPLES);
-            assert!(window.start() >= last_end, "windows do not overlap");
-            last_end = window.end();
-            let ends =
-                window.pieces.iter().skip(1).map(|piece| piece.offset).chain([window.samples.len() as u64]);
-            for (piece, end) in window.pieces.iter().zip(ends) {
-                let length = (end - piece.offset) as usize;
-                let original = &samples[piece.origin as usize..][..length];
-                assert_eq!(&window.samples[piece.offset as usize..][..length], original);
-            }
-        }
-        assert!(last_end <= samples.len() as f64 / SAMPLE_RATE as f64);
-        assert!(
-            windows.iter().any(|window| window.pieces.len() > 1),
-            "a long silence was left out of a window"
-        );
-    }
-
-    #[test]
-    fn windows_know_where_they_have_speech() {
-        let vad = vad();
-        let samples = speech(&[("austen-0870", 1), ("cards-005", 5), ("austen-0870", 0)]);
-        let all = Window::new(0, 0.0, samples.clone()).listen(&vad).unwrap();
-        let share =
-            |window: &Window| window.voiced(0.0, seconds_of(window.samples.len() as u64), 0.5).unwrap();
-        for window in windows(&vad, &samples, 16_000) {
-            let ends =
-                window.pieces.iter().skip(1).map(|next| next.offset).chain([window.samples.len() as u64]);
-            for (piece, end) in window.pieces.iter().zip(ends) {
-                let here = window.voice.share(piece.offset, end, 0.5);
-                assert_eq!(here, all.voice.share(piece.origin, piece.origin + end - piece.offset, 0.5));
-            }
-            assert!((0.5..0.95).contains(&share(&window)), "{}", share(&window));
-        }
-        assert_eq!(Window::new(0, 0.0, samples).voiced(0.0, 1.0, 0.5), None);
-    }
-
-    #[test]
-    fn chunks_of_any_size_give_the_same_windows() {
-        let vad = vad();
-        let samples = speech(&[("cards-005", 3), ("austen-joined", 0), ("austen-0870", 20)]);
-        let expected = windows(&vad, &samples, samples.len());
-        for chunk in [511, 16_000, 99_999] {
-            assert_eq!(windows(&vad, &samples, chunk), expected, "chunks of {chunk}");
-        }
-    }
-
-    #[test]
-    fn a_sound_that_never_pauses_is_cut_into_windows_that_lose_nothing() {
-        let mut samples = Vec::new();
-        while samples.len() < 100 * SAMPLE_RATE {
-            samples.extend(reference::clip("austen-0870").iter().filter(|sample| sample.abs() > 0.01));
-        }
-        let windows = windows(&vad(), &samples, 16_000);
-        assert!(windows.len() >= 4);
-        let heard: f64 = windows.iter().map(|window| window.end() - window.start()).sum();
-        assert!(heard > 95.0, "only {heard} s of 100 were taken");
-    }
-
-    #[test]
-    fn silence_and_nothing_at_all_give_no_windows() {
-        let vad = vad();
-        for length in [0, 1, 511, 512, 16_000 * 40] {
-            assert_eq!(windows(&vad, &vec![0.0; length], 16_000), [], "{length} samples");
-        }
-    }
-
-    #[test]
-    fn what_was_read_before_an_error_still_comes_and_then_the_error() {
-        let vad = vad();
-        let pcm = [Ok(speech(&[("austen-0870", 0)])), Err(io::Error::other("the decoder died"))];
-        let items: Vec<_> = Windows::new(&vad, pcm.into_iter()).collect();
-        assert_eq!(items.len(), 2);
-        assert!(items[0].is_ok());
-        assert_eq!(items[1].as_ref().unwrap_err().to_string(), "the decoder died");
-    }
-}
+mod tests;

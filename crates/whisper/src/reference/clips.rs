@@ -42,6 +42,12 @@ impl Clips {
         self.build(self.source(name)).iter().map(|sample| f32::from(*sample) / 32768.0).collect()
     }
 
+    /// What a synthetic voice says, in -1 … 1.
+    pub(super) fn spoken(voice: &str, text: &str) -> Vec<f32> {
+        let said = speak(&serde_json::json!({ "voice": voice, "speed": 150, "text": text }));
+        said.iter().map(|sample| f32::from(*sample) / 32768.0).collect()
+    }
+
     fn source(&self, name: &str) -> &Value {
         let clip = self.clips.iter().find(|clip| clip["name"] == name);
         &clip.unwrap_or_else(|| panic!("no clip {name}"))["source"]

@@ -8,13 +8,15 @@ mod decoding;
 mod generated;
 mod ggml;
 mod hearing;
+mod loudness;
+mod silences;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::{ComputeType, Model, Transcriber};
+use crate::{ComputeType, Model, SAMPLE_RATE, Transcriber};
 use clips::Clips;
 
 /// Fixtures made as this engine pads a short window: zeros behind the features, not behind the audio.
@@ -31,6 +33,17 @@ fn fixtures() -> PathBuf {
 /// A clip of `clips.json` in -1 … 1.
 pub(crate) fn clip(name: &str) -> Vec<f32> {
     CLIPS.samples_of(name)
+}
+
+/// Chords with a beat, a bass and a falling melody.
+pub(crate) fn chords(seconds: usize) -> Vec<f32> {
+    let sample = |index: usize| {
+        let t = index as f64 / SAMPLE_RATE as f64;
+        let tone = |hertz: f64| (std::f64::consts::TAU * hertz * t).sin();
+        let chord = 0.2 * (tone(440.0) + tone(554.0) + tone(659.0)) * (-4.0 * (t % 0.5)).exp();
+        (chord + 0.3 * tone(110.0) + 0.2 * tone(880.0 - 100.0 * (t % 4.0))) as f32
+    };
+    (0..seconds * SAMPLE_RATE).map(sample).map(|sample: f32| sample.clamp(-1.0, 1.0)).collect()
 }
 
 /// The base model.

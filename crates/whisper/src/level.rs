@@ -1,0 +1,268 @@
+//! The level of a stream: recordings that are far too quiet are raised, and an offset from zero is taken out, before
+//! anybody listens.
+//!
+//! Voice activity detection takes speech that is 40 dB too quiet, or that rides on an offset, for silence. What is at an
+//! ordinary level goes through bit by bit, so most recordings do as a whole. The level of a recording is that of its
+//! loudest stretches over minutes, so that pauses are not raised, nor a speaker who is farther from the microphone than
+//! another: both are as they were recorded beside the loudest.
+
+use std::collections::VecDeque;
+
+use crate::SAMPLE_RATE;
+use crate::vad::FRAME;
+
+/// The gain is decided for blocks of this many frames: 4.1 s.
+const BLOCK_FRAMES: usize = 128;
+const BLOCK: usize = BLOCK_FRAMES * FRAME;
+
+/// A block is as loud as its frame of this rank, counted from the loudest: clicks and knocks of less than 0.3 s do not count.
+const RANK: usize = 10;
+
+/// Blocks that are looked at before a block goes on: 20 s, so that the gain is right when speech begins.
+const AHEAD: usize = 5;
+
+/// Blocks that a level is remembered for: ten minutes.
+const MEMORY: usize = 600 * SAMPLE_RATE / BLOCK;
+
+/// Recordings with this level or more are ordinary: -45 dB below full scale. Those of our speech are at -39 and more.
+const ORDINARY: f64 = -45.0;
+
+/// What is more quiet is raised to this level …
+const RAISED: f64 = -25.0;
+
+/// … unless it is under this one, where 16 bits leave nothing of speech but steps.
+const NOTHING: f64 = -85.0;
+
+/// No more than this is added, in dB.
+const MOST_GAIN: f64 = 50.0;
+
+/// An offset counts if it is this share of the level or more.
+const OFFSET_SHARE: f64 = 0.5;
+
+/// A stream on its way through. Gives the samples on once it knows what is [`AHEAD`]; the same ones in whatever chunks
+/// they come.
+#[derive(Debug, Default)]
+pub(crate) struct Leveller {
+    /// What was not given on, from the start of a block.
+    waiting: VecDeque<f32>,
+    /// Blocks that went on, as long as they are remembered, then those in `waiting`.
+    blocks: VecDeque<Block>,
+    /// How many of the blocks went on.
+    gone: usize,
+    /// What the last block was changed by at its end.
+    last: Option<Change>,
+    read: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    /// Median of its frames' means: clicks do not count here either.
+    offset: f64,
+    /// Mean square about that, of the frame that counts.
+    power: f64,
+}
+
+/// A sample less `offset`, times `gain`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Change {
+    offset: f64,
+    gain: f64,
+}
+
+impl Change {
+    const NONE: Self = Self { offset: 0.0, gain: 1.0 };
+}
+
+impl Leveller {
+    /// Samples that came in.
+    pub(crate) fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// Takes in what comes next, and puts what can go on behind `out`.
+    pub(crate) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
+        self.read += samples.len() as u64;
+        self.waiting.extend(samples);
+        while self.waiting.len() >= (self.blocks.len() - self.gone + 1) * BLOCK {
+            self.measure(BLOCK);
+            if self.blocks.len() - self.gone > AHEAD {
+                self.pass(BLOCK, out);
+            }
+        }
+    }
+
+    /// The stream has ended: all of the rest goes on.
+    pub(crate) fn finish(&mut self, out: &mut Vec<f32>) {
+        let rest = self.waiting.len() % BLOCK;
+        if rest > 0 {
+            self.measure(rest);
+        }
+        while !self.waiting.is_empty() {
+            self.pass(self.waiting.len().min(BLOCK), out);
+        }
+    }
+
+    /// Measures the next block, of `length` samples.
+    fn measure(&mut self, length: usize) {
+        let start = (self.blocks.len() - self.gone) * BLOCK;
+        let block: Vec<f64> = self.waiting.range(start..start + length).copied().map(f64::from).collect();
+        let mean = |frame: &[f64]| frame.iter().sum::<f64>() / frame.len() as f64;
+        let mut means: Vec<f64> = block.chunks(FRAME).map(mean).collect();
+        means.sort_by(f64::total_cmp);
+        let offset = means[means.len() / 2];
+        let power = |frame: &[f64]| {
+            frame.iter().map(|sample| (sample - offset).powi(2)).sum::<f64>() / frame.len() as f64
+        };
+        let mut powers: Vec<f64> = block.chunks(FRAME).map(power).collect();
+        powers.sort_by(|a, b| b.total_cmp(a));
+        // A block cut short by the stream's end may have fewer frames.
+        let rank = (RANK * powers.len()).div_ceil(BLOCK_FRAMES).clamp(1, powers.len());
+        self.blocks.push_back(Block { offset, power: powers[rank - 1] });
+    }
+
+    /// Gives the next block, of `length` samples, on.
+    fn pass(&mut self, length: usize, out: &mut Vec<f32>) {
+        let to = self.change();
+        let from = self.last.replace(to).unwrap_or(to);
+        let samples = self.waiting.drain(..length);
+        if from == Change::NONE && to == Change::NONE {
+            out.extend(samples);
+        } else {
+            out.extend(samples.enumerate().map(|(at, sample)| {
+                let share = at as f64 / length as f64;
+                let between = |from: f64, to: f64| from + (to - from) * share;
+                let offset = between(from.offset, to.offset);
+                ((f64::from(sample) - offset) * between(from.gain, to.gain)).clamp(-1.0, 1.0) as f32
+            }));
+        }
+        self.gone += 1;
+        if self.gone > MEMORY {
+            self.blocks.pop_front();
+            self.gone -= 1;
+        }
+    }
+
+    /// What is right for the next block.
+    fn change(&self) -> Change {
+        let power = self.blocks.iter().map(|block| block.power).fold(0.0, f64::max);
+        let level = 10.0 * power.log10();
+        let gain = if (NOTHING..ORDINARY).contains(&level) { (RAISED - level).min(MOST_GAIN) } else { 0.0 };
+        // An offset is the recording device's, and as long as that is the same so is the offset.
+        let near = self.gone.saturating_sub(1)..(self.gone + 2).min(self.blocks.len());
+        let offset =
+            self.blocks.range(near.clone()).map(|block| block.offset).sum::<f64>() / near.len() as f64;
+        let counts = gain > 0.0 || (offset != 0.0 && offset.abs() >= OFFSET_SHARE * power.sqrt());
+        Change { offset: if counts { offset } else { 0.0 }, gain: 10f64.powf(gain / 20.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+
+    fn levelled(samples: &[f32], chunk: usize) -> Vec<f32> {
+        let (mut leveller, mut out) = (Leveller::default(), Vec::new());
+        for chunk in samples.chunks(chunk) {
+            leveller.push(chunk, &mut out);
+            assert!(leveller.waiting.len() < (AHEAD + 1) * BLOCK, "what waits is bounded");
+            assert!(leveller.blocks.len() <= MEMORY + AHEAD + 1);
+        }
+        leveller.finish(&mut out);
+        assert_eq!((out.len(), leveller.read()), (samples.len(), samples.len() as u64));
+        out
+    }
+
+    /// As 16 bits hold it.
+    fn recorded(samples: &[f32], gain: f32, offset: f32) -> Vec<f32> {
+        let step = |sample: &f32| ((sample * gain + offset) * 32768.0).round().clamp(-32768.0, 32767.0);
+        samples.iter().map(step).map(|step| step / 32768.0).collect()
+    }
+
+    fn rms(samples: &[f32]) -> f32 {
+        (samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32).sqrt()
+    }
+
+    fn noise(seconds: usize) -> Vec<f32> {
+        let mut x = 1u32;
+        let mut next = || {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (x >> 16) as i16 as f32 / 32768.0
+        };
+        (0..seconds * SAMPLE_RATE).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn what_is_at_an_ordinary_level_goes_through_bit_by_bit() {
+        // Its own offset is a fifteenth of its level.
+        let speech = reference::clip("austen-joined");
+        let pause = recorded(&noise(300), 0.001, 0.0);
+        let samples = [speech.as_slice(), &pause, &speech].concat();
+        assert!(levelled(&samples, 16_000) == samples, "and pauses of minutes with it");
+        let far = recorded(&speech, 0.03, 0.0);
+        let both = [&far[..10 * SAMPLE_RATE], &speech, &far].concat();
+        assert!(levelled(&both, 16_000) == both, "a speaker who is far stays far beside one who is near");
+        for samples in [vec![0.0; 100_000], recorded(&noise(40), 0.00004, 0.0), Vec::new()] {
+            assert!(levelled(&samples, 999) == samples, "silence is silence");
+        }
+    }
+
+    #[test]
+    fn what_is_far_too_quiet_is_raised() {
+        let speech = reference::clip("austen-joined");
+        for gain in [0.03, 0.01] {
+            let raised = levelled(&recorded(&speech, gain, 0.0), 16_000);
+            let ratio = rms(&raised) / rms(&speech);
+            assert!((0.3..1.5).contains(&ratio), "{ratio}");
+            assert!(levelled(&raised, 16_000) == raised, "what was raised is ordinary");
+        }
+    }
+
+    #[test]
+    fn an_offset_is_taken_out() {
+        let speech = reference::clip("austen-joined");
+        for (gain, offset) in [(1.0, 0.3), (0.03, 0.1), (0.01, -0.2), (0.0, 0.5)] {
+            let out = levelled(&recorded(&speech, gain, offset), 16_000);
+            let mean = out.iter().sum::<f32>() / out.len() as f32;
+            assert!(mean.abs() < 0.01, "{gain} {offset}: {mean}");
+        }
+    }
+
+    #[test]
+    fn clicks_do_not_make_a_recording_loud() {
+        let speech = reference::clip("austen-joined");
+        let mut quiet = recorded(&speech, 0.01, 0.0);
+        for click in quiet.chunks_exact_mut(2 * SAMPLE_RATE) {
+            click[..160].fill(0.9);
+        }
+        let between = SAMPLE_RATE..2 * SAMPLE_RATE;
+        let raised = levelled(&quiet, 16_000);
+        assert!(rms(&raised[between.clone()]) > 10.0 * rms(&quiet[between]), "it is raised all the same");
+        assert!(raised.iter().all(|sample| sample.abs() <= 1.0));
+    }
+
+    #[test]
+    fn the_gain_is_right_when_speech_begins_and_forgotten_after_ten_minutes() {
+        let speech = reference::clip("austen-joined");
+        let silence = vec![0.0; 60 * SAMPLE_RATE];
+        let quiet = recorded(&speech, 0.01, 0.0);
+        let late = levelled(&[silence.as_slice(), &quiet].concat(), 16_000);
+        let first = 61 * SAMPLE_RATE..63 * SAMPLE_RATE;
+        assert!(rms(&late[first]) > 0.3 * rms(&speech[SAMPLE_RATE..3 * SAMPLE_RATE]));
+        let long = [speech.as_slice(), &quiet, &silence.repeat(11), &quiet].concat();
+        let out = levelled(&long, 160_000);
+        assert!(out[speech.len()..2 * speech.len()] == quiet[..], "loud speech was near");
+        let last = long.len() - quiet.len();
+        assert!(rms(&out[last..]) > 10.0 * rms(&quiet), "it is long forgotten");
+    }
+
+    #[test]
+    fn chunks_of_any_size_give_the_same_samples() {
+        let speech = reference::clip("austen-joined");
+        let samples = [recorded(&speech, 0.01, 0.1), speech].concat();
+        let expected = levelled(&samples, samples.len());
+        for chunk in [1_000, 65_536, 99_999] {
+            assert!(levelled(&samples, chunk) == expected, "chunks of {chunk}");
+        }
+    }
+}
