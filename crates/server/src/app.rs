@@ -17,7 +17,7 @@ use crate::api::{self, ApiState, ModelsLoaded};
 use crate::config::{ENGLISH, EngineSettings, ModelSettings, ServeSettings, SpacyModel, StructureSettings};
 use crate::files::Uploads;
 use crate::inference::Inference;
-use crate::media::{self, MediaError};
+use crate::media::{self, MediaError, Prober, Tools};
 use crate::models::WhisperModel;
 use crate::pipeline::Pipeline;
 use crate::signals::{Bells, Running};
@@ -103,6 +103,7 @@ impl App {
         let state = ApiState {
             store: store.clone(),
             uploads: uploads.clone(),
+            prober: Prober::new(Tools::installed()?),
             limits: settings.limits,
             models_loaded: models_loaded(&name, &structurer),
             languages,
