@@ -20,7 +20,7 @@ use crate::config::{
 use crate::data_dir::{self, PairError};
 use crate::files::{SweepError, Uploads};
 use crate::inference::Inference;
-use crate::media::{self, MediaError};
+use crate::media::{self, MediaError, Prober, Tools};
 use crate::models::{WhisperModel, hash_model};
 use crate::pipeline::Pipeline;
 use crate::process::ProcessLock;
@@ -111,6 +111,7 @@ impl App {
         let state = ApiState {
             store: store.clone(),
             uploads: uploads.clone(),
+            prober: Prober::new(Tools::installed()?),
             limits: settings.limits,
             models_loaded: models_loaded(&name, &structurer),
             languages,

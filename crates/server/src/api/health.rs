@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{ApiState, ModelsLoaded};
 use crate::files::RESERVED_BYTES;
+use crate::media::{Confinement, confinement};
 use crate::store::{Counts, StoreResult};
 
 #[derive(Debug, Serialize)]
@@ -20,6 +21,8 @@ struct Health {
     database: Database,
     disk: Disk,
     background_processor: BackgroundProcessor,
+    /// What keeps ffmpeg to the one file that it is given.
+    sandbox: Confinement,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,6 +82,7 @@ pub(super) async fn health(State(state): State<ApiState>) -> impl IntoResponse {
             pending_jobs: counts.map(|counts| counts.pending),
             max_workers: state.max_workers,
         },
+        sandbox: confinement(),
     };
     (code, Json(health))
 }

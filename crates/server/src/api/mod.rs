@@ -31,6 +31,7 @@ use self::error::ApiError;
 use crate::config::UploadLimits;
 use crate::files::Uploads;
 use crate::job::{Job, JobId};
+use crate::media::Prober;
 use crate::signals::{Alive, Bells, Trouble};
 use crate::store::JobStore;
 
@@ -39,6 +40,8 @@ use crate::store::JobStore;
 pub struct ApiState {
     pub store: Arc<dyn JobStore>,
     pub uploads: Uploads,
+    /// Looks into uploads.
+    pub prober: Prober,
     pub limits: UploadLimits,
     pub models_loaded: ModelsLoaded,
     /// Those that the Whisper model knows.

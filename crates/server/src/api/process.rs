@@ -9,10 +9,9 @@ use serde::Serialize;
 
 use super::ApiState;
 use super::error::ApiError;
-use super::upload::{Received, receive};
+use super::upload::{Received, receive, stopping};
 use crate::files::Upload;
 use crate::job::{FileType, Job, JobId, JobStatus, NewJob, rfc3339};
-use crate::media;
 
 #[derive(Debug, Serialize)]
 struct Accepted {
@@ -44,10 +43,11 @@ pub(super) async fn process(State(state): State<ApiState>, request: Request) -> 
     Ok(([(header::LOCATION, location)], Json(accepted)).into_response())
 }
 
-/// Looks what the upload is; refuses what is not media.
+/// Looks what the upload is; refuses what is not media. A server that stops and a client that hangs up end the look.
 pub(super) async fn examine(state: &ApiState, received: Received) -> Result<(NewJob, Upload), ApiError> {
     let Received { job, upload, filename, parameters } = received;
-    let info = media::probe(upload.path(), state.limits.max_media_duration).await?;
+    let probe = state.prober.probe(upload.path(), state.limits.max_media_duration);
+    let info = state.stopping.run_until_cancelled(probe).await.ok_or_else(stopping)??;
     let new = NewJob {
         id: job,
         filename,

@@ -92,7 +92,7 @@ fn linger(mut body: BodyDataStream) {
     tokio::spawn(timeout(LINGER, async move { while let Some(Ok(_)) = body.next().await {} }));
 }
 
-fn stopping() -> ApiError {
+pub(super) fn stopping() -> ApiError {
     ApiError::Unavailable("The server is stopping; send the file again once it is back.".into())
 }
 

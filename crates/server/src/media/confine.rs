@@ -2,23 +2,26 @@
 //!
 //! A child process gets no environment, no file name and no standard input but the file itself, may use
 //! no protocol but `file` and `pipe`, and no demuxer that follows references to other files. The kernel
-//! bounds its processor time and memory, and keeps it from writing files and reading others
-//! ([`sandbox`]).
+//! bounds its processor time and memory, keeps it from writing files and reading others ([`sandbox`]), and
+//! the clock bounds how long it is waited for ([`Clock`]).
 
-use std::collections::VecDeque;
-use std::env;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{OnceLock, mpsc};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+pub(super) use super::complaints::reason;
+pub(super) use super::tools::Tool;
+
+use super::clock::{Clock, Wait};
+use super::complaints::Complaints;
+use super::tools::{Program, Tools};
 use super::{MediaError, sandbox};
 
 /// The containers people have sound in. Deliberately absent is whatever names other files or addresses
@@ -30,77 +33,11 @@ const DEMUXERS: &str = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,
 /// The input's name, as the child sees it: its standard input, opened anew, so that it can seek.
 pub(super) const INPUT: &str = "file:/dev/stdin";
 
-/// Address space, in bytes. ffmpeg's many libraries alone take 0.4 GB of it; the tables of a day-long
-/// video some 0.2 GB.
-const MEMORY_BYTES: u64 = 2 << 30;
+/// How often a child that has closed its output and its complaints is asked whether it has ended.
+const EXIT_TICK: Duration = Duration::from_millis(1);
 
-/// The three standard streams, the input, and the libraries one after another.
-const OPEN_FILES: u64 = 32;
-
-/// Bytes of a child's complaints that are kept: the last ones.
-const COMPLAINT_BYTES: usize = 4 << 10;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tool {
-    Ffmpeg,
-    Ffprobe,
-}
-
-impl Tool {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ffmpeg => "ffmpeg",
-            Self::Ffprobe => "ffprobe",
-        }
-    }
-
-    /// Where it is on the PATH; looked for and tried out until it is found.
-    fn path(self) -> Result<&'static Path, MediaError> {
-        static FFMPEG: OnceLock<PathBuf> = OnceLock::new();
-        static FFPROBE: OnceLock<PathBuf> = OnceLock::new();
-        let known = match self {
-            Self::Ffmpeg => &FFMPEG,
-            Self::Ffprobe => &FFPROBE,
-        };
-        if let Some(path) = known.get() {
-            return Ok(path);
-        }
-        let found = find(self.name(), env::var_os("PATH").unwrap_or_default()).map_err(MediaError::Tool)?;
-        Ok(known.get_or_init(|| found))
-    }
-}
-
-/// Fails with a sentence where ffmpeg or ffprobe is missing or does not run. Blocks, some 0.1 s at first.
-pub fn require_tools() -> Result<(), MediaError> {
-    Tool::Ffmpeg.path()?;
-    Tool::Ffprobe.path()?;
-    Ok(())
-}
-
-fn find(name: &str, path: OsString) -> Result<PathBuf, String> {
-    let mut places = env::split_paths(&path).map(|dir| dir.join(name));
-    let program = places
-        .find(|file| file.is_absolute() && file.is_file())
-        .ok_or_else(|| format!("{name} was not found on the PATH. Install ffmpeg, which has it."))?;
-
-    // Whether all that it needs is within the sandbox; else every upload would be blamed for it.
-    let fails = |reason: &str| format!("{} does not run: {}.", program.display(), reason.trim());
-    let mut trial = command(&program);
-    trial.arg("-version").stdin(Stdio::null());
-    let trial = sandbox::spawn(&mut trial, &program, None).and_then(Child::wait_with_output);
-    match trial {
-        Ok(output) if output.status.success() => Ok(program),
-        Ok(output) => Err(fails(&String::from_utf8_lossy(&output.stderr))),
-        Err(error) => Err(fails(&error.to_string())),
-    }
-}
-
-fn command(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().env("LANG", "C").current_dir("/").process_group(0);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
+/// How long a child that was killed may take to be gone. One that waits for a disk takes until that answers.
+const KILL: Duration = Duration::from_secs(1);
 
 /// What every run of either tool is told about its input, before `-i`.
 pub(super) fn input_options() -> [&'static str; 6] {
@@ -115,235 +52,190 @@ pub(super) struct Output {
     pub(super) complaints: String,
 }
 
-/// A child process that reads one file. Dropping it kills and reaps it.
+/// A child process that reads one file. Its output is to be read from it, and fails with
+/// [`io::ErrorKind::TimedOut`] where none comes in time. Dropping it kills and reaps it, with all of its group.
 #[derive(Debug)]
 pub(super) struct Confined {
     child: Child,
-    complaints: Option<JoinHandle<String>>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    complaints: Complaints,
+    clock: Clock,
+    /// Once it has ended and was reaped.
+    status: Option<ExitStatus>,
 }
 
 impl Confined {
     /// Starts `tool` on the file, with `cpu_seconds` of processor time at most.
     pub(super) fn spawn(
+        tools: &Tools,
         tool: Tool,
         args: &[&str],
         input: &Path,
         cpu_seconds: u64,
+        clock: Clock,
     ) -> Result<Self, MediaError> {
         let file = File::open(input).map_err(|error| MediaError::cannot_open(&error))?;
         if !file.metadata().map_err(|error| MediaError::cannot_open(&error))?.is_file() {
             return Err(MediaError::unreadable("it is not a plain file"));
         }
-        let failed =
-            |error: io::Error| MediaError::Tool(format!("{} could not be started: {error}.", tool.name()));
-        let program = tool.path()?;
-        let for_child = file.try_clone().map_err(failed)?;
-        let mut command = command(program);
-        command.args(args).stdin(for_child);
-        let mut child = sandbox::spawn(&mut command, program, Some(&file)).map_err(failed)?;
-        let stderr = child.stderr.take();
-        // From here on dropping `confined` ends the child, whatever fails.
-        let mut confined = Self { child, complaints: None };
-        confined.limit(cpu_seconds).map_err(failed)?;
-        if let Some(stderr) = stderr {
-            let drain = move || last_words(stderr);
-            let thread = thread::Builder::new().name("ffmpeg-stderr".to_owned());
-            confined.complaints = Some(thread.spawn(drain).map_err(failed)?);
-        }
-        Ok(confined)
+        Self::start(tools.program(tool), args, Some(&file), cpu_seconds, clock)
+            .map_err(|error| MediaError::Tool(format!("{} could not be started: {error}.", tool.name())))
     }
 
-    /// Set from outside, right after the start, because from inside it would take unsafe code between
-    /// fork and exec. What the child runs before is the dynamic linker, and the limits
-    /// count what was used already.
-    fn limit(&self, cpu_seconds: u64) -> io::Result<()> {
-        let pid = Pid::from_child(&self.child);
-        let limits = [
-            (Resource::Cpu, cpu_seconds),
-            (Resource::As, MEMORY_BYTES),
-            (Resource::Fsize, 0),
-            (Resource::Core, 0),
-            (Resource::Nofile, OPEN_FILES),
-        ];
-        for (resource, limit) in limits {
-            prlimit(Some(pid), resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
-        }
-        Ok(())
+    /// Starts a program on an open file, or without any.
+    pub(super) fn start(
+        program: &Program,
+        args: &[&str],
+        input: Option<&File>,
+        cpu_seconds: u64,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        let mut command = Command::new(program.path());
+        command.args(args).env_clear().env("LANG", "C").current_dir("/").process_group(0);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        match input {
+            Some(file) => command.stdin(file.try_clone()?),
+            None => command.stdin(Stdio::null()),
+        };
+        let mut child = sandbox::spawn(command, &program.needed(), input, cpu_seconds)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        Ok(Self { child, stdout, stderr, complaints: Complaints::default(), clock, status: None })
     }
 
     pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The child's output; it can be taken once.
-    pub(super) fn stdout(&mut self) -> Option<ChildStdout> {
-        self.child.stdout.take()
-    }
-
-    /// Reads the child's whole output, `bytes` of it at most, and waits for its end. One that takes longer
-    /// than `patience` by the clock is ended, with [`io::ErrorKind::TimedOut`].
-    pub(super) fn output(mut self, patience: Duration, bytes: u64) -> io::Result<Output> {
-        let stdout = self.stdout().ok_or(io::ErrorKind::BrokenPipe)?;
-        // A thread of its own, so that a child which waits for a disk forever is not waited for.
-        let (sender, receiver) = mpsc::channel();
-        let read = move || {
-            let mut output = Vec::new();
-            let read = stdout.take(bytes).read_to_end(&mut output);
-            // Nobody listens any more once the patience is over.
-            let _ = sender.send(read.map(|_| output));
-        };
-        thread::Builder::new().name("ffmpeg-stdout".to_owned()).spawn(read)?;
-        let stdout = receiver.recv_timeout(patience).map_err(|_| io::ErrorKind::TimedOut)??;
+    /// Reads the child's whole output, `bytes` of it at most, and waits for its end.
+    pub(super) fn output(mut self, bytes: u64) -> io::Result<Output> {
+        let mut stdout = Vec::new();
+        self.by_ref().take(bytes).read_to_end(&mut stdout)?;
         let (status, complaints) = self.wait()?;
         Ok(Output { status, stdout, complaints })
     }
 
-    /// Waits for the child's end: how it ended and its last complaints.
+    /// Waits for the child's end, of whose output no more is wanted: how it ended and its last complaints. One that
+    /// does not end by itself is killed.
     pub(super) fn wait(mut self) -> io::Result<(ExitStatus, String)> {
-        let status = self.child.wait()?;
-        let complaints = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        Ok((status, complaints))
+        self.stdout = None;
+        let clock = self.clock.clone();
+        let ended = self.await_exit(clock.exit());
+        let status = match ended {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => self.kill()?,
+            ended => ended?,
+        };
+        Ok((status, std::mem::take(&mut self.complaints).into_text()))
+    }
+
+    fn await_exit(&mut self, wait: Wait<'_>) -> io::Result<ExitStatus> {
+        // Closed by its end, as a rule.
+        while self.stderr.is_some() {
+            self.poll(wait.step()?)?;
+        }
+        loop {
+            if let Some(status) = self.reap()? {
+                return Ok(status);
+            }
+            thread::sleep(wait.step()?.min(EXIT_TICK));
+        }
+    }
+
+    /// Waits a while for output, and takes in complaints meanwhile. Whether there is output, or its end.
+    fn poll(&mut self, step: Duration) -> io::Result<bool> {
+        let (stdout, stderr) = (self.stdout.as_ref(), self.stderr.as_ref());
+        let fds = stdout.map(|fd| PollFd::new(fd, PollFlags::IN));
+        let mut fds: Vec<PollFd<'_>> =
+            fds.into_iter().chain(stderr.map(|fd| PollFd::new(fd, PollFlags::IN))).collect();
+        let step = Timespec { tv_sec: step.as_secs().cast_signed(), tv_nsec: step.subsec_nanos().into() };
+        match poll(&mut fds, Some(&step)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_ready = |fd: Option<&PollFd<'_>>| fd.is_some_and(|fd| !fd.revents().is_empty());
+        let output = stdout.is_some() && is_ready(fds.first());
+        let complaint = stderr.is_some() && is_ready(fds.last());
+        if complaint {
+            self.take_complaint()?;
+        }
+        Ok(output)
+    }
+
+    /// Reads what there is, so that the child never blocks on its complaints.
+    fn take_complaint(&mut self) -> io::Result<()> {
+        let Some(stderr) = &mut self.stderr else { return Ok(()) };
+        let mut chunk = [0; 4096];
+        match stderr.read(&mut chunk) {
+            Ok(0) => self.stderr = None,
+            Ok(count) => self.complaints.push(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// How it ended, if it has. Whatever it has left of its group ends with it.
+    fn reap(&mut self) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            let pid = Pid::from_child(&self.child);
+            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            if waitid(WaitId::Pid(pid), ended)?.is_none() {
+                return Ok(None);
+            }
+            // Until it is reaped, the group's number is nobody else's.
+            let _ = kill_process_group(pid, Signal::KILL);
+            self.status = Some(self.child.wait()?);
+        }
+        Ok(self.status)
+    }
+
+    /// Ends it with all of its group.
+    fn kill(&mut self) -> io::Result<ExitStatus> {
+        let until = Instant::now() + KILL;
+        loop {
+            if let Some(status) = self.reap()? {
+                return Ok(status);
+            }
+            kill_process_group(Pid::from_child(&self.child), Signal::KILL)?;
+            if Instant::now() > until {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it could not be ended"));
+            }
+            thread::sleep(EXIT_TICK);
+        }
+    }
+}
+
+impl Read for Confined {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let clock = self.clock.clone();
+        let wait = clock.output();
+        while self.stdout.is_some() {
+            if self.poll(wait.step()?)?
+                && let Some(stdout) = &mut self.stdout
+            {
+                return stdout.read(buffer);
+            }
+        }
+        Ok(0)
     }
 }
 
 impl Drop for Confined {
     fn drop(&mut self) {
-        // Fails only where the child has been reaped already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Err(error) = self.kill() {
+            let pid = self.child.id();
+            tracing::warn!(pid, "a child process has not ended although it was killed: {error}");
+        }
     }
 }
 
-/// Reads to the end, so that the child never blocks on its complaints, and keeps the tail.
-fn last_words(mut stderr: impl Read) -> String {
-    let mut tail = VecDeque::with_capacity(2 * COMPLAINT_BYTES);
-    let mut chunk = [0; COMPLAINT_BYTES];
-    while let Ok(count) = stderr.read(&mut chunk)
-        && count > 0
-    {
-        tail.extend(&chunk[..count]);
-        tail.drain(..tail.len().saturating_sub(COMPLAINT_BYTES));
+/// A tool's output that could not be had, as the refusal of its file where it took too long.
+pub(super) fn lost(tool: Tool, error: &io::Error) -> MediaError {
+    match error.kind() {
+        io::ErrorKind::TimedOut => MediaError::unreadable(&error.to_string()),
+        _ => MediaError::Tool(format!("{}'s output was lost: {error}.", tool.name())),
     }
-    String::from_utf8_lossy(tail.make_contiguous()).into_owned()
-}
-
-/// What a tool complained of, as the end of a sentence; `None` where it says nothing in particular. Only
-/// for people to read: nothing is decided by it.
-pub(super) fn reason(complaints: &str) -> Option<String> {
-    // The lines about the input as a whole only say again that it could not be read.
-    let says_nothing =
-        |line: &str| line.is_empty() || line.starts_with(INPUT) || line.starts_with("Last message repeated");
-    let line = complaints.lines().map(str::trim).rfind(|line| !says_nothing(line))?;
-    let (part, mut line) = split_part(line);
-    if line.starts_with("Format not on whitelist") {
-        return Some(format!("files of the kind {part} are not accepted"));
-    }
-    while let (_, rest) = split_part(line)
-        && rest != line
-    {
-        line = rest;
-    }
-    let line: String = line.chars().filter(|c| !c.is_control()).collect();
-    let line = line.trim_end_matches('.');
-    (!line.is_empty()).then(|| format!("it is damaged or incomplete ({line})"))
-}
-
-/// “[mov,mp4 @ 0x55a4] moov atom not found”: the part of ffmpeg that speaks, and what it says.
-fn split_part(line: &str) -> (&str, &str) {
-    let parts = line.strip_prefix('[').and_then(|line| line.split_once("] "));
-    let Some((part, line)) = parts else { return ("", line) };
-    (part.split(" @ ").next().unwrap_or(part), line)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::{self, Permissions};
-    use std::net::TcpListener;
-    use std::os::unix::fs::PermissionsExt;
-
-    use tempfile::TempDir;
-
-    use super::*;
-
-    /// Runs ffmpeg as confined as ever, but with options that a hole in it might amount to.
-    fn escape(dir: &TempDir, args: &[&str]) -> String {
-        let input = dir.path().join("input");
-        fs::write(&input, "an input").unwrap();
-        let args: Vec<&str> = ["-nostdin", "-v", "error"].iter().chain(args).copied().collect();
-        let (status, complaints) = Confined::spawn(Tool::Ffmpeg, &args, &input, 10).unwrap().wait().unwrap();
-        assert!(!status.success());
-        complaints
-    }
-
-    #[test]
-    fn the_kernel_keeps_ffmpeg_from_other_files_and_the_network() {
-        if !sandbox::is_complete() {
-            verbatim_testing::skip("this kernel does not know all rules of Landlock");
-            return;
-        }
-        let dir = TempDir::new().unwrap();
-        let secret = dir.path().join("secret.wav");
-        fs::write(&secret, "RIFF").unwrap();
-        let secret = secret.to_str().unwrap();
-        for file in ["/etc/passwd", "/proc/self/environ", secret] {
-            let complaints = escape(&dir, &["-i", file, "-f", "null", "-"]);
-            assert!(complaints.contains("Permission denied"), "{file}: {complaints}");
-        }
-        let stolen = dir.path().join("stolen.wav");
-        let tone = ["-f", "lavfi", "-i", "sine=duration=1", stolen.to_str().unwrap()];
-        let complaints = escape(&dir, &tone);
-        assert!(complaints.contains("Permission denied"), "{complaints}");
-        assert!(!stolen.exists());
-
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        server.set_nonblocking(true).unwrap();
-        for protocol in ["tcp", "udp"] {
-            let url = format!("{protocol}://{}", server.local_addr().unwrap());
-            let complaints = escape(&dir, &["-i", &url, "-f", "null", "-"]);
-            assert!(complaints.contains("Permission denied"), "{complaints}");
-        }
-        assert!(server.accept().is_err());
-    }
-
-    #[test]
-    fn a_tool_that_is_missing_or_does_not_run_is_told_of() {
-        let dir = TempDir::new().unwrap();
-        let missing = find("ffmpeg", dir.path().into()).unwrap_err();
-        assert_eq!(missing, "ffmpeg was not found on the PATH. Install ffmpeg, which has it.");
-        let broken = dir.path().join("ffmpeg");
-        fs::write(&broken, "#!/bin/sh\necho no library >&2\nexit 1\n").unwrap();
-        fs::set_permissions(&broken, Permissions::from_mode(0o755)).unwrap();
-        let says = find("ffmpeg", dir.path().into()).unwrap_err();
-        assert_eq!(says, format!("{} does not run: no library.", broken.display()));
-    }
-
-    #[test]
-    fn a_complaint_becomes_the_end_of_a_sentence() {
-        for (complaints, expected) in [
-            ("", None),
-            ("file:/dev/stdin: Invalid data found when processing input\n", None),
-            (
-                "[mov,mp4,m4a @ 0x55a4] moov atom not found\n    Last message repeated 2 times\n\
-                 file:/dev/stdin: Invalid data\n",
-                Some("it is damaged or incomplete (moov atom not found)"),
-            ),
-            (
-                "[hls @ 0x5557] Format not on whitelist 'aac,ac3'\nfile:/dev/stdin: Invalid argument\n",
-                Some("files of the kind hls are not accepted"),
-            ),
-            (
-                "[aist#0:0/aac @ 0x1] [dec:aac @ 0x2] Error\u{7} while decoding.\n",
-                Some("it is damaged or incomplete (Error while decoding)"),
-            ),
-        ] {
-            assert_eq!(reason(complaints).as_deref(), expected, "{complaints}");
-        }
-    }
-
-    #[test]
-    fn only_the_tail_of_the_complaints_is_kept() {
-        let long = format!("{}the end", "x".repeat(10 * COMPLAINT_BYTES));
-        let tail = last_words(long.as_bytes());
-        assert!(tail.len() == COMPLAINT_BYTES && tail.ends_with("xthe end"));
-    }
-}
+mod tests;

@@ -2,14 +2,16 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{ChildStdout, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use verbatim_whisper::SAMPLE_RATE;
 
 use super::MediaError;
-use super::confine::{Confined, INPUT, Tool, input_options, reason};
+use super::clock::Clock;
+use super::confine::{Confined, INPUT, Tool, input_options, lost, reason};
 use super::probe::too_long;
+use super::tools::Tools;
 
 /// Samples in a chunk: one second.
 const CHUNK: usize = SAMPLE_RATE;
@@ -33,15 +35,29 @@ const SLOWEST_SPEED: u64 = 4;
 #[derive(Debug)]
 pub struct PcmStream {
     /// `None` once it has ended.
-    running: Option<(Confined, ChildStdout)>,
+    running: Option<Confined>,
     max_duration: Duration,
     samples: u64,
     damage: Option<String>,
 }
 
 impl PcmStream {
-    /// Starts ffmpeg.
+    /// Starts the installed ffmpeg.
     pub fn open(path: &Path, max_duration: Duration) -> Result<Self, MediaError> {
+        Self::open_with(&Tools::installed()?, path, max_duration)
+    }
+
+    /// Starts another ffmpeg.
+    pub fn open_with(tools: &Tools, path: &Path, max_duration: Duration) -> Result<Self, MediaError> {
+        Self::start(tools, path, max_duration, Clock::decoding(tools.timeouts))
+    }
+
+    pub(super) fn start(
+        tools: &Tools,
+        path: &Path,
+        max_duration: Duration,
+        clock: Clock,
+    ) -> Result<Self, MediaError> {
         let mut args = vec!["-nostdin", "-hide_banner", "-threads", "1"];
         args.extend(input_options());
         args.extend(["-vn", "-sn", "-dn", "-i", INPUT, "-map", "0:a:0", "-vn", "-sn", "-dn"]);
@@ -49,9 +65,8 @@ impl PcmStream {
         args.extend(["-af", "aresample=async=1:first_pts=0"]);
         args.extend(["-ac", "1", "-ar", "16000", "-f", "s16le", "pipe:1"]);
         let cpu_seconds = CPU_SECONDS + max_duration.as_secs() / SLOWEST_SPEED;
-        let mut ffmpeg = Confined::spawn(Tool::Ffmpeg, &args, path, cpu_seconds)?;
-        let stdout = ffmpeg.stdout().ok_or_else(|| MediaError::Tool("ffmpeg has no output.".to_owned()))?;
-        Ok(Self { running: Some((ffmpeg, stdout)), max_duration, samples: 0, damage: None })
+        let ffmpeg = Confined::spawn(tools, Tool::Ffmpeg, &args, path, cpu_seconds, clock)?;
+        Ok(Self { running: Some(ffmpeg), max_duration, samples: 0, damage: None })
     }
 
     /// Seconds of sound given out so far.
@@ -66,13 +81,12 @@ impl PcmStream {
 
     /// ffmpeg's process id, while it runs.
     pub fn process_id(&self) -> Option<u32> {
-        self.running.as_ref().map(|(ffmpeg, _)| ffmpeg.id())
+        self.running.as_ref().map(Confined::id)
     }
 
     fn next_chunk(&mut self) -> Result<Option<Vec<f32>>, MediaError> {
-        let Some((_, stdout)) = &mut self.running else { return Ok(None) };
-        let bytes = read_up_to(stdout, CHUNK * 2)
-            .map_err(|error| MediaError::Tool(format!("ffmpeg's output was lost: {error}.")))?;
+        let Some(ffmpeg) = &mut self.running else { return Ok(None) };
+        let bytes = read_up_to(ffmpeg, CHUNK * 2).map_err(|error| lost(Tool::Ffmpeg, &error))?;
         let chunk: Vec<f32> = bytes.chunks_exact(2).map(sample).collect();
         if chunk.is_empty() {
             self.end()?;
@@ -87,8 +101,7 @@ impl PcmStream {
 
     /// ffmpeg has nothing more to give: was that all?
     fn end(&mut self) -> Result<(), MediaError> {
-        let Some((ffmpeg, stdout)) = self.running.take() else { return Ok(()) };
-        drop(stdout);
+        let Some(ffmpeg) = self.running.take() else { return Ok(()) };
         let (status, complaints) = ffmpeg
             .wait()
             .map_err(|error| MediaError::Tool(format!("ffmpeg could not be waited for: {error}.")))?;

@@ -1,28 +1,25 @@
 //! How long the sound of a file is that does not tell: live recordings of browsers, bare streams.
 
 use std::path::Path;
-use std::time::Duration;
 
+use super::clock::Clock;
 use super::confine::{Confined, INPUT, Tool, input_options};
+use super::tools::Tools;
 
-/// How long it may take by the clock. Packets are counted without decoding, about as fast as the disk
-/// reads.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Seconds of processor time.
+/// Seconds of processor time. Packets are counted without decoding, about as fast as the disk reads.
 const CPU_SECONDS: u64 = 60;
 
 /// ffmpeg tells of its progress twice a second, in some 200 bytes.
 const REPORT_BYTES: u64 = 1 << 20;
 
 /// The seconds at which the last packet of sound ends; `None` where that cannot be found in time.
-pub(super) fn measure(path: &Path) -> Option<f64> {
+pub(super) fn measure(tools: &Tools, path: &Path, clock: Clock) -> Option<f64> {
     let mut args = vec!["-nostdin", "-hide_banner"];
     args.extend(input_options());
     args.extend(["-vn", "-sn", "-dn", "-i", INPUT, "-map", "0:a:0", "-c", "copy"]);
     args.extend(["-progress", "pipe:1", "-f", "null", "-"]);
-    let ffmpeg = Confined::spawn(Tool::Ffmpeg, &args, path, CPU_SECONDS).ok()?;
-    let output = ffmpeg.output(PATIENCE, REPORT_BYTES).ok()?;
+    let ffmpeg = Confined::spawn(tools, Tool::Ffmpeg, &args, path, CPU_SECONDS, clock).ok()?;
+    let output = ffmpeg.output(REPORT_BYTES).ok()?;
     output.status.success().then(|| last_time(&String::from_utf8_lossy(&output.stdout))).flatten()
 }
 

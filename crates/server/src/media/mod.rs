@@ -1,16 +1,24 @@
 //! ffprobe and ffmpeg as confined child processes: what an upload is, and its sound as a stream.
 
+mod clock;
+mod complaints;
 mod confine;
 mod decode;
+mod libraries;
 mod measure;
 mod probe;
+mod prober;
 mod sandbox;
+mod tools;
 
 use std::io;
 
-pub use confine::require_tools;
+pub use clock::Timeouts;
 pub use decode::PcmStream;
-pub use probe::{MediaInfo, probe, probe_blocking};
+pub use probe::{MediaInfo, probe_blocking};
+pub use prober::Prober;
+pub use sandbox::{Confinement, Enforced, confinement};
+pub use tools::{Tools, require_tools};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {

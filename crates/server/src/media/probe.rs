@@ -1,18 +1,17 @@
 //! What a file is, as ffprobe sees it.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
-use super::confine::{Confined, INPUT, Tool, input_options, reason};
+use super::clock::Clock;
+use super::confine::{Confined, INPUT, Tool, input_options, lost, reason};
 use super::measure::measure;
+use super::tools::Tools;
 use super::{MediaError, PcmStream};
 use crate::job::FileType;
-
-/// How long ffprobe may take by the clock; a sound file takes it some 50 ms.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Seconds of processor time for ffprobe.
 const CPU_SECONDS: u64 = 30;
@@ -40,23 +39,27 @@ pub struct MediaInfo {
     pub duration: Option<f64>,
 }
 
-/// Says what a file is, by its content alone. Refuses what is not media, has no audio stream, is a
-/// playlist, or is longer than `max_duration`.
-pub async fn probe(path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
-    let path = path.to_owned();
-    let run = tokio::task::spawn_blocking(move || probe_blocking(&path, max_duration));
-    run.await.map_err(|error| MediaError::Tool(format!("The look at the file was broken off: {error}.")))?
+/// [`Prober::probe`](super::Prober::probe) for callers that may block, with the installed tools.
+pub fn probe_blocking(path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
+    let tools = Tools::installed()?;
+    let clock = Clock::probing(tools.timeouts, CancellationToken::new());
+    look(&tools, path, max_duration, &clock)
 }
 
-/// [`probe`] for callers that may block.
-pub fn probe_blocking(path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
-    let answer = ask(path)?;
+/// Says what a file is. The clock's deadline is for all of it.
+pub(super) fn look(
+    tools: &Tools,
+    path: &Path,
+    max_duration: Duration,
+    clock: &Clock,
+) -> Result<MediaInfo, MediaError> {
+    let answer = ask(tools, path, clock)?;
     let answer: Answer = serde_json::from_slice(&answer)
         .map_err(|error| MediaError::Tool(format!("ffprobe's answer could not be read: {error}.")))?;
     let mut info = judge(&answer)?;
-    hear(path, max_duration)?;
+    hear(PcmStream::start(tools, path, max_duration, clock.clone())?)?;
     if info.duration.is_none() {
-        info.duration = measure(path);
+        info.duration = measure(tools, path, clock.clone());
     }
     if info.duration.is_some_and(|seconds| seconds > max_duration.as_secs_f64()) {
         return Err(too_long(max_duration));
@@ -76,14 +79,11 @@ pub(super) fn too_long(max_duration: Duration) -> MediaError {
 }
 
 /// Runs ffprobe for its JSON.
-fn ask(path: &Path) -> Result<Vec<u8>, MediaError> {
+fn ask(tools: &Tools, path: &Path, clock: &Clock) -> Result<Vec<u8>, MediaError> {
     let mut args = input_options().to_vec();
     args.extend(["-of", "json", "-show_entries", QUESTIONS, "-i", INPUT]);
-    let ffprobe = Confined::spawn(Tool::Ffprobe, &args, path, CPU_SECONDS)?;
-    let output = ffprobe.output(PATIENCE, ANSWER_BYTES).map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => MediaError::unreadable("looking into it takes too long"),
-        _ => MediaError::Tool(format!("ffprobe's answer was lost: {error}.")),
-    })?;
+    let ffprobe = Confined::spawn(tools, Tool::Ffprobe, &args, path, CPU_SECONDS, clock.clone())?;
+    let output = ffprobe.output(ANSWER_BYTES).map_err(|error| lost(Tool::Ffprobe, &error))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -97,8 +97,8 @@ fn ask(path: &Path) -> Result<Vec<u8>, MediaError> {
 }
 
 /// Decodes the first second: a header alone does not tell of a damaged or encrypted or empty stream.
-fn hear(path: &Path, max_duration: Duration) -> Result<(), MediaError> {
-    match PcmStream::open(path, max_duration)?.next() {
+fn hear(mut sound: PcmStream) -> Result<(), MediaError> {
+    match sound.next() {
         Some(Ok(_)) => Ok(()),
         Some(Err(error)) => Err(match error.downcast::<MediaError>() {
             Ok(refused) => refused,

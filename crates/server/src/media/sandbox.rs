@@ -1,117 +1,162 @@
-//! What the kernel lets ffmpeg reach: its own programs and libraries, and the one input. No other file and
-//! no signal to other processes, by Landlock; no network, by a seccomp filter.
+//! A process that can reach the program it runs, its libraries and one input. No other file and no signal to other
+//! processes, by Landlock (`sandbox/files.rs`); no network and no second process, by seccomp filters
+//! (`sandbox/syscalls.rs`); and it ends with this process, however that ends.
 
-use std::env::consts::ARCH;
+mod child;
+mod files;
+mod syscalls;
+
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::Once;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 
-use landlock::{
-    ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetError, RulesetStatus, Scope,
-};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use landlock::{RulesetError, RulesetStatus};
+use serde::Serialize;
 
-/// The newest rules asked for; an older kernel enforces those that it knows. This one brought scopes.
-const RULES: ABI = ABI::V6;
+use self::syscalls::Filters;
+use super::libraries::Needed;
 
-/// Where programs and their libraries are installed, and the devices that hold nothing of anybody's.
-const PROGRAMS: &[&str] = &[
-    "/usr",
-    "/bin",
-    "/lib",
-    "/lib64",
-    "/opt",
-    "/nix/store",
-    "/etc/ld.so.cache",
-    "/sys/devices/system/cpu",
-    "/dev/null",
-    "/dev/urandom",
-];
+/// What confines ffprobe and ffmpeg on this machine, besides limits on memory and processor time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Confinement {
+    /// Whether they can read nothing but their one input (Landlock).
+    pub files: Enforced,
+    /// Whether they are cut off from the network (seccomp).
+    pub network: bool,
+    /// Whether each is one process that can neither start nor reach others (seccomp).
+    pub processes: bool,
+}
 
-/// Starts the command, which runs `program`, so that it can read `input` and nothing else of anybody's.
-pub(super) fn spawn(command: &mut Command, program: &Path, input: Option<&File>) -> io::Result<Child> {
-    // Rules bind the thread that sets them and all that it starts, so it is one for this alone.
-    thread::scope(|scope| {
-        let confined = thread::Builder::new().name("sandbox".to_owned()).spawn_scoped(scope, || {
-            let files = forbid_files(program, input).map_err(io::Error::other)?;
-            tell_once(files, forbid_sockets());
-            command.spawn()
-        })?;
-        confined.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it panicked")))
+/// How many of the rules for files this kernel knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enforced {
+    Full,
+    Partial,
+    None,
+}
+
+impl Confinement {
+    /// Whether all of it is in force.
+    pub fn is_full(self) -> bool {
+        self.files == Enforced::Full && self.network && self.processes
+    }
+}
+
+/// Tried out, once, on a thread that is given up for it: rules bind a thread for good.
+struct Kernel {
+    confinement: Confinement,
+    filters: Option<Arc<Filters>>,
+}
+
+fn kernel() -> &'static Kernel {
+    static KERNEL: OnceLock<Kernel> = OnceLock::new();
+    KERNEL.get_or_init(|| {
+        let trial = thread::Builder::new().name("sandbox-trial".to_owned()).spawn(try_out);
+        let trial = trial.map(thread::JoinHandle::join);
+        let nothing = Confinement { files: Enforced::None, network: false, processes: false };
+        let kernel = match trial {
+            Ok(Ok(kernel)) => kernel,
+            Ok(Err(_)) | Err(_) => Kernel { confinement: nothing, filters: None },
+        };
+        tell(kernel.confinement);
+        kernel
     })
 }
 
-fn forbid_files(program: &Path, input: Option<&File>) -> Result<RulesetStatus, RulesetError> {
-    let mut rules = Ruleset::default()
-        .handle_access(AccessFs::from_all(RULES))?
-        .handle_access(AccessNet::from_all(RULES))?
-        .scope(Scope::from_all(RULES))?
-        .create()?;
-    for path in PROGRAMS.iter().map(PathBuf::from).chain(installation(program)) {
-        // Not every system has all of them.
-        let Ok(handle) = PathFd::new(&path) else { continue };
-        let access = AccessFs::from_read(RULES);
-        let access = if path.is_dir() { access } else { access & AccessFs::from_file(RULES) };
-        rules = rules.add_rule(PathBeneath::new(handle, access))?;
+fn try_out() -> Kernel {
+    let files = files::rules(&Needed::default(), None).and_then(landlock::RulesetCreated::restrict_self);
+    let files = match files.map(|status| status.ruleset) {
+        Ok(RulesetStatus::FullyEnforced) => Enforced::Full,
+        Ok(RulesetStatus::PartiallyEnforced) => Enforced::Partial,
+        Ok(RulesetStatus::NotEnforced) | Err(_) => Enforced::None,
+    };
+    let filters = Filters::new().and_then(|filters| filters.apply().map(|()| Arc::new(filters))).ok();
+    let filtered = filters.is_some();
+    Kernel { confinement: Confinement { files, network: filtered, processes: filtered }, filters }
+}
+
+/// Tells the log what this kernel does not do.
+fn tell(confinement: Confinement) {
+    match confinement.files {
+        Enforced::Full => {}
+        Enforced::Partial => tracing::warn!(
+            "ffmpeg is only partly kept from files and processes: this kernel knows not all rules of Landlock"
+        ),
+        Enforced::None => {
+            tracing::warn!("ffmpeg can read every file that this service can: the kernel has no Landlock");
+        }
     }
-    if let Some(input) = input {
-        rules = rules.add_rule(PathBeneath::new(input, AccessFs::ReadFile))?;
+    if !confinement.network || !confinement.processes {
+        tracing::warn!(
+            "ffmpeg is not kept from the network and from starting processes: the kernel has no seccomp filters"
+        );
     }
-    Ok(rules.restrict_self()?.ruleset)
+    if confinement.is_full() {
+        tracing::debug!("ffmpeg can read its input only, without network, as one process");
+    }
 }
 
-/// The program itself and the libraries that come with it, wherever it is installed.
-fn installation(program: &Path) -> Vec<PathBuf> {
-    let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
-    let libraries = program.parent().and_then(Path::parent).map(|prefix| prefix.join("lib"));
-    [Some(program), libraries].into_iter().flatten().collect()
+/// What confines ffprobe and ffmpeg here. The first call tries it out and tells the log what is missing.
+pub fn confinement() -> Confinement {
+    kernel().confinement
 }
 
-/// Nothing can be connected without a socket; io_uring could make one past the filter.
-fn forbid_sockets() -> seccompiler::Result<()> {
-    let calls = [libc::SYS_socket, libc::SYS_io_uring_setup];
-    let refused = SeccompAction::Errno(libc::EACCES.unsigned_abs());
-    let filter = SeccompFilter::new(
-        calls.into_iter().map(|call| (call, Vec::new())).collect(),
-        SeccompAction::Allow,
-        refused,
-        ARCH.try_into()?,
-    )?;
-    seccompiler::apply_filter(&BpfProgram::try_from(filter)?)
+/// Starts the command, which needs these files, so that it can reach `input` and nothing else of anybody's.
+pub(super) fn spawn(
+    mut command: Command,
+    needed: &Needed,
+    input: Option<&File>,
+    cpu_seconds: u64,
+) -> io::Result<Child> {
+    let rules = match kernel().confinement.files {
+        Enforced::Full | Enforced::Partial => Some(files::rules(needed, input).map_err(cannot_confine)?),
+        Enforced::None => None,
+    };
+    let filters = kernel().filters.clone();
+    child::Confinement { rules, filters, cpu_seconds }.impose(&mut command);
+    on_launcher(command)
 }
 
-/// Tells the log how much of this the kernel does.
-fn tell_once(files: RulesetStatus, sockets: seccompiler::Result<()>) {
-    static TOLD: Once = Once::new();
-    TOLD.call_once(|| {
-        match files {
-            RulesetStatus::FullyEnforced => tracing::debug!("ffmpeg can read its input only"),
-            RulesetStatus::PartiallyEnforced => {
-                tracing::warn!("ffmpeg is only partly confined: this kernel knows not all rules of Landlock");
-            }
-            RulesetStatus::NotEnforced => {
-                tracing::warn!(
-                    "ffmpeg can read every file that this service can: the kernel has no Landlock"
-                );
+fn cannot_confine(error: RulesetError) -> io::Error {
+    io::Error::other(format!("it cannot be confined: {error}"))
+}
+
+/// A command, and who waits for its process.
+type Launch = (Command, mpsc::SyncSender<io::Result<Child>>);
+
+/// Spawns on a thread that lives as long as this process, because a child ends with the thread that started it.
+fn on_launcher(command: Command) -> io::Result<Child> {
+    static LAUNCHER: Mutex<Option<mpsc::Sender<Launch>>> = Mutex::new(None);
+    let (sender, child) = mpsc::sync_channel(1);
+    {
+        let mut launcher = LAUNCHER.lock().unwrap_or_else(PoisonError::into_inner);
+        let launches = match launcher.take() {
+            Some(launches) => launches,
+            None => start_launcher()?,
+        };
+        let sent = launches.send((command, sender));
+        // Where its thread is gone, the next call starts another.
+        if sent.is_ok() {
+            *launcher = Some(launches);
+        }
+    }
+    child.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it is gone")))
+}
+
+fn start_launcher() -> io::Result<mpsc::Sender<Launch>> {
+    let (launches, queue) = mpsc::channel::<Launch>();
+    let launch = move || {
+        for (mut command, waiting) in queue {
+            if let Err(mpsc::SendError(Ok(mut orphan))) = waiting.send(command.spawn()) {
+                // Nobody waits for it any more.
+                let _ = orphan.kill();
+                let _ = orphan.wait();
             }
         }
-        if let Err(error) = sockets {
-            tracing::warn!("ffmpeg is not cut off from the network: {error}");
-        }
-    });
-}
-
-/// Whether this kernel can enforce all of it.
-#[cfg(test)]
-pub(super) fn is_complete() -> bool {
-    use landlock::{CompatLevel, Compatible};
-
-    let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    let rules =
-        rules.handle_access(AccessFs::from_all(RULES)).and_then(|rules| rules.scope(Scope::from_all(RULES)));
-    rules.is_ok_and(|rules| rules.create().is_ok())
+    };
+    thread::Builder::new().name("launcher".to_owned()).spawn(launch)?;
+    Ok(launches)
 }

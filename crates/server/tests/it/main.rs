@@ -14,6 +14,7 @@ mod models;
 mod pipeline;
 mod process;
 mod recovery;
+mod sandbox;
 mod service;
 mod sounds;
 mod speech;

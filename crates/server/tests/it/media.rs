@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use verbatim::job::FileType;
-use verbatim::media::{MediaError, PcmStream, probe, probe_blocking};
+use verbatim::media::{MediaError, PcmStream, Prober, Tools, probe_blocking};
 
 use crate::inputs::{PICTURE, TONE, hundred_hours, playlists, refused};
 use crate::support::clips::make;
@@ -107,10 +107,11 @@ fn a_cover_makes_no_video() {
 async fn the_name_says_nothing() {
     let dir = TempDir::new().unwrap();
     let sound = make(dir.path(), "a.wav", TONE);
+    let prober = Prober::new(Tools::installed().unwrap());
     for name in ["none", "a.txt", "list.m3u8", "-i", "a:b.mp4", "%d.png", "quote'\"\u{1F399}.mp3"] {
         let path = dir.path().join(name);
         fs::copy(&sound, &path).unwrap();
-        let info = probe(&path, DAY).await.unwrap();
+        let info = prober.probe(&path, DAY).await.unwrap();
         assert_eq!((info.file_type, info.duration), (FileType::Audio, Some(3.0)), "{name}");
         assert_eq!(decode(&path).len(), 48_000, "{name}");
     }

@@ -2,14 +2,15 @@
 //!
 //! Queries become bytes as activations do. Probabilities are never negative, and the smallest of them count
 //! where there are many: they become two bytes each, in units of a 65535th of the largest, and are multiplied
-//! as two rows. (Unsafe: pointers into the operands, whose lengths are checked on entry.)
+//! as two rows. (Unsafe: pointers into the operands, whose lengths each function checks itself. That the processor
+//! has the instructions, the compiler checks: `#[target_feature]`, entered by [`vnni::Vnni`] alone.)
 
 use super::kernel::Attend;
 
 /// Whether the processor has the instruction.
 pub(super) fn is_supported() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return vnni::isa().is_some();
+    return vnni::Vnni::detect().is_some();
     #[cfg(not(target_arch = "x86_64"))]
     return false;
 }
@@ -20,9 +21,8 @@ pub(super) fn is_supported() -> bool {
 /// If the processor lacks the instruction: nothing is kept in bytes then.
 pub(super) fn attend(attend: Attend<'_>) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(isa) = vnni::isa() {
-        // SAFETY: the processor has AVX-512 F, VL, BW, DQ and VNNI.
-        return unsafe { vnni::attend(isa, attend) };
+    if let Some(vnni) = vnni::Vnni::detect() {
+        return vnni.attend(attend);
     }
     unreachable!("keys and values are in bytes only where they can be multiplied: {attend:?}");
 }
@@ -54,12 +54,29 @@ mod vnni {
 
     const _: () = assert!(BLOCK == HEAD);
 
-    pub(super) fn isa() -> Option<Avx512Isa> {
-        is_x86_feature_detected!("avx512vnni").then(Avx512Isa::new).flatten()
+    /// Exists only where the processor has the instructions.
+    #[derive(Clone, Copy)]
+    pub(super) struct Vnni(Avx512Isa);
+
+    impl Vnni {
+        pub(super) fn detect() -> Option<Self> {
+            let has_all = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vnni")
+                && is_x86_feature_detected!("f16c");
+            has_all.then(Avx512Isa::new).flatten().map(Self)
+        }
+
+        pub(super) fn attend(self, attend: Attend<'_>) {
+            // SAFETY: `detect`, which alone makes one of these, has asked for each of its features.
+            unsafe { attend_with(self.0, attend) }
+        }
     }
 
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vnni,f16c")]
-    pub(super) fn attend(isa: Avx512Isa, attend: Attend<'_>) {
+    fn attend_with(isa: Avx512Isa, attend: Attend<'_>) {
         let Attend { head, queries, stride, rows, size, scale, out, out_stride, scratch } = attend;
         let blocks = head.blocks();
         let width = blocks * BLOCK;
@@ -128,7 +145,8 @@ mod vnni {
     }
 
     /// [`score`] for any number of queries, as many at once as the registers hold.
-    #[inline(always)]
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vnni,f16c")]
     fn score_all(
         queries: &[Query],
         keys: &[u32],
@@ -152,7 +170,8 @@ mod vnni {
 
     /// Scores of `R` queries with a block's keys, to rows of [`BLOCK`] that are `width` apart. The next
     /// block's keys lie `ahead`.
-    #[inline(always)]
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vnni,f16c")]
     fn score<const R: usize>(
         queries: &[Query],
         keys: &[u32],
@@ -163,7 +182,7 @@ mod vnni {
     ) {
         assert!(queries.len() == R && keys.len() == WORDS * BLOCK && scales.len() == BLOCK);
         assert!(scores.len() >= (R - 1) * width + BLOCK);
-        // SAFETY: lengths are as asserted; who calls has the instructions.
+        // SAFETY: lengths are as asserted.
         unsafe {
             let mut sums = [[_mm512_setzero_si512(); VECTORS]; R];
             for (sums, query) in sums.iter_mut().zip(queries) {
@@ -191,11 +210,12 @@ mod vnni {
 
     /// Multiplies the probabilities of a row, in place, with the scales of their values (of each block), and turns
     /// every 16 of them to 16 upper bytes and 16 lower ones, from the row's start on; gives what a unit stands for.
-    #[inline(always)]
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vnni,f16c")]
     fn two_bytes<'a>(row: &mut [f32], scales: impl Fn(usize) -> &'a [u32]) -> f32 {
         assert!(row.len().is_multiple_of(BLOCK));
         // SAFETY: all is read and written within `row` and the scales of its blocks, and what is written over
-        // was read before; who calls has the instructions.
+        // was read before.
         unsafe {
             let mut highest = _mm512_setzero_ps();
             for (index, row) in row.chunks_exact_mut(BLOCK).enumerate() {
@@ -225,7 +245,8 @@ mod vnni {
     }
 
     /// [`weigh`] for any number of rows, as many at once as the registers hold.
-    #[inline(always)]
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vnni,f16c")]
     fn weigh_all(probabilities: &[f32], width: usize, values: &[u32], sums: &mut [f32], ahead: usize) {
         for (chunk, sums) in sums.chunks_mut(3 * HEAD).enumerate() {
             let probabilities = &probabilities[chunk * 3 * width..];
@@ -239,7 +260,8 @@ mod vnni {
 
     /// Adds a block's values, weighed by `R` rows of its probabilities as [`two_bytes`] left them, to rows of
     /// [`HEAD`] sums. The next block's values lie `ahead`.
-    #[inline(always)]
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vnni,f16c")]
     fn weigh<const R: usize>(
         probabilities: &[f32],
         width: usize,
@@ -249,7 +271,7 @@ mod vnni {
     ) {
         assert!(values.len() == WORDS * HEAD && sums.len() == R * HEAD);
         assert!(probabilities.len() >= (R - 1) * width + BLOCK / 2);
-        // SAFETY: lengths are as asserted; who calls has the instructions.
+        // SAFETY: lengths are as asserted.
         unsafe {
             let mut upper = [[_mm512_setzero_si512(); VECTORS]; R];
             let mut lower = upper;
@@ -281,8 +303,9 @@ mod vnni {
     /// blocks, the processor cannot guess where reading goes on.
     ///
     /// # Safety
-    /// `words` points to as many; the processor has AVX-512 F.
-    #[inline(always)]
+    /// `words` points to as many.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512vnni,f16c")]
     unsafe fn vectors(words: *const u32, ahead: usize) -> [__m512i; VECTORS] {
         // SAFETY: as the caller vouches; what is fetched ahead need not exist.
         unsafe {

@@ -108,7 +108,7 @@ mod bf16 {
     use rten_simd::isa::Avx512Isa;
     use rten_simd::ops::BitOps;
 
-    use super::Operand;
+    use super::{Attend, Operand, evaluate};
 
     /// Two bfloat16 a word on either side, multiplied by AVX-512 BF16.
     #[derive(Debug, Clone, Copy)]
@@ -120,6 +120,17 @@ mod bf16 {
         pub(super) fn new() -> Option<Self> {
             is_x86_feature_detected!("avx512bf16").then_some(Self { _supported: () })
         }
+
+        pub(super) fn attend(self, isa: Avx512Isa, attend: Attend<'_>) {
+            // SAFETY: `isa` exists only where the processor has AVX-512 F, VL, BW and DQ (F comes with F16C),
+            // `self` only where it has BF16.
+            unsafe { attend_with(isa, self, attend) }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,f16c")]
+    fn attend_with(isa: Avx512Isa, operand: Bf16Pair, attend: Attend<'_>) {
+        evaluate(isa, operand, attend);
     }
 
     // SAFETY: one word is read.
@@ -158,7 +169,8 @@ mod bf16 {
             let row = row.as_mut_ptr();
             for at in (0..length).step_by(32) {
                 // SAFETY: 32 elements are read at `at`, and 16 written at `at / 2`, both within the row, and
-                // what is written over was read before.
+                // what is written over was read before. `Self` exists only where the processor has the
+                // instruction.
                 unsafe {
                     let low = _mm512_loadu_ps(row.add(at));
                     let high = _mm512_loadu_ps(row.add(at + 16));
@@ -212,20 +224,13 @@ impl Attend<'_> {
                 #[cfg(target_arch = "x86_64")]
                 if let (Some(isa), Some(operand)) = (rten_simd::isa::Avx512Isa::new(), bf16::Bf16Pair::new())
                 {
-                    // SAFETY: the processor has AVX-512 F, VL, BW, DQ and BF16.
-                    return unsafe { attend_bf16(isa, operand, self) };
+                    return operand.attend(isa, self);
                 }
                 SimdOp::dispatch(With { attend: self, operand: WidenedPair });
             }
             Format::Int8 => int8::attend(self),
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,f16c")]
-fn attend_bf16(isa: rten_simd::isa::Avx512Isa, operand: bf16::Bf16Pair, attend: Attend<'_>) {
-    evaluate(isa, operand, attend);
 }
 
 struct With<'a, F> {

@@ -17,6 +17,7 @@ use verbatim::api::{ApiState, ModelsLoaded, router};
 use verbatim::config::UploadLimits;
 use verbatim::files::Uploads;
 use verbatim::job::JobId;
+use verbatim::media::{Prober, Tools};
 use verbatim::signals::{Bells, Running, Trouble};
 use verbatim::store::{JobStore, SqliteStore};
 use verbatim_whisper::Language;
@@ -47,15 +48,20 @@ impl ApiAlone {
     pub(crate) async fn with_limits(limits: UploadLimits) -> Self {
         // As of the base model, which came before Cantonese.
         let languages = Language::all().filter(|language| language.code() != "yue").collect();
-        Self::with(limits, languages).await
+        Self::with(limits, languages, Tools::installed().expect("ffmpeg runs")).await
+    }
+
+    /// With other programs in the place of ffprobe and ffmpeg.
+    pub(crate) async fn with_tools(tools: Tools) -> Self {
+        Self::with(LIMITS, Arc::new([Language::ENGLISH]), tools).await
     }
 
     /// With a model that knows these languages.
     pub(crate) async fn with_languages(languages: Arc<[Language]>) -> Self {
-        Self::with(LIMITS, languages).await
+        Self::with(LIMITS, languages, Tools::installed().expect("ffmpeg runs")).await
     }
 
-    async fn with(limits: UploadLimits, languages: Arc<[Language]>) -> Self {
+    async fn with(limits: UploadLimits, languages: Arc<[Language]>, tools: Tools) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         let store = SqliteStore::open(&dir.path().join("jobs.db")).await.expect("a database");
         let store = Arc::new(store);
@@ -65,6 +71,7 @@ impl ApiAlone {
         let state = ApiState {
             store: store.clone(),
             uploads: Uploads::open(&dir.path().join("data")).expect("a data folder"),
+            prober: Prober::new(tools),
             limits,
             models_loaded: ModelsLoaded {
                 whisper: "base".into(),

@@ -3,3 +3,4 @@
 pub(crate) mod app;
 pub(crate) mod clips;
 pub(crate) mod form;
+pub(crate) mod stand_in;

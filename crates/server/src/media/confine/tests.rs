@@ -1,0 +1,49 @@
+use std::fs;
+use std::net::TcpListener;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// Runs ffmpeg as confined as ever, but with options that a hole in it might amount to.
+fn escape(dir: &TempDir, args: &[&str]) -> String {
+    let input = dir.path().join("input");
+    fs::write(&input, "an input").unwrap();
+    let args: Vec<&str> = ["-nostdin", "-v", "error"].iter().chain(args).copied().collect();
+    let tools = Tools::installed().unwrap();
+    let clock = Clock::decoding(tools.timeouts);
+    let ffmpeg = Confined::spawn(&tools, Tool::Ffmpeg, &args, &input, 10, clock).unwrap();
+    let output = ffmpeg.output(4096).unwrap();
+    assert!(!output.status.success());
+    output.complaints
+}
+
+#[test]
+fn the_kernel_keeps_ffmpeg_from_other_files_and_the_network() {
+    if !sandbox::confinement().is_full() {
+        verbatim_testing::skip("this kernel does not know all rules of Landlock, or no seccomp filters");
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let secret = dir.path().join("secret.wav");
+    fs::write(&secret, "RIFF").unwrap();
+    let secret = secret.to_str().unwrap();
+    for file in ["/etc/passwd", "/usr/lib/os-release", "/proc/self/environ", secret] {
+        let complaints = escape(&dir, &["-i", file, "-f", "null", "-"]);
+        assert!(complaints.contains("Permission denied"), "{file}: {complaints}");
+    }
+    let stolen = dir.path().join("stolen.wav");
+    let tone = ["-f", "lavfi", "-i", "sine=duration=1", stolen.to_str().unwrap()];
+    let complaints = escape(&dir, &tone);
+    assert!(complaints.contains("Permission denied"), "{complaints}");
+    assert!(!stolen.exists());
+
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    for protocol in ["tcp", "udp"] {
+        let url = format!("{protocol}://{}", server.local_addr().unwrap());
+        let complaints = escape(&dir, &["-i", &url, "-f", "null", "-"]);
+        assert!(complaints.contains("Permission denied"), "{complaints}");
+    }
+    assert!(server.accept().is_err());
+}

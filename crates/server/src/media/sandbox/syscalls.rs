@@ -1,0 +1,211 @@
+//! The system calls that ffmpeg has no use for and may not make, as seccomp filters.
+//!
+//! What only names files is Landlock's to refuse (`files.rs`); here is what Landlock does not know: sockets,
+//! processes, signals, owners and modes of files, the kernel's own settings.
+
+use std::collections::BTreeMap;
+use std::env::consts::ARCH;
+
+use libc::{BPF_ABS, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    sock_filter,
+};
+
+/// The bit that asks an x86-64 kernel for the x32 form of a call. No call of the native form has it.
+const X32_BIT: u32 = 0x4000_0000;
+
+/// Offset of the call's number in the kernel's `struct seccomp_data`.
+const CALL_NUMBER: u32 = 0;
+
+/// A bound on what a filter may have as the return value of a refused call: 16 bits.
+const REFUSED: u16 = libc::EACCES as u16;
+
+/// Without a socket nothing can be connected; io_uring makes calls that no filter sees.
+const NETWORK: &[i64] = &[
+    libc::SYS_socket,
+    libc::SYS_socketpair,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
+
+/// Other processes: to become several, to leave the group that is killed, to signal, to look into, to slow down.
+const PROCESSES: &[i64] = &[
+    libc::SYS_execveat,
+    libc::SYS_setsid,
+    libc::SYS_setpgid,
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_tgkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_ptrace,
+    libc::SYS_kcmp,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_setrlimit,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_vfork,
+];
+
+/// What outlives a process or could be executed without being a file that Landlock knows.
+const MEMORY: &[i64] = &[
+    libc::SYS_memfd_create,
+    libc::SYS_memfd_secret,
+    libc::SYS_shmget,
+    libc::SYS_semget,
+    libc::SYS_msgget,
+    libc::SYS_mq_open,
+];
+
+/// Changes to files that Landlock lets through, and ways around paths.
+const FILES: &[i64] = &[
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_inotify_add_watch,
+    libc::SYS_fanotify_init,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utime,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utimes,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_futimesat,
+];
+
+/// The machine's settings, for a service that runs as root, and the kernel's doors for its own tools.
+const SYSTEM: &[i64] = &[
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_chroot,
+    libc::SYS_pivot_root,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_mount_setattr,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+];
+
+/// Filters for one process, ready to be set.
+#[derive(Debug)]
+pub(super) struct Filters(Vec<BpfProgram>);
+
+impl Filters {
+    /// Fails on an architecture that seccompiler does not know.
+    pub(super) fn new() -> seccompiler::Result<Self> {
+        let mut refused: BTreeMap<i64, Vec<SeccompRule>> = [NETWORK, PROCESSES, MEMORY, FILES, SYSTEM]
+            .concat()
+            .into_iter()
+            .map(|call| (call, Vec::new()))
+            .collect();
+        // A thread is a clone; one without this flag is a process.
+        let thread = libc::CLONE_THREAD as u64;
+        let other_process = argument(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(thread), 0)?;
+        refused.insert(libc::SYS_clone, vec![other_process]);
+        // The signal that ends it with its parent stays as it is, as do the limits; both may be asked for.
+        let death = libc::PR_SET_PDEATHSIG as u64;
+        let unhook = argument(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, death)?;
+        refused.insert(libc::SYS_prctl, vec![unhook]);
+        let set_limit = argument(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
+        refused.insert(libc::SYS_prlimit64, vec![set_limit]);
+
+        // Its flags are in memory, where a filter cannot look. C libraries take this for an older kernel.
+        let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+        Ok(Self(vec![refuse_x32(program(refused, REFUSED.into())?), program(unknown, libc::ENOSYS as u32)?]))
+    }
+
+    /// Binds the calling thread, and whatever it executes, for good. Neither allocates nor locks.
+    pub(super) fn apply(&self) -> seccompiler::Result<()> {
+        self.0.iter().try_for_each(|program| seccompiler::apply_filter(program))
+    }
+}
+
+fn argument(
+    index: u8,
+    length: SeccompCmpArgLen,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> seccompiler::Result<SeccompRule> {
+    Ok(SeccompRule::new(vec![SeccompCondition::new(index, length, operator, value)?])?)
+}
+
+/// A filter that fails these calls with an error number. A call of another architecture ends the process.
+fn program(calls: BTreeMap<i64, Vec<SeccompRule>>, errno: u32) -> seccompiler::Result<BpfProgram> {
+    let refused = SeccompAction::Errno(errno);
+    let filter = SeccompFilter::new(calls, SeccompAction::Allow, refused, ARCH.try_into()?)?;
+    Ok(filter.try_into()?)
+}
+
+/// Puts before a program that every number with [`X32_BIT`] is refused: the kernel would take it for the call
+/// that the number without it means, the program for one that it does not know. Jumps in a program are relative,
+/// so that it may be put behind others.
+fn refuse_x32(program: BpfProgram) -> BpfProgram {
+    let instruction = |code: u32, jt: u8, jf: u8, k: u32| sock_filter { code: code as u16, jt, jf, k };
+    let mut whole = vec![
+        instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, CALL_NUMBER),
+        instruction(BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32_BIT),
+        instruction(BPF_RET | BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | u32::from(REFUSED)),
+    ];
+    whole.extend(program);
+    whole
+}

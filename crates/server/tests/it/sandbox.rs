@@ -1,0 +1,259 @@
+//! Programs in the place of ffprobe and ffmpeg that hang or try to escape: what becomes of them, of whoever waits
+//! for them, and of what they leave.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use rustix::io::{FdFlags, fcntl_setfd};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use verbatim::media::{Enforced, MediaError, PcmStream, Timeouts, Tools, confinement};
+
+use crate::support::app::{ApiAlone, eventually, problem};
+use crate::support::form::named;
+use crate::support::stand_in;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Long enough for a program that does not hang, short enough to be waited for.
+const SOON: Timeouts = Timeouts {
+    probe: Duration::from_millis(1000),
+    stall: Duration::from_millis(1000),
+    exit: Duration::from_millis(300),
+};
+
+/// As long as no test runs.
+const NEVER: Timeouts = Timeouts { probe: DAY, stall: DAY, exit: DAY };
+
+/// An input that has the stand-in do something.
+fn task(dir: &Path, words: &str) -> PathBuf {
+    let path = dir.join("input");
+    fs::write(&path, words).unwrap();
+    path
+}
+
+fn is_alive(pid: u32) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !state.is_empty() && !state.contains(") Z ")
+}
+
+#[test]
+fn a_program_that_was_taken_over_reaches_nothing() {
+    if !confinement().is_full() {
+        return verbatim_testing::skip("the kernel has not all of Landlock, or no seccomp filters");
+    }
+    // As the service may be installed: its data beside the programs and their libraries.
+    let dir = TempDir::new().unwrap();
+    let prefix = dir.path().join("opt/verbatim");
+    let (programs, libraries) = (prefix.join("bin"), prefix.join("lib"));
+    let mut words = "escapes /etc/passwd /usr/lib/os-release /proc/self/status".to_owned();
+    for secret in [&programs, &libraries, &prefix, &prefix.join("uploads")].map(|dir| dir.join("secret")) {
+        fs::create_dir_all(secret.parent().unwrap()).unwrap();
+        fs::write(&secret, "secret").unwrap();
+        words.push_str(&format!(" {}", secret.display()));
+    }
+    let input = task(dir.path(), &words);
+    let tools = stand_in::tools(&programs, SOON);
+    // A descriptor that whoever started the service has left open.
+    let open = fs::File::open("/etc/passwd").unwrap();
+    fcntl_setfd(open.as_fd(), FdFlags::empty()).unwrap();
+
+    let mut sound = PcmStream::open_with(&tools, &input, DAY).unwrap();
+    let told = sound.next().unwrap().unwrap_err().to_string();
+    assert!(told.contains("escaped by [] in "), "{told}");
+    assert_eq!(fs::read_to_string(&input).unwrap(), words);
+    drop(open);
+}
+
+#[test]
+fn without_a_sandbox_the_same_program_reaches_all_of_it() {
+    let dir = TempDir::new().unwrap();
+    stand_in::install(dir.path());
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "secret").unwrap();
+    let input = task(dir.path(), &format!("escapes {}", secret.display()));
+    let run = Command::new(dir.path().join("ffmpeg")).stdin(fs::File::open(input).unwrap()).output().unwrap();
+    let told = String::from_utf8(run.stderr).unwrap();
+    for escape in
+        ["read ", "write ", "chmod ", "create ", "rename ", "fork", "tcp", "signal the parent", "execute"]
+    {
+        assert!(told.contains(escape), "{escape}: {told}");
+    }
+}
+
+#[test]
+fn what_confines_is_named() {
+    let named = serde_json::to_value(confinement()).unwrap();
+    assert_eq!(named.as_object().unwrap().len(), 3);
+    assert!(named["network"].is_boolean() && named["processes"].is_boolean());
+    let files = named["files"].as_str().unwrap();
+    assert_eq!(files == "full", confinement().files == Enforced::Full);
+    assert!(["full", "partial", "none"].contains(&files));
+}
+
+#[test]
+fn a_decoder_that_hangs_is_ended_with_a_sentence() {
+    let dir = TempDir::new().unwrap();
+    let tools = stand_in::tools(dir.path(), SOON);
+    for (words, seconds) in [("decoder-hangs", 0), ("stalls", 1)] {
+        let mut sound = PcmStream::open_with(&tools, &task(dir.path(), words), DAY).unwrap();
+        let pid = sound.process_id().unwrap();
+        let chunks: Vec<_> = sound.by_ref().collect();
+        let (error, sound) = chunks.split_last().unwrap();
+        assert_eq!(sound.len(), seconds, "{words}");
+        let error = error.as_ref().unwrap_err().get_ref().unwrap().downcast_ref::<MediaError>().unwrap();
+        assert!(matches!(error, MediaError::Unsupported(_)), "{error:?}");
+        assert!(error.to_string().ends_with("decoding it gave nothing for 1 seconds."), "{error}");
+        assert!(!is_alive(pid), "{words}");
+    }
+}
+
+#[test]
+fn a_decoder_that_gave_all_but_does_not_exit_is_ended() {
+    let dir = TempDir::new().unwrap();
+    let tools = stand_in::tools(dir.path(), Timeouts { exit: SOON.exit, ..NEVER });
+    let mut sound = PcmStream::open_with(&tools, &task(dir.path(), "lingers"), DAY).unwrap();
+    let pid = sound.process_id().unwrap();
+    assert_eq!(sound.by_ref().map(|chunk| chunk.unwrap().len()).sum::<usize>(), 16_000);
+    assert!(!is_alive(pid));
+    assert!(sound.damage().is_some());
+}
+
+#[test]
+fn complaints_without_end_hold_up_no_sound() {
+    let dir = TempDir::new().unwrap();
+    let tools = stand_in::tools(dir.path(), NEVER);
+    let sound = PcmStream::open_with(&tools, &task(dir.path(), "complains"), DAY).unwrap();
+    assert_eq!(sound.map(|chunk| chunk.unwrap().len()).sum::<usize>(), 16_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_takes_too_long_to_look_into_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let api = ApiAlone::with_tools(stand_in::tools(dir.path(), SOON)).await;
+    for (path, words) in
+        [("/process", "probe-hangs"), ("/process", "decoder-hangs"), ("/process-audio", "decoder-hangs")]
+    {
+        let response = api.client.post(path, named("a.wav", words.into())).await;
+        let sentence = problem(response, 400).await;
+        assert!(sentence.contains("looking into it takes too long"), "{sentence}");
+        api.assert_nothing_left().await;
+        assert_eq!(stand_in::running(dir.path()), [0_u32; 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_ends_the_look_at_its_file() {
+    let dir = TempDir::new().unwrap();
+    let api = ApiAlone::with_tools(stand_in::tools(dir.path(), NEVER)).await;
+    for words in ["probe-hangs", "decoder-hangs"] {
+        let client = api.client.clone();
+        let sent = tokio::spawn(async move { client.post("/process", named("a.wav", words.into())).await });
+        let looked_into = || async { !stand_in::running(dir.path()).is_empty() };
+        eventually("a look at the file", looked_into).await;
+        sent.abort();
+        eventually("its end", || async { stand_in::running(dir.path()).is_empty() }).await;
+        api.until_files(0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_stops_ends_the_looks_at_files() {
+    let dir = TempDir::new().unwrap();
+    let api = ApiAlone::with_tools(stand_in::tools(dir.path(), NEVER)).await;
+    let count = at_once() + 2;
+    let mut sent = JoinSet::new();
+    for _ in 0..count {
+        let client = api.client.clone();
+        sent.spawn(async move { client.post("/process", named("a.wav", "decoder-hangs".into())).await });
+    }
+    api.until_files(count).await;
+    eventually("a look at a file", || async { !stand_in::running(dir.path()).is_empty() }).await;
+    api.stopping.cancel();
+    while let Some(response) = sent.join_next().await {
+        let sentence = problem(response.unwrap(), 503).await;
+        assert_eq!(sentence, "The server is stopping; send the file again once it is back.");
+    }
+    eventually("the end of the looks", || async { stand_in::running(dir.path()).is_empty() }).await;
+    api.assert_nothing_left().await;
+}
+
+fn at_once() -> usize {
+    available_parallelism().unwrap().get()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_queue_to_be_looked_into() {
+    let dir = TempDir::new().unwrap();
+    let api = ApiAlone::with_tools(stand_in::tools(dir.path(), NEVER)).await;
+    let count = 3 * at_once() + 2;
+    let mut sent = JoinSet::new();
+    for _ in 0..count {
+        let client = api.client.clone();
+        sent.spawn(async move { client.post("/process", named("a.wav", "probe-hangs".into())).await });
+    }
+    // All are here whole, and as many are looked into as may be.
+    api.until_files(count).await;
+    let looked_into = || async { stand_in::running(dir.path()).len() >= at_once() };
+    eventually("looks at files", looked_into).await;
+    assert_eq!(stand_in::running(dir.path()).len(), at_once());
+    // Each that ends makes room for another.
+    for pid in stand_in::running(dir.path()) {
+        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    for _ in 0..at_once() {
+        problem(sent.join_next().await.unwrap().unwrap(), 400).await;
+    }
+    eventually("the next looks", looked_into).await;
+    assert_eq!(stand_in::running(dir.path()).len(), at_once());
+}
+
+#[tokio::test]
+async fn a_service_that_is_killed_takes_its_children_along() {
+    let dir = TempDir::new().unwrap();
+    stand_in::install(dir.path());
+    let input = task(dir.path(), "probe-hangs");
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+    let mut service = Command::new(env!("CARGO_BIN_EXE_verbatim"))
+        .args(["transcribe", input.to_str().unwrap()])
+        .env("PATH", dir.path())
+        .env("MODELS_DIR", models)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The trial runs come before, and end by themselves.
+    let mut reading = None;
+    let is_reading = || {
+        let reads = |pid: &u32| {
+            fs::read_link(format!("/proc/{pid}/fd/0"))
+                .is_ok_and(|stdin| stdin == input.canonicalize().unwrap())
+        };
+        reading = stand_in::running(dir.path()).into_iter().find(reads);
+        let found = reading.is_some();
+        async move { found }
+    };
+    eventually("a look at the file", is_reading).await;
+    let child = reading.unwrap();
+    service.kill().unwrap();
+    service.wait().unwrap();
+    eventually("the end of the child", || async { !is_alive(child) }).await;
+}
+
+#[test]
+fn an_installation_that_was_upgraded_is_found_anew() {
+    let dir = TempDir::new().unwrap();
+    let tools: Tools = stand_in::tools(dir.path(), SOON);
+    // Other files under the same names, as an upgrade leaves them.
+    for name in ["ffmpeg", "ffprobe"] {
+        fs::rename(dir.path().join(name), dir.path().join(format!("{name}.old"))).unwrap();
+    }
+    stand_in::install(dir.path());
+    let sound = PcmStream::open_with(&tools, &task(dir.path(), "sounds"), DAY).unwrap();
+    assert_eq!(sound.map(|chunk| chunk.unwrap().len()).sum::<usize>(), 16_000);
+}
