@@ -95,13 +95,7 @@ fn cases() -> Vec<Case> {
         (1, 10, 2, 77),
         (2, 64, 31, 1500),
     ];
-    // Miri, which checks every access, takes minutes for the large ones.
-    let few = |(_, _, rows, length): &(usize, usize, usize, usize)| !cfg!(miri) || rows * length < 1000;
-    shapes
-        .into_iter()
-        .filter(few)
-        .map(|(count, size, rows, length)| Case::new(count, size, rows, length))
-        .collect()
+    shapes.into_iter().map(|(count, size, rows, length)| Case::new(count, size, rows, length)).collect()
 }
 
 fn check(format: Format, tolerance: f32, run: impl Fn(Attend<'_>)) {
