@@ -36,6 +36,9 @@ const NOTHING: f64 = -85.0;
 /// No more than this is added, in dB.
 const MOST_GAIN: f64 = 50.0;
 
+/// Of a block's frames, one in so many is left aside at either end for its offset.
+const OUTLIERS: usize = 8;
+
 /// An offset counts if it is this share of the level or more.
 const OFFSET_SHARE: f64 = 0.5;
 
@@ -56,7 +59,7 @@ pub(crate) struct Leveller {
 
 #[derive(Debug, Clone, Copy)]
 struct Block {
-    /// Median of its frames' means: clicks do not count here either.
+    /// The mean but for the frames that lie farthest off: clicks do not count here either.
     offset: f64,
     /// Mean square about that, of the frame that counts.
     power: f64,
@@ -109,7 +112,8 @@ impl Leveller {
         let mean = |frame: &[f64]| frame.iter().sum::<f64>() / frame.len() as f64;
         let mut means: Vec<f64> = block.chunks(FRAME).map(mean).collect();
         means.sort_by(f64::total_cmp);
-        let offset = means[means.len() / 2];
+        let aside = means.len() / OUTLIERS;
+        let offset = mean(&means[aside..means.len() - aside]);
         let power = |frame: &[f64]| {
             frame.iter().map(|sample| (sample - offset).powi(2)).sum::<f64>() / frame.len() as f64
         };
