@@ -15,11 +15,12 @@ const CPU_SECONDS: u64 = 60;
 /// ffmpeg tells of its progress twice a second, in some 200 bytes.
 const REPORT_BYTES: u64 = 1 << 20;
 
-/// The seconds at which the last packet of sound ends; `None` where that cannot be found in time.
-pub(super) fn measure(path: &Path) -> Option<f64> {
+/// The seconds at which the last packet of the stream with this index ends; `None` where that cannot be found in time.
+pub(super) fn measure(path: &Path, index: u32) -> Option<f64> {
+    let map = format!("0:{index}");
     let mut args = vec!["-nostdin", "-hide_banner"];
     args.extend(input_options());
-    args.extend(["-vn", "-sn", "-dn", "-i", INPUT, "-map", "0:a:0", "-c", "copy"]);
+    args.extend(["-vn", "-sn", "-dn", "-i", INPUT, "-map", &map, "-c", "copy"]);
     args.extend(["-progress", "pipe:1", "-f", "null", "-"]);
     let ffmpeg = Confined::spawn(Tool::Ffmpeg, &args, path, CPU_SECONDS).ok()?;
     let output = ffmpeg.output(PATIENCE, REPORT_BYTES).ok()?;

@@ -1,10 +1,15 @@
 //! ffprobe and ffmpeg as confined child processes: what an upload is, and its sound as a stream.
 
+mod clock;
 mod confine;
 mod decode;
+mod downmix;
 mod measure;
+mod packets;
 mod probe;
 mod sandbox;
+mod timeline;
+mod track;
 
 use std::io;
 
