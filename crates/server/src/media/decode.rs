@@ -11,7 +11,7 @@ use verbatim_whisper::SAMPLE_RATE;
 use super::MediaError;
 use super::confine::{Confined, INPUT, Tool, input_options, reason};
 use super::packets::Packets;
-use super::probe::{find_tracks, too_long};
+use super::probe::{ANALYSIS, find_tracks, too_long};
 use super::timeline::Timeline;
 use super::track::Track;
 
@@ -188,9 +188,14 @@ fn start(
     let form = format!("aformat=sample_fmts=s16:sample_rates=16000{}", layout.as_deref().unwrap_or_default());
     let mut args = vec!["-nostdin", "-hide_banner", "-threads", "1"];
     args.extend(input_options());
+    args.extend(ANALYSIS);
     // Times as the file has them.
     args.extend(["-copyts", "-vn", "-sn", "-dn", "-i", INPUT, "-map", &map, "-vn", "-sn", "-dn"]);
-    args.extend(["-af", &form, "-ac", &count, "-c:a", "pcm_s16le"]);
+    args.extend(["-af", &form]);
+    if track.channels.layout.is_none() {
+        args.extend(["-ac", &count]);
+    }
+    args.extend(["-c:a", "pcm_s16le"]);
     args.extend(["-avoid_negative_ts", "disabled", "-f", "smjpeg", "pipe:1"]);
     let cpu_seconds = CPU_SECONDS + max_duration.as_secs() / SLOWEST_SPEED;
     let mut ffmpeg = Confined::spawn(Tool::Ffmpeg, &args, path, cpu_seconds)?;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::confine::{Confined, INPUT, Tool, input_options};
+use super::probe::ANALYSIS;
 
 /// How long it may take by the clock. Packets are counted without decoding, about as fast as the disk
 /// reads.
@@ -20,6 +21,7 @@ pub(super) fn measure(path: &Path, index: u32) -> Option<f64> {
     let map = format!("0:{index}");
     let mut args = vec!["-nostdin", "-hide_banner"];
     args.extend(input_options());
+    args.extend(ANALYSIS);
     args.extend(["-vn", "-sn", "-dn", "-i", INPUT, "-map", &map, "-c", "copy"]);
     args.extend(["-progress", "pipe:1", "-f", "null", "-"]);
     let ffmpeg = Confined::spawn(Tool::Ffmpeg, &args, path, CPU_SECONDS).ok()?;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::confine::{Confined, INPUT, Tool, input_options, reason};
 use super::measure::measure;
-use super::track::{BARE, Disposition, Program, Track, origin, tracks};
+use super::track::{BARE, Disposition, Program, Track, origin, shares_clock, tracks};
 use super::{MediaError, PcmStream};
 use crate::job::FileType;
 
@@ -25,6 +25,10 @@ const QUESTIONS: &str = "format=format_name,duration,start_time:\
     stream=index,codec_type,codec_name,sample_rate,channels,channel_layout,start_time,duration,nb_frames,avg_frame_rate:\
     stream_disposition=default,comment,hearing_impaired,visual_impaired,attached_pic:\
     program=program_id:program_stream=index";
+
+/// How far either tool reads until it knows all streams: ten minutes (in microseconds) or 64 MB. Ffmpeg's own five
+/// seconds miss sound that starts later than its picture.
+pub(super) const ANALYSIS: [&str; 4] = ["-analyzeduration", "600000000", "-probesize", "64000000"];
 
 /// Codecs of pictures. A stream of one frame of them is a cover, whatever the container calls it.
 const PICTURE_CODECS: [&str; 7] = ["bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"];
@@ -47,12 +51,15 @@ pub async fn probe(path: &Path, max_duration: Duration) -> Result<MediaInfo, Med
 
 /// [`probe`] for callers that may block.
 pub fn probe_blocking(path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
-    let (mut info, tracks) = judge(&ask(path)?)?;
+    let answer = ask(path)?;
+    let (mut info, tracks) = judge(&answer)?;
     let track = hear(path, tracks, max_duration)?;
-    if info.duration.is_none() {
+    let too_long_for = |duration: Option<f64>| duration.is_some_and(|told| told > max_duration.as_secs_f64());
+    // Told by a clock that was set anew, a length is the difference between two clocks.
+    if info.duration.is_none() || too_long_for(info.duration) && shares_clock(&answer.format) {
         info.duration = measure(path, track);
     }
-    if info.duration.is_some_and(|seconds| seconds > max_duration.as_secs_f64()) {
+    if too_long_for(info.duration) {
         return Err(too_long(max_duration));
     }
     Ok(info)
@@ -77,6 +84,7 @@ pub(super) fn too_long(max_duration: Duration) -> MediaError {
 /// Runs ffprobe.
 fn ask(path: &Path) -> Result<Answer, MediaError> {
     let mut args = input_options().to_vec();
+    args.extend(ANALYSIS);
     args.extend(["-of", "json", "-show_entries", QUESTIONS, "-i", INPUT]);
     let ffprobe = Confined::spawn(Tool::Ffprobe, &args, path, CPU_SECONDS)?;
     let output = ffprobe.output(PATIENCE, ANSWER_BYTES).map_err(|error| match error.kind() {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::probe::{Answer, Stream};
+use super::probe::{Answer, Format, Stream};
 
 /// Times of these are those of a broadcast or of whatever was joined: a step of more than [`SHARED_GAP`] is another
 /// clock.
@@ -132,12 +132,16 @@ pub(super) fn origin(answer: &Answer, stream: &Stream) -> f64 {
     together.filter_map(Stream::start).reduce(f64::min).unwrap_or_else(of_stream)
 }
 
+/// Whether the times may be those of several clocks.
+pub(super) fn shares_clock(format: &Format) -> bool {
+    format.is_one_of(&SHARED_CLOCK)
+}
+
 fn times(answer: &Answer, stream: &Stream) -> Times {
-    let is = |names: &[&str]| answer.format.is_one_of(names);
-    if is(&BARE) {
+    if answer.format.is_one_of(&BARE) {
         return Times::Counted;
     }
-    let max_gap = if is(&SHARED_CLOCK) { SHARED_GAP } else { OWN_GAP };
+    let max_gap = if shares_clock(&answer.format) { SHARED_GAP } else { OWN_GAP };
     Times::Stamped { origin: origin(answer, stream), max_gap }
 }
 
