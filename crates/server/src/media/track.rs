@@ -26,8 +26,8 @@ const FRONT: f32 = std::f32::consts::FRAC_1_SQRT_2;
 const CENTRE: f32 = 1.0;
 /// What is behind or beside, as ffmpeg mixes it.
 const SURROUND: f32 = 0.5;
-/// Low-frequency effects hold no speech.
-const LFE: f32 = 0.0;
+/// Low-frequency effects hold no speech, but recordings of many microphones are often labelled as surround.
+const LFE: f32 = 0.1;
 
 /// ffmpeg's names of layouts, with the weights of their channels in its order.
 const LAYOUTS: [(&str, &[f32]); 18] = [

@@ -11,7 +11,7 @@ use crate::support::clips::{make, novel};
 /// Container, codec, rates, layouts that the codec has.
 const ROWS: &[(&str, &str, &[u32], &[&str])] = &[
     ("wav", "pcm_s16le", &[8000, 16_000, 44_100, 96_000], &["mono", "stereo", "5.1", "7.1"]),
-    ("wav", "pcm_f32le", &[48_000], &["stereo", "quad"]),
+    ("wav", "pcm_f32le", &[48_000], &["stereo", "4.0"]),
     ("wav", "adpcm_ima_wav", &[22_050], &["mono", "stereo"]),
     ("wav", "pcm_alaw", &[8000], &["mono"]),
     ("w64", "pcm_s24le", &[44_100], &["stereo", "5.1(side)"]),
@@ -31,7 +31,7 @@ const ROWS: &[(&str, &str, &[u32], &[&str])] = &[
     ("opus", "libopus -b:a 12k", &[8000, 16_000, 48_000], &["mono"]),
     ("opus", "libopus", &[48_000], &["stereo", "5.1", "7.1"]),
     ("webm", "libopus", &[48_000], &["mono", "stereo"]),
-    ("mka", "pcm_s16le", &[44_100], &["mono", "3.0", "5.0"]),
+    ("mka", "pcm_s16le", &[44_100], &["mono", "5.0"]),
     ("mkv", "ac3", &[48_000], &["mono", "stereo", "5.1(side)"]),
     ("mkv", "dca -strict -2", &[48_000], &["5.1(side)"]),
     ("mkv", "truehd -strict -2", &[48_000], &["5.1"]),
@@ -82,7 +82,6 @@ fn spread(layout: &str) -> String {
     match layout {
         "mono" => "-ac 1".to_owned(),
         "stereo" => "-af pan=stereo|c0=c0|c1=c0".to_owned(),
-        "quad" => "-af pan=quad|FL=c0|FR=c0".to_owned(),
         _ => format!("-af pan={layout}|FC=c0"),
     }
 }
