@@ -16,10 +16,14 @@ const SHARED_GAP: f64 = 600.0;
 const OWN_GAP: f64 = 6.0 * 3600.0;
 
 /// Bare streams do not tell how long they are: ffprobe guesses from their size and the bits a second of their
-/// beginning, and where that is silent is wrong by a factor of up to thirty. They have no times either: those
-/// that ffmpeg makes up are wrong where the rate changes. Their samples are counted.
+/// beginning, and where that is silent is wrong by a factor of up to thirty.
 pub(super) const BARE: [&str; 11] =
     ["aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "gsm", "loas", "mp3", "truehd"];
+
+/// Bare streams whose rate may change, as where files were joined. The times that ffmpeg makes up for them are wrong
+/// from there on, so their samples are counted. (Telephones' codecs have one rate, and frames of silence that
+/// ffmpeg does not decode: those count by their times.)
+const COUNTED: [&str; 7] = ["aac", "ac3", "dts", "eac3", "loas", "mp3", "truehd"];
 
 /// Front left and right, as ITU-R BS.775 mixes them beside the centre.
 const FRONT: f32 = std::f32::consts::FRAC_1_SQRT_2;
@@ -138,7 +142,7 @@ pub(super) fn shares_clock(format: &Format) -> bool {
 }
 
 fn times(answer: &Answer, stream: &Stream) -> Times {
-    if answer.format.is_one_of(&BARE) {
+    if answer.format.is_one_of(&COUNTED) {
         return Times::Counted;
     }
     let max_gap = if shares_clock(&answer.format) { SHARED_GAP } else { OWN_GAP };
