@@ -1,13 +1,14 @@
 //! The recording's clock: where in the recording each packet of samples belongs.
 //!
-//! Times are a player's: zero is where the earliest track starts. Sound is laid end to end, and where the packets' times
-//! say otherwise the clock decides:
+//! Times are a player's: zero is where the earliest track starts. Sound is laid end to end, and where the
+//! packets' times say otherwise the clock decides:
 //!
 //! - a difference under [`TOLERANCE`] is jitter and ignored (it cannot add up: times are compared with the
 //!   start's, not the last packet's);
-//! - a step forward is a gap, to be filled with silence, if the next packet goes on from there: decoders give a single
-//!   frame a wrong time when a stream changes its rate. A step further than `max_gap` is not a gap but another clock, as
-//!   where recordings were joined or a hostile file names the year 3000: sound goes on without a gap;
+//! - a step forward is a gap, to be filled with silence, if the next packet goes on from there: decoders give a
+//!   single frame a wrong time when a stream changes its rate. A step further than `max_gap` is not a gap but
+//!   another clock, as where recordings were joined or a hostile file names the year 3000: sound goes on
+//!   without a gap;
 //! - sound whose time has been given out already, by [`MAX_OVERLAP`] at most, is a repetition and left out;
 //! - a clock set back further goes on without a gap, and so does one that stands still.
 //!
@@ -366,7 +367,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_times_lose_or_overrun(times in proptest::collection::vec((any::<u32>(), 0_usize..5000), 0..60), origin in any::<f64>()) {
+        fn no_times_lose_or_overrun(
+            times in proptest::collection::vec((any::<u32>(), 0_usize..5000), 0..60),
+            origin in any::<f64>(),
+        ) {
             let mut clock = Clock::new(origin, 600.0);
             let (mut held, mut silence) = (0, 0);
             for (time, samples) in &times {

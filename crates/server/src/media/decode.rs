@@ -28,24 +28,25 @@ const CPU_SECONDS: u64 = 60;
 /// (Monkey's Audio at its highest level) decodes some 30 times as fast as it sounds.
 const SLOWEST_SPEED: u64 = 4;
 
-/// The sound of a file as 16 kHz mono samples, in chunks of a second (the last is shorter): of its default track
-/// or else the first, that can be decoded. The same file gives the same samples.
+/// The sound of a file as 16 kHz mono samples, in chunks of a second (the last is shorter): of its default
+/// track, or else of the first that can be decoded. The same file gives the same samples.
 ///
-/// Blocking. Times are those that a player shows: where the sound starts late or has gaps, silence fills them
-/// ([`super::clock`]). Channels are mixed so that nothing cancels ([`super::downmix`]).
-/// Dropping it ends ffmpeg.
+/// Blocking. Times are those that a player shows: where the sound starts late or has gaps, silence fills them.
+/// Channels are mixed so that none cancels another. Dropping it ends ffmpeg.
 ///
 /// An error item, always the last, means that the sound must not be used: nothing could be decoded, it
-/// lasts longer than allowed, or this machine is at fault (the [`io::Error`] holds a [`MediaError`] that tells which). A file that is
-/// damaged or cut off behind some sound is no error: the stream ends where the sound does, and
-/// [`damage`](Self::damage) says so. To ask after the stream was used up, hand `&mut stream` on.
+/// lasts longer than allowed, or this machine is at fault (the [`io::Error`] holds a [`MediaError`] that tells
+/// which). A file that is damaged or cut off behind some sound is no error: the stream ends where the sound
+/// does, and [`damage`](Self::damage) says so. To ask after the stream was used up, hand `&mut stream` on.
 #[derive(Debug)]
 pub struct PcmStream {
     path: PathBuf,
     /// `None` once it has ended.
     running: Option<(Confined, Packets<BufReader<ChildStdout>>)>,
     timeline: Timeline,
+    /// An error was given out: nothing comes after it.
     failed: bool,
+    /// The index of the one that is decoded.
     track: u32,
     /// Tracks to try where this one cannot be decoded.
     others: VecDeque<Track>,

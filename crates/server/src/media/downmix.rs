@@ -1,7 +1,8 @@
 //! Channels to one, so that nothing said on any of them is lost.
 //!
 //! The usual mix is a weighted mean. It is silent where one channel is another's inverse, and quiet where one
-//! channel of many speaks. So the sound is looked at in blocks of 20 ms, from the stream's beginning, and each block is mixed in one of three ways:
+//! channel of many speaks. So the sound is looked at in blocks of 20 ms, counted from the stream's beginning,
+//! and each block is mixed in one of three ways:
 //!
 //! - **mean**, as ffmpeg does it, unless that is much quieter than the loudest channel;
 //! - **sum**, at the level of the loudest channel, where channels are silent or differ;
@@ -17,9 +18,9 @@ const BLOCK: usize = SAMPLE_RATE / 50;
 /// Of what was measured before, this much counts after another block: half after 0.13 s.
 const MEMORY: f32 = 0.9;
 
-/// The mean is left where its power falls below this part of the loudest channel's, and taken up again where it rises
-/// above the other. Of stereo, between a quarter, which is what one silent channel leaves, and a half, of two independent
-/// voices: there the mean is what word error rates were measured on.
+/// The mean is left where its power falls below the first part of the loudest channel's, and taken up again where
+/// it rises above the second. For stereo they lie between a quarter, which is what one silent channel leaves, and
+/// a half, of two independent voices: word error rates were measured on the mean.
 const STEREO_MEAN: [f32; 2] = [0.3, 0.4];
 
 /// With more channels the mean is rarely as loud as they are.

@@ -193,7 +193,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(noise in proptest::collection::vec(any::<u8>(), 0..200), at in 0_usize..80, with in any::<u8>()) {
+        fn no_bytes_make_it_panic(
+            noise in proptest::collection::vec(any::<u8>(), 0..200),
+            at in 0_usize..80,
+            with in any::<u8>(),
+        ) {
             read(&noise, 2);
             read(&[header(2), noise].concat(), 2);
             let mut changed = two_packets();

@@ -22,7 +22,8 @@ const CPU_SECONDS: u64 = 30;
 const ANSWER_BYTES: u64 = 4 << 20;
 
 const QUESTIONS: &str = "format=format_name,duration,start_time:\
-    stream=index,codec_type,codec_name,sample_rate,channels,channel_layout,start_time,duration,nb_frames,avg_frame_rate:\
+    stream=index,codec_type,codec_name,sample_rate,channels,channel_layout,start_time,duration,nb_frames,\
+    avg_frame_rate:\
     stream_disposition=default,comment,hearing_impaired,visual_impaired,attached_pic:\
     program=program_id:program_stream=index";
 

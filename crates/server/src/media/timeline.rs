@@ -133,3 +133,72 @@ impl Timeline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::track::Channels;
+
+    /// 20 ms of a mono packet in which every sample is `value`.
+    fn packet(time: u32, value: i16) -> Packet {
+        Packet { time, samples: vec![value; 320] }
+    }
+
+    fn timeline(times: Times) -> Timeline {
+        Timeline::new(&Track {
+            index: 0,
+            channels: Channels { layout: Some("mono"), weights: vec![1.0] },
+            times,
+        })
+    }
+
+    const STAMPED: Times = Times::Stamped { origin: 0.0, max_gap: 6.0 * 3600.0 };
+
+    fn drain(timeline: &mut Timeline) -> Vec<f32> {
+        timeline.finish();
+        timeline.take(usize::MAX)
+    }
+
+    #[test]
+    fn packets_lie_where_their_times_say() {
+        let mut timeline = timeline(STAMPED);
+        for (time, value) in [(100, 1), (120, 2), (1000, 3), (1020, 4)] {
+            timeline.push(packet(time, value));
+        }
+        let samples: Vec<i16> = drain(&mut timeline).iter().map(|sample| (sample * 32768.0) as i16).collect();
+        for (from, to, value) in [
+            (0, 1600, 0),
+            (1600, 1920, 1),
+            (1920, 2240, 2),
+            (2240, 16_000, 0),
+            (16_000, 16_320, 3),
+            (16_320, 16_640, 4),
+        ] {
+            assert!(samples[from..to].iter().all(|sample| *sample == value), "{from}: {value}");
+        }
+        assert_eq!(samples.len(), 16_640);
+        assert_eq!(timeline.seconds(), 1.04);
+    }
+
+    #[test]
+    fn a_gap_of_hours_is_mixed_as_it_is_taken() {
+        let mut timeline = timeline(STAMPED);
+        let five_hours = 5 * 3_600_000;
+        for time in [0, 20, five_hours, five_hours + 20] {
+            timeline.push(packet(time, 1));
+        }
+        assert!(timeline.fill(16_000));
+        assert!(timeline.mixed.len() <= 2 * 16_000);
+        assert_eq!(timeline.take(16_000).len(), 16_000);
+        assert_eq!(timeline.seconds(), 5.0 * 3600.0 + 0.04);
+    }
+
+    #[test]
+    fn without_times_packets_follow_each_other() {
+        let mut timeline = timeline(Times::Counted);
+        for time in [0, 9_000_000, 20, 20] {
+            timeline.push(packet(time, 1));
+        }
+        assert_eq!(drain(&mut timeline).len(), 4 * 320);
+    }
+}

@@ -1,5 +1,5 @@
-//! Recordings that were joined, broken, broadcast or badly wired: the clip in them is heard at its own times, as loud as
-//! it was recorded.
+//! Recordings that were joined, broken, broadcast or badly wired: the clip in them is heard at its own times, as
+//! loud as it was recorded.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
