@@ -261,6 +261,19 @@ fn channels_never_cancel_nor_fade() {
     }
 }
 
+/// ffmpeg has no mix for so many.
+#[test]
+fn one_microphone_of_twelve_is_heard() {
+    let dir = TempDir::new().unwrap();
+    let spoken = |sample: &f32| ((sample * 32768.0) as i16).to_le_bytes();
+    let frame = |sample: &f32| [&[0; 16][..], &spoken(sample), &[0; 6]].concat();
+    let raw = dir.path().join("raw");
+    fs::write(&raw, clip().iter().flat_map(frame).collect::<Vec<u8>>()).unwrap();
+    let path = make(dir.path(), "twelve.wav", &format!("-f s16le -ar 16000 -ac 12 -i {}", raw.display()));
+    probe_blocking(&path, DAY).unwrap();
+    assert_clip_at("twelve", &clip(), &decode(&path), &[0.0]);
+}
+
 #[test]
 fn ordinary_sound_is_as_ffmpeg_mixes_it() {
     let dir = TempDir::new().unwrap();
