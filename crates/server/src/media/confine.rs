@@ -3,7 +3,7 @@
 //! A child process gets no environment, no file name and no standard input but the file itself, may use
 //! no protocol but `file` and `pipe`, and no demuxer that follows references to other files. The kernel
 //! bounds its processor time and memory, keeps it from writing files and reading others ([`sandbox`]), and
-//! the clock bounds how long it is waited for ([`Clock`]).
+//! the limits bounds how long it is waited for ([`Limits`]).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,8 +19,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 pub(super) use super::complaints::reason;
 pub(super) use super::tools::Tool;
 
-use super::clock::{Clock, Wait};
 use super::complaints::Complaints;
+use super::limits::{Limits, Wait};
 use super::tools::{Program, Tools};
 use super::{MediaError, sandbox};
 
@@ -60,7 +60,7 @@ pub(super) struct Confined {
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
     complaints: Complaints,
-    clock: Clock,
+    limits: Limits,
     /// Once it has ended and was reaped.
     status: Option<ExitStatus>,
 }
@@ -73,13 +73,13 @@ impl Confined {
         args: &[&str],
         input: &Path,
         cpu_seconds: u64,
-        clock: Clock,
+        limits: Limits,
     ) -> Result<Self, MediaError> {
         let file = File::open(input).map_err(|error| MediaError::cannot_open(&error))?;
         if !file.metadata().map_err(|error| MediaError::cannot_open(&error))?.is_file() {
             return Err(MediaError::unreadable("it is not a plain file"));
         }
-        Self::start(tools.program(tool), args, Some(&file), cpu_seconds, clock)
+        Self::start(tools.program(tool), args, Some(&file), cpu_seconds, limits)
             .map_err(|error| MediaError::Tool(format!("{} could not be started: {error}.", tool.name())))
     }
 
@@ -89,7 +89,7 @@ impl Confined {
         args: &[&str],
         input: Option<&File>,
         cpu_seconds: u64,
-        clock: Clock,
+        limits: Limits,
     ) -> io::Result<Self> {
         let mut command = Command::new(program.path());
         command.args(args).env_clear().env("LANG", "C").current_dir("/").process_group(0);
@@ -100,7 +100,7 @@ impl Confined {
         };
         let mut child = sandbox::spawn(command, &program.needed(), input, cpu_seconds)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        Ok(Self { child, stdout, stderr, complaints: Complaints::default(), clock, status: None })
+        Ok(Self { child, stdout, stderr, complaints: Complaints::default(), limits, status: None })
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -119,8 +119,8 @@ impl Confined {
     /// does not end by itself is killed.
     pub(super) fn wait(mut self) -> io::Result<(ExitStatus, String)> {
         self.stdout = None;
-        let clock = self.clock.clone();
-        let ended = self.await_exit(clock.exit());
+        let limits = self.limits.clone();
+        let ended = self.await_exit(limits.exit());
         let status = match ended {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => self.kill()?,
             ended => ended?,
@@ -207,8 +207,8 @@ impl Confined {
 
 impl Read for Confined {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let clock = self.clock.clone();
-        let wait = clock.output();
+        let limits = self.limits.clone();
+        let wait = limits.output();
         while self.stdout.is_some() {
             if self.poll(wait.step()?)?
                 && let Some(stdout) = &mut self.stdout

@@ -4,17 +4,22 @@ mod clock;
 mod complaints;
 mod confine;
 mod decode;
+mod downmix;
 mod libraries;
+mod limits;
 mod measure;
+mod packets;
 mod probe;
 mod prober;
 mod sandbox;
+mod timeline;
 mod tools;
+mod track;
 
 use std::io;
 
-pub use clock::Timeouts;
 pub use decode::PcmStream;
+pub use limits::Timeouts;
 pub use probe::{MediaInfo, probe_blocking};
 pub use prober::Prober;
 pub use sandbox::{Confinement, Enforced, confinement};
