@@ -15,7 +15,7 @@ use super::packets::Packets;
 use super::probe::{ANALYSIS, find_tracks, too_long};
 use super::timeline::Timeline;
 use super::tools::Tools;
-use super::track::Track;
+use super::track::{Track, Tracks};
 
 /// Samples in a chunk: one second.
 const CHUNK: usize = SAMPLE_RATE;
@@ -72,11 +72,18 @@ impl PcmStream {
         Self::of_tracks(tools, path, tracks, max_duration, limits)
     }
 
+    /// Starts the installed ffmpeg on tracks that were found before.
+    pub fn open_known(path: &Path, tracks: Tracks, max_duration: Duration) -> Result<Self, MediaError> {
+        let tools = Tools::installed()?;
+        let limits = Limits::decoding(tools.timeouts);
+        Self::of_tracks(&tools, path, tracks, max_duration, limits)
+    }
+
     /// The first of the tracks that can be decoded.
     pub(super) fn of_tracks(
         tools: &Tools,
         path: &Path,
-        tracks: Vec<Track>,
+        Tracks(tracks): Tracks,
         max_duration: Duration,
         limits: Limits,
     ) -> Result<Self, MediaError> {
@@ -200,7 +207,7 @@ fn start(
 ) -> Result<Packets<BufReader<Confined>>, MediaError> {
     let map = format!("0:{}", track.index);
     let count = track.channels.weights.len().to_string();
-    let layout = track.channels.layout.map(|layout| format!(":channel_layouts={layout}"));
+    let layout = track.channels.layout.as_ref().map(|layout| format!(":channel_layouts={layout}"));
     let form = format!("aformat=sample_fmts=s16:sample_rates=16000{}", layout.as_deref().unwrap_or_default());
     let mut args = vec!["-nostdin", "-hide_banner", "-threads", "1"];
     args.extend(input_options());

@@ -24,6 +24,7 @@ pub use probe::{MediaInfo, probe_blocking};
 pub use prober::Prober;
 pub use sandbox::{Confinement, Enforced, confinement};
 pub use tools::{Tools, require_tools};
+pub use track::Tracks;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {

@@ -10,7 +10,7 @@ use super::confine::{Confined, INPUT, Tool, input_options, lost, reason};
 use super::limits::Limits;
 use super::measure::measure;
 use super::tools::Tools;
-use super::track::{BARE, Disposition, Program, Track, origin, shares_clock, tracks};
+use super::track::{BARE, Disposition, Program, Track, Tracks, origin, shares_clock, tracks};
 use super::{MediaError, PcmStream};
 use crate::job::FileType;
 
@@ -33,12 +33,13 @@ pub(super) const ANALYSIS: [&str; 4] = ["-analyzeduration", "600000000", "-probe
 /// Codecs of pictures. A stream of one frame of them is a cover, whatever the container calls it.
 const PICTURE_CODECS: [&str; 7] = ["bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"];
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MediaInfo {
     pub file_type: FileType,
     /// In seconds, as the container tells it, or as measured where it does not. `None` where measuring
     /// would take too long.
     pub duration: Option<f64>,
+    pub tracks: Tracks,
 }
 
 /// [`Prober::probe`](super::Prober::probe) for callers that may block, with the installed tools.
@@ -56,8 +57,9 @@ pub(super) fn look(
     limits: &Limits,
 ) -> Result<MediaInfo, MediaError> {
     let answer = ask(tools, path, limits)?;
-    let (mut info, tracks) = judge(&answer)?;
-    let track = first_second(PcmStream::of_tracks(tools, path, tracks, max_duration, limits.clone())?)?;
+    let mut info = judge(&answer)?;
+    let sound = PcmStream::of_tracks(tools, path, info.tracks.clone(), max_duration, limits.clone());
+    let track = first_second(sound?)?;
     let too_long_for = |duration: Option<f64>| duration.is_some_and(|told| told > max_duration.as_secs_f64());
     // Told by a clock that was set anew, a length is the difference between two clocks.
     if info.duration.is_none() || too_long_for(info.duration) && shares_clock(&answer.format) {
@@ -70,8 +72,8 @@ pub(super) fn look(
 }
 
 /// The tracks of sound that a file has, the best first.
-pub(super) fn find_tracks(tools: &Tools, path: &Path, limits: &Limits) -> Result<Vec<Track>, MediaError> {
-    judge(&ask(tools, path, limits)?).map(|(_, tracks)| tracks)
+pub(super) fn find_tracks(tools: &Tools, path: &Path, limits: &Limits) -> Result<Tracks, MediaError> {
+    Ok(judge(&ask(tools, path, limits)?)?.tracks)
 }
 
 /// The sentence for what lasts too long, here and while decoding.
@@ -202,7 +204,7 @@ impl Stream {
 }
 
 /// What the file is, and its tracks of sound, at least one.
-fn judge(answer: &Answer) -> Result<(MediaInfo, Vec<Track>), MediaError> {
+fn judge(answer: &Answer) -> Result<MediaInfo, MediaError> {
     let moves = answer.streams.iter().any(Stream::moves);
     let tracks = tracks(answer);
     let audio = |track: &Track| answer.streams.iter().find(|stream| stream.index == track.index);
@@ -214,7 +216,7 @@ fn judge(answer: &Answer) -> Result<(MediaInfo, Vec<Track>), MediaError> {
         });
     };
     let file_type = if moves { FileType::Video } else { FileType::Audio };
-    Ok((MediaInfo { file_type, duration: told_duration(answer, audio) }, tracks))
+    Ok(MediaInfo { file_type, duration: told_duration(answer, audio), tracks: Tracks(tracks) })
 }
 
 /// When the sound ends, as the container tells it; its own times count from its earliest stream's start.

@@ -147,7 +147,7 @@ mod tests {
     fn timeline(times: Times) -> Timeline {
         Timeline::new(&Track {
             index: 0,
-            channels: Channels { layout: Some("mono"), weights: vec![1.0] },
+            channels: Channels { layout: Some("mono".to_owned()), weights: vec![1.0] },
             times,
         })
     }

@@ -1,6 +1,6 @@
 //! Which of a file's tracks is heard, and how its channels and times are to be read.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::probe::{Answer, Format, Stream};
 
@@ -58,8 +58,14 @@ const LAYOUTS: [(&str, &[f32]); 18] = [
 /// More channels than any recorder has are mixed by ffmpeg.
 const MAX_CHANNELS: u32 = 64;
 
+/// A file's tracks of sound as they were found when it was probed, the best first. Kept with a job, so that its file is not
+/// looked into again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tracks(pub(super) Vec<Track>);
+
 /// A track of sound that can be decoded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Track {
     /// Among all of the file's streams.
     pub(super) index: u32,
@@ -68,15 +74,16 @@ pub(super) struct Track {
 }
 
 /// What ffmpeg is to give, and how that is mixed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Channels {
     /// The layout as ffmpeg names it; `None` for discrete channels.
-    pub(super) layout: Option<&'static str>,
+    #[serde(deserialize_with = "known_layout")]
+    pub(super) layout: Option<String>,
     /// Of each channel in the mix.
     pub(super) weights: Vec<f32>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) enum Times {
     /// There are none; samples are counted.
     Counted,
@@ -149,15 +156,31 @@ fn times(answer: &Answer, stream: &Stream) -> Times {
     Times::Stamped { origin: origin(answer, stream), max_gap }
 }
 
+/// It becomes an argument of ffmpeg's, so only what is known here will do.
+fn known_layout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let layout = Option::<String>::deserialize(deserializer)?;
+    let mut known = LAYOUTS.iter().map(|(name, _)| *name).chain(["stereo", "mono"]);
+    match layout {
+        Some(name) if !known.any(|known| known == name) => {
+            Err(serde::de::Error::custom(format!("“{name}” is no layout of channels")))
+        }
+        layout => Ok(layout),
+    }
+}
+
 impl Channels {
+    fn of_layout(name: &str, weights: &[f32]) -> Self {
+        Self { layout: Some(name.to_owned()), weights: weights.to_vec() }
+    }
+
     fn of(count: u32, layout: Option<&str>) -> Self {
         let known =
             LAYOUTS.iter().find(|(name, weights)| Some(*name) == layout && weights.len() == count as usize);
         match (known, count) {
-            (Some((name, weights)), _) => Self { layout: Some(name), weights: weights.to_vec() },
-            (None, 2) => Self { layout: Some("stereo"), weights: vec![1.0; 2] },
+            (Some((name, weights)), _) => Self::of_layout(name, weights),
+            (None, 2) => Self::of_layout("stereo", &[1.0; 2]),
             (None, 3..=MAX_CHANNELS) => Self { layout: None, weights: vec![1.0; count as usize] },
-            _ => Self { layout: Some("mono"), weights: vec![1.0] },
+            _ => Self::of_layout("mono", &[1.0]),
         }
     }
 }
@@ -211,6 +234,19 @@ mod tests {
     }
 
     #[test]
+    fn tracks_are_kept_as_json_and_name_only_known_layouts() {
+        let found = Tracks(tracks(&answer(&[
+            sound(0, json!({ "channels": 6, "channel_layout": "5.1" })),
+            sound(1, json!({})),
+            sound(2, json!({ "channels": 4 })),
+        ])));
+        let json = serde_json::to_string(&found).unwrap();
+        assert_eq!(serde_json::from_str::<Tracks>(&json).unwrap(), found);
+        let hostile = json.replace("5.1", "5.1,volume=0");
+        assert!(serde_json::from_str::<Tracks>(&hostile).is_err());
+    }
+
+    #[test]
     fn a_programme_has_its_own_zero() {
         let start = |time: &str| json!({ "start_time": time });
         let mut answer =
@@ -228,7 +264,7 @@ mod tests {
     #[test]
     fn only_known_layouts_reach_ffmpeg() {
         let side = Channels::of(6, Some("5.1(side)"));
-        assert_eq!((side.layout, side.weights.len()), (Some("5.1(side)"), 6));
+        assert_eq!((side.layout.as_deref(), side.weights.len()), (Some("5.1(side)"), 6));
         for (count, layout, expected) in [
             (1, Some("mono"), (Some("mono"), 1)),
             (2, Some("stereo,volume=0"), (Some("stereo"), 2)),
@@ -238,7 +274,7 @@ mod tests {
             (1000, None, (Some("mono"), 1)),
         ] {
             let channels = Channels::of(count, layout);
-            assert_eq!((channels.layout, channels.weights.len()), expected);
+            assert_eq!((channels.layout.as_deref(), channels.weights.len()), expected);
         }
     }
 }
