@@ -20,7 +20,7 @@ use std::io;
 
 pub use decode::PcmStream;
 pub use limits::Timeouts;
-pub use probe::{MediaInfo, probe_blocking};
+pub use probe::{MediaInfo, identify, measure_duration, probe_blocking};
 pub use prober::Prober;
 pub use sandbox::{Confinement, Enforced, confinement};
 pub use tools::{Tools, require_tools};

@@ -49,6 +49,24 @@ pub fn probe_blocking(path: &Path, max_duration: Duration) -> Result<MediaInfo, 
     look(&tools, path, max_duration, &limits)
 }
 
+/// Says what a file is by its headers alone, for whoever decodes it next and so learns the rest. Blocks.
+pub fn identify(path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
+    let tools = Tools::installed()?;
+    let answer = ask(&tools, path, &Limits::probing(tools.timeouts, CancellationToken::new()))?;
+    let info = judge(&answer)?;
+    if is_longer(info.duration, max_duration) && !shares_clock(&answer.format) {
+        return Err(too_long(max_duration));
+    }
+    Ok(info)
+}
+
+/// The seconds at which the sound of a file ends that does not tell; `None` where that cannot be found in time. Blocks.
+pub fn measure_duration(path: &Path, Tracks(tracks): &Tracks) -> Option<f64> {
+    let tools = Tools::installed().ok()?;
+    let limits = Limits::probing(tools.timeouts, CancellationToken::new());
+    measure(&tools, path, tracks.first()?.index, limits)
+}
+
 /// Says what a file is. The deadline is for all of it.
 pub(super) fn look(
     tools: &Tools,
@@ -60,12 +78,11 @@ pub(super) fn look(
     let mut info = judge(&answer)?;
     let sound = PcmStream::of_tracks(tools, path, info.tracks.clone(), max_duration, limits.clone());
     let track = first_second(sound?)?;
-    let too_long_for = |duration: Option<f64>| duration.is_some_and(|told| told > max_duration.as_secs_f64());
     // Told by a clock that was set anew, a length is the difference between two clocks.
-    if info.duration.is_none() || too_long_for(info.duration) && shares_clock(&answer.format) {
+    if info.duration.is_none() || is_longer(info.duration, max_duration) && shares_clock(&answer.format) {
         info.duration = measure(tools, path, track, limits.clone());
     }
-    if too_long_for(info.duration) {
+    if is_longer(info.duration, max_duration) {
         return Err(too_long(max_duration));
     }
     Ok(info)
@@ -74,6 +91,10 @@ pub(super) fn look(
 /// The tracks of sound that a file has, the best first.
 pub(super) fn find_tracks(tools: &Tools, path: &Path, limits: &Limits) -> Result<Tracks, MediaError> {
     Ok(judge(&ask(tools, path, limits)?)?.tracks)
+}
+
+fn is_longer(duration: Option<f64>, than: Duration) -> bool {
+    duration.is_some_and(|seconds| seconds > than.as_secs_f64())
 }
 
 /// The sentence for what lasts too long, here and while decoding.

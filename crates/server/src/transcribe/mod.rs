@@ -23,7 +23,7 @@ use crate::app::{load_models, load_structurer};
 use crate::config::{Format, TranscribeSettings};
 use crate::inference::{Inference, InferenceError};
 use crate::job::JobId;
-use crate::media::{MediaError, probe_blocking};
+use crate::media::{MediaError, identify, measure_duration};
 use crate::pipeline::{Decoding, Event, Place, Recording, Source, assemble};
 use crate::result::TranscriptionResult;
 use crate::store::StoredWindow;
@@ -103,19 +103,20 @@ struct Run {
 impl Run {
     fn transcribe(&self, path: &Path, language: Option<Language>) -> Result<TranscriptionResult, FileError> {
         let file_size = path.metadata()?.len();
+        let media = identify(path, self.max_duration)?;
         let source = Source {
             path: path.to_owned(),
-            tracks: None,
+            tracks: Some(media.tracks.clone()),
             max_duration: self.max_duration,
             vad: self.vad.clone(),
             known: HashSet::new(),
         };
-        // Decoding begins while the file is probed: for a short clip, programs take as long to start as it takes to be
-        // heard. Where the probe refuses the file, nobody listens to what was decoded.
+        // Decoding begins while the file is measured: for a short clip, programs take as long to start as it takes to be
+        // heard.
         let events = source.start()?;
-        let media = probe_blocking(path, self.max_duration)?;
+        let duration = media.duration.or_else(|| measure_duration(path, &media.tracks));
         let filename = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let bar = bar(&filename, media.duration);
+        let bar = bar(&filename, duration);
         let job = JobId::new();
         let options = Options { language, ..self.options.clone() };
         let mut decoding = Decoding::new(self.inference.clone(), job, options, None);
