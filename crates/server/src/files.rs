@@ -103,7 +103,8 @@ impl Uploads {
     }
 
     /// Moves aside what no job and no running upload has a use for, as after a crash, and gives the names of
-    /// those files. Files that are not named as this module names them are left alone.
+    /// those files. Uploads of jobs that have ended are removed. Files that are not named as this module names them are left
+    /// alone.
     ///
     /// Safe while other processes take uploads: a file whose upload still runs is locked, and is only let go once its job
     /// is stored. So whoever has the lock and finds no unfinished job may take the file.
@@ -118,10 +119,13 @@ impl Uploads {
                 continue;
             }
             let Some(_lock) = lock(&entry.path())? else { continue };
-            let needed = store.get(job).await?.is_some_and(|job| !job.status.has_ended());
-            if !needed || name.ends_with(PART) {
-                self.set_aside(&entry.path(), name)?;
-                moved.push(name.to_owned());
+            match store.get(job).await? {
+                Some(job) if !job.status.has_ended() && !name.ends_with(PART) => {}
+                Some(job) if job.status.has_ended() => self.remove(job.id).await?,
+                _ => {
+                    self.set_aside(&entry.path(), name)?;
+                    moved.push(name.to_owned());
+                }
             }
         }
         Ok(moved)
@@ -387,6 +391,10 @@ mod tests {
         let store = store(&data).await;
         let (needed, orphan, crashed) = (JobId::new(), JobId::new(), JobId::new());
         store.insert(new_job(needed), Timestamp::now()).await.unwrap();
+        let ended = JobId::new();
+        store.insert(new_job(ended), Timestamp::now()).await.unwrap();
+        store.cancel(ended, "Cancelled.", Timestamp::now()).await.unwrap();
+        fs::write(uploads.path(ended), "x").unwrap();
         for name in [needed.to_string(), orphan.to_string(), format!("{crashed}.part"), "notes".to_owned()] {
             fs::write(uploads.dir().join(name), "x").unwrap();
         }
@@ -401,7 +409,10 @@ mod tests {
         moved.sort();
         assert_eq!(moved, expected);
         let left = names(&uploads);
-        assert_eq!(left.len(), before - 2);
+        assert_eq!(left.len(), before - 3);
+        assert!(
+            !uploads.path(ended).exists() && !data.path().join("orphans").join(ended.to_string()).exists()
+        );
         assert!(!left.contains(&expected[0]) && !left.contains(&expected[1]));
         assert!(unkept.path().exists());
         drop(running);

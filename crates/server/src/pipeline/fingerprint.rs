@@ -8,16 +8,26 @@ use crate::store::PAYLOAD_VERSION;
 
 #[derive(Serialize)]
 struct MadeWith<'a> {
-    model: &'a str,
+    model_hash: &'a str,
     options: &'a Options,
     cutter: u32,
     payload: u32,
 }
 
-/// `model` stands for the model files and how exactly they are computed; `options` are the job's over the service's.
-pub(super) fn fingerprint(model: &str, options: &Options) -> Result<String, serde_json::Error> {
-    let made_with = MadeWith { model, options, cutter: CUTTER_VERSION, payload: PAYLOAD_VERSION };
-    Ok(format!("{:x}", Sha256::digest(serde_json::to_vec(&made_with)?)))
+/// The model's name and a hash. `model_hash` stands for the model files and how exactly they are computed; `options` are the
+/// job's over the service's.
+pub(super) fn fingerprint(
+    model: &str,
+    model_hash: &str,
+    options: &Options,
+) -> Result<String, serde_json::Error> {
+    let made_with = MadeWith { model_hash, options, cutter: CUTTER_VERSION, payload: PAYLOAD_VERSION };
+    Ok(format!("{model} {:x}", Sha256::digest(serde_json::to_vec(&made_with)?)))
+}
+
+/// The name of the model that a fingerprint was made of.
+pub(super) fn model_of(fingerprint: &str) -> &str {
+    fingerprint.rsplit_once(' ').map_or(fingerprint, |(model, _)| model)
 }
 
 #[cfg(test)]
@@ -26,10 +36,11 @@ mod tests {
 
     #[test]
     fn whatever_changes_words_or_times_changes_the_fingerprint() {
-        let of = |model: &str, options: &Options| fingerprint(model, options).unwrap();
+        let of = |model: &str, options: &Options| fingerprint("a model", model, options).unwrap();
         let options = Options::default();
         let expected = of("base", &options);
         assert_eq!(expected, of("base", &options.clone()));
+        assert_eq!(model_of(&expected), "a model");
         for (model, options) in [
             ("tiny.en", options.clone()),
             ("base", Options { beam_size: 1, ..options.clone() }),

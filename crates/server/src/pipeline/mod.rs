@@ -22,7 +22,7 @@ use verbatim_whisper::{Options, Vad, Window, WindowTranscript};
 
 pub(crate) use self::assemble::{Recording, assemble};
 pub(crate) use self::decoding::{Decoding, Place};
-use self::fingerprint::fingerprint;
+use self::fingerprint::{fingerprint, model_of};
 use self::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
 pub(crate) use self::source::{Event, Source};
 use crate::files::Uploads;
@@ -99,7 +99,7 @@ impl Pipeline {
     pub async fn run(&self, claim: &Claim, stop: &CancellationToken) -> Result<Finished, PipelineError> {
         let (job, lease) = (&claim.job, &claim.lease);
         let options = job.wishes.over(&self.options);
-        let fingerprint = fingerprint(&self.model_hash, &options)
+        let fingerprint = fingerprint(&self.whisper, &self.model_hash, &options)
             .map_err(|error| PipelineError::Job(format!("The options cannot be written down: {error}.")))?;
         let checkpoint = retried(|| self.store.checkpoint(lease, &fingerprint)).await?;
         if checkpoint.discarded > 0 {
@@ -126,7 +126,8 @@ impl Pipeline {
         run.say(STRUCTURING).await?;
         // Earlier starts had nothing left to do but this, and took the process down with them.
         let hopeless = claim.strikes + 1 >= MAX_STRIKES && resumed && run.transcribed == 0;
-        self.assemble(claim, if hopeless { Err(HOPELESS) } else { Ok(self.structurer.clone()) }).await
+        let structurer = if hopeless { Err(HOPELESS) } else { Ok(self.structurer.clone()) };
+        self.assemble(claim, &self.whisper, structurer).await
     }
 
     /// What a job has that will not come to its end, in the form of a result, without structure; `None` where that is
@@ -135,13 +136,17 @@ impl Pipeline {
         if self.store.windows(claim.job.id).await?.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.assemble(claim, Err(PARTIAL)).await?.result))
+        // A job that is given up was not started here, so its windows may be another model's.
+        let not_started = claim.fingerprint.as_deref().filter(|_| claim.strikes >= MAX_STRIKES);
+        let whisper = not_started.map_or(self.whisper.as_str(), model_of);
+        Ok(Some(self.assemble(claim, whisper, Err(PARTIAL)).await?.result))
     }
 
     /// From the store alone, see [`assemble`]; on a thread for that.
     async fn assemble(
         &self,
         claim: &Claim,
+        whisper: &str,
         structurer: Result<Structurer, &'static str>,
     ) -> Result<Finished, PipelineError> {
         let job = &claim.job;
@@ -153,7 +158,7 @@ impl Pipeline {
             file_type: job.file_type,
             language: job.wishes.language,
             task: job.wishes.task.unwrap_or(self.options.task),
-            whisper: self.whisper.clone(),
+            whisper: whisper.to_owned(),
             structurer,
         };
         let at = Timestamp::now();

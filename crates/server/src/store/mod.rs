@@ -90,6 +90,8 @@ pub struct Claim {
     /// How often in a row it has taken its process down. At [`MAX_STRIKES`] it is not to be worked on any more, but
     /// failed with what it has.
     pub strikes: u32,
+    /// What its stored windows were made with: see [`JobStore::checkpoint`].
+    pub fingerprint: Option<String>,
 }
 
 /// What earlier starts of a job have left to go on from.

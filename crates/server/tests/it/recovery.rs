@@ -113,7 +113,7 @@ async fn a_job_that_takes_the_process_down_alone_is_given_up_with_what_it_has() 
     let stored = stored_windows(dir.path(), job).await;
     strike(dir.path(), job, MAX_STRIKES).await;
 
-    let server = Server::start(dir.path()).await;
+    let server = Server::start_with(dir.path(), &[("WHISPER_MODEL", Path::new("base"))]).await;
     let (status, body) = server.end_of(job).await;
     assert_eq!(status, 500, "{body}");
     let sentence = body["error_message"].as_str().unwrap();
@@ -123,6 +123,7 @@ async fn a_job_that_takes_the_process_down_alone_is_given_up_with_what_it_has() 
     assert!(partial["transcript"].as_str().unwrap().contains("John Dashwood"), "{partial}");
     assert!(partial["whisper_segments"].as_array().unwrap().len() >= stored.len());
     assert_eq!(partial["language_detection"]["language"], "en");
+    assert_eq!(partial["models_used"]["whisper"], "tiny.en", "what it was made with, not what runs now");
     assert_eq!(server.status(job).await["has_result"], false);
     let uploads = dir.path().join("data/uploads");
     eventually("the upload to be gone", || async { uploads.read_dir().unwrap().next().is_none() }).await;

@@ -61,8 +61,9 @@ struct Candidate {
 
 /// Puts what is expired back into the queue, and finds the job to take.
 async fn prepare(connection: &mut SqliteConnection, by: &By, skip: &str) -> StoreResult<Option<Candidate>> {
-    let expired: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM jobs
+    // The process has ended, or has lost the job. One that asks has not ended.
+    let expired: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT id, process IS NOT ?2 FROM jobs
          WHERE status IN ('pending', 'processing') AND status = 'processing'
              AND lease_expires_at <= iif(process IS ?2, ?1 - ?3, ?1)",
     )
@@ -71,8 +72,8 @@ async fn prepare(connection: &mut SqliteConnection, by: &By, skip: &str) -> Stor
     .bind(milliseconds(OWN_LEASE_GRACE))
     .fetch_all(&mut *connection)
     .await?;
-    for id in expired {
-        process_lost(connection, &id, by).await?;
+    for (id, process_ended) in expired {
+        requeue(connection, &id, process_ended, by.now).await?;
     }
     candidate(connection, by, skip).await
 }
@@ -146,11 +147,12 @@ async fn take(
     .bind(id)
     .fetch_one(&mut *connection)
     .await?;
+    let fingerprint = row.fingerprint.clone();
     match Job::try_from(row) {
         Ok(job) => {
             events::status(connection, id, JobStatus::Processing, by.now).await?;
             let lease = Lease { job: job.id, token };
-            Ok(Some(Claim { job, lease, strikes: *strikes }))
+            Ok(Some(Claim { job, lease, strikes: *strikes, fingerprint }))
         }
         Err(error) => {
             tracing::error!(job = id, "the job cannot be read and has failed: {error}");
@@ -177,16 +179,6 @@ pub(super) async fn process_ended(
         requeue(connection, id, true, now).await?;
     }
     Ok(left.len() as u64)
-}
-
-/// The lease has expired: the process has ended, or lost the job. A process cannot have ended that asks.
-async fn process_lost(connection: &mut SqliteConnection, id: &str, by: &By) -> StoreResult<()> {
-    let own: bool = sqlx::query_scalar("SELECT process IS ? FROM jobs WHERE id = ?")
-        .bind(by.process.to_string())
-        .bind(id)
-        .fetch_one(&mut *connection)
-        .await?;
-    requeue(connection, id, !own, by.now).await
 }
 
 async fn requeue(

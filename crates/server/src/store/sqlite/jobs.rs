@@ -17,6 +17,7 @@ pub(super) struct JobRow {
     file_type: String,
     duration: Option<f64>,
     tracks: Option<String>,
+    pub(super) fingerprint: Option<String>,
     options: String,
     webhook_url: Option<String>,
     status: String,
