@@ -40,8 +40,8 @@ pub(super) struct Confinement {
     pub(super) cpu_seconds: u64,
 }
 
-/// The child's ends of its standard streams. None of them is a standard stream of this process, or closing one
-/// would close another.
+/// The child's ends of its standard streams. None of them has the number of a standard stream, or connecting one would
+/// close another.
 #[derive(Debug)]
 pub(super) struct Streams {
     pub(super) stdin: OwnedFd,
@@ -84,8 +84,7 @@ impl Failure {
 
 type Step = fn(&Plan<'_>) -> Result<(), Errno>;
 
-/// In this order: the filters refuse what the steps before them do, and a confined process may still execute its
-/// program.
+/// In this order, for the rules and filters refuse what the steps before them do.
 const STEPS: &[(&str, Step)] = &[
     ("tying it to this process", end_with_parent),
     ("resetting its signals", |_| signals::reset()),

@@ -54,7 +54,7 @@ impl Child {
     /// # Errors
     /// [`io::ErrorKind::TimedOut`] where it does not end for a while although it was killed.
     pub(in crate::media) fn kill(&mut self) -> io::Result<ExitStatus> {
-        if self.status.is_none() {
+        if self.reap()?.is_none() {
             kill_process_group(self.pid, Signal::KILL)?;
         }
         let ended = self.wait(KILL_TIMEOUT)?;

@@ -31,8 +31,8 @@ impl Drop for Blocked {
     }
 }
 
-/// Has every signal do to this process what it does by default, and blocks none. For a child that
-/// shares its parent's memory: the parent's own handlers stay. Neither allocates nor locks.
+/// Has every signal do to this process what it does by default, and blocks none. For a child, whose parent keeps its
+/// handlers. Neither allocates nor locks.
 pub(super) fn reset() -> Result<(), Errno> {
     // The kernel's `struct sigaction`, in whatever order its fields are: no handler (`SIG_DFL`), no flags, no mask.
     const DEFAULT: [u64; 4] = [0; 4];
@@ -65,6 +65,7 @@ fn set_mask(mask: Set) -> Result<Set, Errno> {
             SET_BYTES,
         )
     };
+    // It has no other reason to fail.
     if result == 0 { Ok(before) } else { Err(Errno::INVAL) }
 }
 

@@ -20,7 +20,7 @@ use super::child::{self, Confinement, Failure, Plan, Streams};
 use super::process::Child;
 use super::signals::Blocked;
 
-/// What the child's steps take is some 2 kB of it, unoptimised.
+/// Many times what the child's steps take. Pages that they do not touch cost nothing.
 const STACK_BYTES: usize = 64 << 10;
 
 /// A whole number of pages, whatever their size on this machine.
@@ -83,8 +83,8 @@ impl Launch {
     }
 }
 
-/// The same file under a number that is no standard stream's, which the child gives away. Only a service that was
-/// started without them opens others under these numbers.
+/// The same file under a number that is no standard stream's, for the child gives these to its streams one after
+/// another. A new file has one of them only where this process has closed its own.
 fn beyond_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > libc::STDERR_FILENO { Ok(fd) } else { fd.try_clone() }
 }
@@ -92,13 +92,13 @@ fn beyond_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
 /// Runs the plan in a child. Returns once that has executed its program or ended.
 fn clone(plan: &Plan<'_>) -> io::Result<Pid> {
     let stack = Stack::new()?;
-    // Lifted by the child once no handler is left; no handler of ours may run in it.
+    // No handler of ours may run in the child, which lets signals through once it has none.
     let blocked = Blocked::all()?;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the child runs `child::run` on a stack that is its own and on a plan that is borrowed until this call
-    // returns. CLONE_VFORK has it return only when the child no longer uses this memory. Meanwhile the child uses this
-    // thread's locals, so that its error numbers disturb nobody. It has copies of descriptors, handlers, limits and
-    // credentials, for nothing but memory is shared.
+    // SAFETY: the child runs `child::run` on a stack of its own and on a plan that is borrowed until this call returns,
+    // which CLONE_VFORK puts off until the child no longer uses this memory. Until then this thread stands still, so
+    // that the child may use its thread-local storage, where the C library keeps error numbers. Only the memory is
+    // shared: descriptors, handlers, limits and credentials are the child's own copies.
     let pid = unsafe {
         libc::clone(child::run, stack.top(), flags, ptr::from_ref(plan).cast_mut().cast::<c_void>())
     };
@@ -107,7 +107,7 @@ fn clone(plan: &Plan<'_>) -> io::Result<Pid> {
     started
 }
 
-/// Memory for a child's stack, above a page that may not be touched.
+/// Memory for a child's stack. An overflow ends the child: what lies below may not be touched.
 struct Stack {
     base: *mut c_void,
 }
