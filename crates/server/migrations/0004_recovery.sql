@@ -44,6 +44,8 @@ CREATE TABLE new_jobs (
     filename          TEXT    NOT NULL,
     -- What the client asks of the decoding, as JSON; what is null or missing is left to the service's settings.
     options           TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(options)),
+    -- What of the file is heard and how, as JSON; null where that is to be found out.
+    tracks            TEXT,
     webhook_url       TEXT,
     error_message     TEXT,
     error_detail      TEXT,

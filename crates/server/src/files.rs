@@ -374,6 +374,7 @@ mod tests {
             file_size: 1,
             file_type: FileType::Audio,
             duration: None,
+            tracks: None,
             wishes: Wishes::default(),
             webhook_url: None,
         }

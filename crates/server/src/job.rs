@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::media::Tracks;
 use crate::wishes::Wishes;
 
 /// Names a job in the API, the store and on disk.
@@ -113,6 +114,8 @@ pub struct NewJob {
     pub file_type: FileType,
     /// As the container tells it, in seconds; not every container does.
     pub duration: Option<f64>,
+    /// `None` where they are to be looked for.
+    pub tracks: Option<Tracks>,
     pub wishes: Wishes,
     pub webhook_url: Option<String>,
 }
@@ -125,6 +128,7 @@ pub struct Job {
     pub file_size: u64,
     pub file_type: FileType,
     pub duration: Option<f64>,
+    pub tracks: Option<Tracks>,
     pub wishes: Wishes,
     pub webhook_url: Option<String>,
     pub status: JobStatus,

@@ -54,6 +54,7 @@ pub(super) async fn examine(state: &ApiState, received: Received) -> Result<(New
         file_size: upload.size(),
         file_type: info.file_type,
         duration: info.duration,
+        tracks: Some(info.tracks),
         wishes: parameters.wishes,
         webhook_url: parameters.webhook_url,
     };

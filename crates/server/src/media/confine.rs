@@ -3,7 +3,7 @@
 //! A child process gets no environment, no file name and no standard input but the file itself, may use
 //! no protocol but `file` and `pipe`, and no demuxer that follows references to other files. The kernel
 //! bounds its processor time and memory, keeps it from writing files and reading others ([`sandbox`]), and
-//! the clock bounds how long it is waited for ([`Clock`]).
+//! how long it is waited for is bounded by the clock ([`Limits`]).
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read};
@@ -17,8 +17,8 @@ pub(super) use super::complaints::reason;
 pub(super) use super::tools::Tool;
 
 use super::MediaError;
-use super::clock::{Clock, Wait};
 use super::complaints::Complaints;
+use super::limits::{Limits, Wait};
 use super::sandbox::{self, Child};
 use super::tools::{Program, Tools};
 
@@ -52,7 +52,7 @@ pub(super) struct Confined {
     stdout: Option<PipeReader>,
     stderr: Option<PipeReader>,
     complaints: Complaints,
-    clock: Clock,
+    limits: Limits,
 }
 
 impl Confined {
@@ -63,13 +63,13 @@ impl Confined {
         args: &[&str],
         input: &Path,
         cpu_seconds: u64,
-        clock: Clock,
+        limits: Limits,
     ) -> Result<Self, MediaError> {
         let file = File::open(input).map_err(|error| MediaError::cannot_open(&error))?;
         if !file.metadata().map_err(|error| MediaError::cannot_open(&error))?.is_file() {
             return Err(MediaError::unreadable("it is not a plain file"));
         }
-        Self::start(tools.program(tool), args, Some(&file), cpu_seconds, clock)
+        Self::start(tools.program(tool), args, Some(&file), cpu_seconds, limits)
             .map_err(|error| MediaError::Tool(format!("{} could not be started: {error}.", tool.name())))
     }
 
@@ -79,11 +79,11 @@ impl Confined {
         args: &[&str],
         input: Option<&File>,
         cpu_seconds: u64,
-        clock: Clock,
+        limits: Limits,
     ) -> io::Result<Self> {
         let mut child = sandbox::spawn(program.path(), args, &program.needed(), input, cpu_seconds)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        Ok(Self { child, stdout, stderr, complaints: Complaints::default(), clock })
+        Ok(Self { child, stdout, stderr, complaints: Complaints::default(), limits })
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -102,8 +102,8 @@ impl Confined {
     /// does not end by itself is killed.
     pub(super) fn wait(mut self) -> io::Result<(ExitStatus, String)> {
         self.stdout = None;
-        let clock = self.clock.clone();
-        let ended = self.await_exit(clock.exit());
+        let limits = self.limits.clone();
+        let ended = self.await_exit(limits.exit());
         let status = match ended {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => self.child.kill()?,
             ended => ended?,
@@ -159,8 +159,8 @@ impl Confined {
 
 impl Read for Confined {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let clock = self.clock.clone();
-        let wait = clock.output();
+        let limits = self.limits.clone();
+        let wait = limits.output();
         while self.stdout.is_some() {
             if self.poll(wait.step()?)?
                 && let Some(stdout) = &mut self.stdout

@@ -1,20 +1,27 @@
 //! The sound of a file as a stream of samples, from an ffmpeg that runs beside.
 
-use std::io::{self, Read};
-use std::path::Path;
+use std::collections::VecDeque;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use verbatim_whisper::SAMPLE_RATE;
 
 use super::MediaError;
-use super::clock::Clock;
 use super::confine::{Confined, INPUT, Tool, input_options, lost, reason};
-use super::probe::too_long;
+use super::limits::Limits;
+use super::packets::Packets;
+use super::probe::{ANALYSIS, find_tracks, too_long};
+use super::timeline::Timeline;
 use super::tools::Tools;
+use super::track::{Track, Tracks};
 
 /// Samples in a chunk: one second.
 const CHUNK: usize = SAMPLE_RATE;
+
+/// As much as a pipe holds.
+const PIPE_BYTES: usize = 64 << 10;
 
 /// Processor seconds that an ffmpeg has whatever the limit of duration.
 const CPU_SECONDS: u64 = 60;
@@ -23,50 +30,85 @@ const CPU_SECONDS: u64 = 60;
 /// (Monkey's Audio at its highest level) decodes some 30 times as fast as it sounds.
 const SLOWEST_SPEED: u64 = 4;
 
-/// The first audio stream of a file as 16 kHz mono samples, in chunks of a second (the last is shorter).
+/// The sound of a file as 16 kHz mono samples, in chunks of a second (the last is shorter): of its default
+/// track, or else of the first that can be decoded. The same file gives the same samples.
 ///
-/// Blocking. Times are the original's: where the sound starts late or has gaps, silence fills them.
-/// Dropping it ends ffmpeg.
+/// Blocking. Times are those that a player shows: where the sound starts late or has gaps, silence fills them.
+/// Channels are mixed so that none cancels another. Dropping it ends ffmpeg.
 ///
 /// An error item, always the last, means that the sound must not be used: nothing could be decoded, it
-/// lasts longer than allowed, or this machine is at fault (the [`io::Error`] holds a [`MediaError`] that tells which). A file that is
-/// damaged or cut off behind some sound is no error: the stream ends where the sound does, and
-/// [`damage`](Self::damage) says so. To ask after the stream was used up, hand `&mut stream` on.
+/// lasts longer than allowed, or this machine is at fault (the [`io::Error`] holds a [`MediaError`] that tells
+/// which). A file that is damaged or cut off behind some sound is no error: the stream ends where the sound
+/// does, and [`damage`](Self::damage) says so. To ask after the stream was used up, hand `&mut stream` on.
 #[derive(Debug)]
 pub struct PcmStream {
-    /// `None` once it has ended.
-    running: Option<Confined>,
+    tools: Tools,
+    path: PathBuf,
+    limits: Limits,
+    /// What ffmpeg gives; `None` once it has ended.
+    running: Option<Packets<BufReader<Confined>>>,
+    timeline: Timeline,
+    /// An error was given out: nothing comes after it.
+    failed: bool,
+    /// The index of the one that is decoded.
+    track: u32,
+    /// Tracks to try where this one cannot be decoded.
+    others: VecDeque<Track>,
     max_duration: Duration,
     samples: u64,
     damage: Option<String>,
 }
 
 impl PcmStream {
-    /// Starts the installed ffmpeg.
+    /// Looks for the file's tracks and starts the installed ffmpeg.
     pub fn open(path: &Path, max_duration: Duration) -> Result<Self, MediaError> {
         Self::open_with(&Tools::installed()?, path, max_duration)
     }
 
-    /// Starts another ffmpeg.
+    /// The same with other tools.
     pub fn open_with(tools: &Tools, path: &Path, max_duration: Duration) -> Result<Self, MediaError> {
-        Self::start(tools, path, max_duration, Clock::decoding(tools.timeouts))
+        let limits = Limits::decoding(tools.timeouts);
+        let tracks = find_tracks(tools, path, &limits)?;
+        Self::of_tracks(tools, path, tracks, max_duration, limits)
     }
 
-    pub(super) fn start(
+    /// Starts the installed ffmpeg on tracks that were found before.
+    pub fn open_known(path: &Path, tracks: Tracks, max_duration: Duration) -> Result<Self, MediaError> {
+        let tools = Tools::installed()?;
+        let limits = Limits::decoding(tools.timeouts);
+        Self::of_tracks(&tools, path, tracks, max_duration, limits)
+    }
+
+    /// The first of the tracks that can be decoded.
+    pub(super) fn of_tracks(
         tools: &Tools,
         path: &Path,
+        Tracks(tracks): Tracks,
         max_duration: Duration,
-        clock: Clock,
+        limits: Limits,
     ) -> Result<Self, MediaError> {
-        let mut args = vec!["-nostdin", "-hide_banner", "-threads", "1"];
-        args.extend(input_options());
-        args.extend(["-vn", "-sn", "-dn", "-i", INPUT, "-map", "0:a:0", "-vn", "-sn", "-dn"]);
-        // Keeps the original's times: fills late starts and gaps with silence.
-        args.extend(["-af", "aresample=async=1:first_pts=0"]);
-        args.extend(["-ac", "1", "-ar", "16000", "-f", "s16le", "pipe:1"]);
-        let cpu_seconds = CPU_SECONDS + max_duration.as_secs() / SLOWEST_SPEED;
-        let ffmpeg = Confined::spawn(tools, Tool::Ffmpeg, &args, path, cpu_seconds, clock)?;
-        Ok(Self { running: Some(ffmpeg), max_duration, samples: 0, damage: None })
+        let mut others = VecDeque::from(tracks);
+        let Some(track) = others.pop_front() else {
+            return Err(MediaError::Unsupported("The file has no sound.".to_owned()));
+        };
+        Ok(Self {
+            running: Some(start(tools, path, &track, max_duration, limits.clone())?),
+            tools: tools.clone(),
+            path: path.to_owned(),
+            limits,
+            timeline: Timeline::new(&track),
+            track: track.index,
+            others,
+            failed: false,
+            max_duration,
+            samples: 0,
+            damage: None,
+        })
+    }
+
+    /// The index of the track that is decoded, among the file's streams.
+    pub(super) fn track(&self) -> u32 {
+        self.track
     }
 
     /// Seconds of sound given out so far.
@@ -81,15 +123,33 @@ impl PcmStream {
 
     /// ffmpeg's process id, while it runs.
     pub fn process_id(&self) -> Option<u32> {
-        self.running.as_ref().map(Confined::id)
+        self.running.as_ref().map(|packets| packets.source().get_ref().id())
     }
 
     fn next_chunk(&mut self) -> Result<Option<Vec<f32>>, MediaError> {
-        let Some(ffmpeg) = &mut self.running else { return Ok(None) };
-        let bytes = read_up_to(ffmpeg, CHUNK * 2).map_err(|error| lost(Tool::Ffmpeg, &error))?;
-        let chunk: Vec<f32> = bytes.chunks_exact(2).map(sample).collect();
+        loop {
+            let chunk = self.next_of_track();
+            let undecodable = self.samples == 0 && matches!(chunk, Err(MediaError::Unsupported(_)));
+            let other = if undecodable { self.others.pop_front() } else { None };
+            let Some(track) = other else { return chunk };
+            let limits = self.limits.clone();
+            self.running = Some(start(&self.tools, &self.path, &track, self.max_duration, limits)?);
+            self.timeline = Timeline::new(&track);
+            self.track = track.index;
+        }
+    }
+
+    fn next_of_track(&mut self) -> Result<Option<Vec<f32>>, MediaError> {
+        while let Some(packets) = &mut self.running
+            && !self.timeline.fill(CHUNK)
+        {
+            match packets.next().map_err(|error| lost(Tool::Ffmpeg, &error))? {
+                Some(packet) => self.timeline.push(packet),
+                None => self.end()?,
+            }
+        }
+        let chunk = self.timeline.take(CHUNK);
         if chunk.is_empty() {
-            self.end()?;
             return Ok(None);
         }
         self.samples += chunk.len() as u64;
@@ -101,11 +161,14 @@ impl PcmStream {
 
     /// ffmpeg has nothing more to give: was that all?
     fn end(&mut self) -> Result<(), MediaError> {
-        let Some(ffmpeg) = self.running.take() else { return Ok(()) };
+        let Some(packets) = self.running.take() else { return Ok(()) };
+        let ffmpeg = packets.into_source().into_inner();
         let (status, complaints) = ffmpeg
             .wait()
             .map_err(|error| MediaError::Tool(format!("ffmpeg could not be waited for: {error}.")))?;
-        if self.samples == 0 {
+        self.timeline.finish();
+        let seconds = self.timeline.seconds();
+        if seconds == 0.0 {
             let reason = failure(status, &complaints).or_else(|| reason(&complaints));
             return Err(MediaError::Unsupported(match reason {
                 Some(reason) => format!("The file's sound cannot be decoded: {reason}."),
@@ -113,7 +176,7 @@ impl PcmStream {
             }));
         }
         self.damage = failure(status, &complaints)
-            .map(|reason| format!("The file's sound breaks off at {:.1} s: {reason}.", self.seconds_read()));
+            .map(|reason| format!("The file's sound breaks off at {seconds:.1} s: {reason}."));
         Ok(())
     }
 }
@@ -122,12 +185,44 @@ impl Iterator for PcmStream {
     type Item = io::Result<Vec<f32>>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
         let chunk = self.next_chunk();
         if chunk.is_err() {
             self.running = None;
+            self.failed = true;
         }
         chunk.map_err(io::Error::other).transpose()
     }
+}
+
+/// Starts ffmpeg on one track. It resamples; times and channels it leaves to us.
+fn start(
+    tools: &Tools,
+    path: &Path,
+    track: &Track,
+    max_duration: Duration,
+    limits: Limits,
+) -> Result<Packets<BufReader<Confined>>, MediaError> {
+    let map = format!("0:{}", track.index);
+    let count = track.channels.weights.len().to_string();
+    let layout = track.channels.layout.as_ref().map(|layout| format!(":channel_layouts={layout}"));
+    let form = format!("aformat=sample_fmts=s16:sample_rates=16000{}", layout.as_deref().unwrap_or_default());
+    let mut args = vec!["-nostdin", "-hide_banner", "-threads", "1"];
+    args.extend(input_options());
+    args.extend(ANALYSIS);
+    // Times as the file has them.
+    args.extend(["-copyts", "-vn", "-sn", "-dn", "-i", INPUT, "-map", &map, "-vn", "-sn", "-dn"]);
+    args.extend(["-af", &form]);
+    if track.channels.layout.is_none() {
+        args.extend(["-ac", &count]);
+    }
+    args.extend(["-c:a", "pcm_s16le"]);
+    args.extend(["-avoid_negative_ts", "disabled", "-f", "smjpeg", "pipe:1"]);
+    let cpu_seconds = CPU_SECONDS + max_duration.as_secs() / SLOWEST_SPEED;
+    let ffmpeg = Confined::spawn(tools, Tool::Ffmpeg, &args, path, cpu_seconds, limits)?;
+    Ok(Packets::new(BufReader::with_capacity(PIPE_BYTES, ffmpeg), track.channels.weights.len()))
 }
 
 /// Why ffmpeg failed, if it did.
@@ -139,15 +234,4 @@ fn failure(status: ExitStatus, complaints: &str) -> Option<String> {
         Some(_) => reason(complaints).unwrap_or_else(|| "ffmpeg gave up on it".to_owned()),
         None => "it takes too much time or memory to decode".to_owned(),
     })
-}
-
-/// Fills a buffer, which comes back shorter only at the end.
-fn read_up_to(source: &mut impl Read, bytes: usize) -> io::Result<Vec<u8>> {
-    let mut buffer = Vec::with_capacity(bytes);
-    source.take(bytes as u64).read_to_end(&mut buffer)?;
-    Ok(buffer)
-}
-
-fn sample(bytes: &[u8]) -> f32 {
-    f32::from(i16::from_le_bytes([bytes[0], bytes[1]])) / 32768.0
 }

@@ -4,21 +4,27 @@ mod clock;
 mod complaints;
 mod confine;
 mod decode;
+mod downmix;
 mod libraries;
+mod limits;
 mod measure;
+mod packets;
 mod probe;
 mod prober;
 mod sandbox;
+mod timeline;
 mod tools;
+mod track;
 
 use std::io;
 
-pub use clock::Timeouts;
 pub use decode::PcmStream;
+pub use limits::Timeouts;
 pub use probe::{MediaInfo, probe_blocking};
 pub use prober::Prober;
 pub use sandbox::{Confinement, Enforced, confinement};
 pub use tools::{Tools, require_tools};
+pub use track::Tracks;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {

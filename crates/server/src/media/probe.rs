@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::Clock;
 use super::confine::{Confined, INPUT, Tool, input_options, lost, reason};
+use super::limits::Limits;
 use super::measure::measure;
 use super::tools::Tools;
+use super::track::{BARE, Disposition, Program, Track, Tracks, origin, shares_clock, tracks};
 use super::{MediaError, PcmStream};
 use crate::job::FileType;
 
@@ -20,51 +21,59 @@ const CPU_SECONDS: u64 = 30;
 const ANSWER_BYTES: u64 = 4 << 20;
 
 const QUESTIONS: &str = "format=format_name,duration,start_time:\
-    stream=codec_type,codec_name,sample_rate,channels,start_time,duration,nb_frames,avg_frame_rate:\
-    stream_disposition=attached_pic";
+    stream=index,codec_type,codec_name,sample_rate,channels,channel_layout,start_time,duration,nb_frames,\
+    avg_frame_rate:\
+    stream_disposition=default,comment,hearing_impaired,visual_impaired,attached_pic:\
+    program=program_id:program_stream=index";
+
+/// How far either tool reads until it knows all streams: ten minutes (in microseconds) or 64 MB. Ffmpeg's own five
+/// seconds miss sound that starts later than its picture.
+pub(super) const ANALYSIS: [&str; 4] = ["-analyzeduration", "600000000", "-probesize", "64000000"];
 
 /// Codecs of pictures. A stream of one frame of them is a cover, whatever the container calls it.
 const PICTURE_CODECS: [&str; 7] = ["bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"];
 
-/// Bare streams, which do not tell how long they are: ffprobe guesses from their size and the bits a
-/// second of their beginning, and where that is silent is wrong by a factor of up to thirty.
-const GUESSED: [&str; 11] =
-    ["aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "gsm", "loas", "mp3", "truehd"];
-
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MediaInfo {
     pub file_type: FileType,
     /// In seconds, as the container tells it, or as measured where it does not. `None` where measuring
     /// would take too long.
     pub duration: Option<f64>,
+    pub tracks: Tracks,
 }
 
 /// [`Prober::probe`](super::Prober::probe) for callers that may block, with the installed tools.
 pub fn probe_blocking(path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
     let tools = Tools::installed()?;
-    let clock = Clock::probing(tools.timeouts, CancellationToken::new());
-    look(&tools, path, max_duration, &clock)
+    let limits = Limits::probing(tools.timeouts, CancellationToken::new());
+    look(&tools, path, max_duration, &limits)
 }
 
-/// Says what a file is. The clock's deadline is for all of it.
+/// Says what a file is. The deadline is for all of it.
 pub(super) fn look(
     tools: &Tools,
     path: &Path,
     max_duration: Duration,
-    clock: &Clock,
+    limits: &Limits,
 ) -> Result<MediaInfo, MediaError> {
-    let answer = ask(tools, path, clock)?;
-    let answer: Answer = serde_json::from_slice(&answer)
-        .map_err(|error| MediaError::Tool(format!("ffprobe's answer could not be read: {error}.")))?;
+    let answer = ask(tools, path, limits)?;
     let mut info = judge(&answer)?;
-    hear(PcmStream::start(tools, path, max_duration, clock.clone())?)?;
-    if info.duration.is_none() {
-        info.duration = measure(tools, path, clock.clone());
+    let sound = PcmStream::of_tracks(tools, path, info.tracks.clone(), max_duration, limits.clone());
+    let track = first_second(sound?)?;
+    let too_long_for = |duration: Option<f64>| duration.is_some_and(|told| told > max_duration.as_secs_f64());
+    // Told by a clock that was set anew, a length is the difference between two clocks.
+    if info.duration.is_none() || too_long_for(info.duration) && shares_clock(&answer.format) {
+        info.duration = measure(tools, path, track, limits.clone());
     }
-    if info.duration.is_some_and(|seconds| seconds > max_duration.as_secs_f64()) {
+    if too_long_for(info.duration) {
         return Err(too_long(max_duration));
     }
     Ok(info)
+}
+
+/// The tracks of sound that a file has, the best first.
+pub(super) fn find_tracks(tools: &Tools, path: &Path, limits: &Limits) -> Result<Tracks, MediaError> {
+    Ok(judge(&ask(tools, path, limits)?)?.tracks)
 }
 
 /// The sentence for what lasts too long, here and while decoding.
@@ -78,14 +87,16 @@ pub(super) fn too_long(max_duration: Duration) -> MediaError {
     MediaError::Unsupported(format!("The file lasts longer than the {limit} that are allowed."))
 }
 
-/// Runs ffprobe for its JSON.
-fn ask(tools: &Tools, path: &Path, clock: &Clock) -> Result<Vec<u8>, MediaError> {
+/// Runs ffprobe.
+fn ask(tools: &Tools, path: &Path, limits: &Limits) -> Result<Answer, MediaError> {
     let mut args = input_options().to_vec();
+    args.extend(ANALYSIS);
     args.extend(["-of", "json", "-show_entries", QUESTIONS, "-i", INPUT]);
-    let ffprobe = Confined::spawn(tools, Tool::Ffprobe, &args, path, CPU_SECONDS, clock.clone())?;
+    let ffprobe = Confined::spawn(tools, Tool::Ffprobe, &args, path, CPU_SECONDS, limits.clone())?;
     let output = ffprobe.output(ANSWER_BYTES).map_err(|error| lost(Tool::Ffprobe, &error))?;
     if output.status.success() {
-        return Ok(output.stdout);
+        return serde_json::from_slice(&output.stdout)
+            .map_err(|error| MediaError::Tool(format!("ffprobe's answer could not be read: {error}.")));
     }
     let reason = match output.status.code() {
         Some(_) => reason(&output.complaints),
@@ -96,10 +107,11 @@ fn ask(tools: &Tools, path: &Path, clock: &Clock) -> Result<Vec<u8>, MediaError>
     ))
 }
 
-/// Decodes the first second: a header alone does not tell of a damaged or encrypted or empty stream.
-fn hear(mut sound: PcmStream) -> Result<(), MediaError> {
+/// Decodes the first second: a header alone does not tell of a damaged or encrypted or empty stream. Returns the index
+/// of the track that was heard.
+fn first_second(mut sound: PcmStream) -> Result<u32, MediaError> {
     match sound.next() {
-        Some(Ok(_)) => Ok(()),
+        Some(Ok(_)) => Ok(sound.track()),
         Some(Err(error)) => Err(match error.downcast::<MediaError>() {
             Ok(refused) => refused,
             Err(error) => MediaError::Tool(format!("The file's sound could not be read: {error}.")),
@@ -109,38 +121,48 @@ fn hear(mut sound: PcmStream) -> Result<(), MediaError> {
 }
 
 #[derive(Debug, Deserialize)]
-struct Answer {
+pub(super) struct Answer {
     #[serde(default)]
-    streams: Vec<Stream>,
+    pub(super) streams: Vec<Stream>,
     #[serde(default)]
-    format: Format,
+    pub(super) programs: Vec<Program>,
+    #[serde(default)]
+    pub(super) format: Format,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Format {
+pub(super) struct Format {
     format_name: Option<String>,
     start_time: Option<String>,
     duration: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Stream {
+pub(super) struct Stream {
+    pub(super) index: u32,
     codec_type: Option<String>,
     codec_name: Option<String>,
     sample_rate: Option<String>,
-    channels: Option<u32>,
+    pub(super) channels: Option<u32>,
+    pub(super) channel_layout: Option<String>,
     start_time: Option<String>,
     duration: Option<String>,
     nb_frames: Option<String>,
     avg_frame_rate: Option<String>,
     #[serde(default)]
-    disposition: Disposition,
+    pub(super) disposition: Disposition,
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct Disposition {
-    #[serde(default)]
-    attached_pic: u8,
+impl Format {
+    /// ffprobe names a format by all the kinds that one of its demuxers reads.
+    pub(super) fn is_one_of(&self, names: &[&str]) -> bool {
+        self.format_name.as_deref().is_some_and(|name| names.contains(&name))
+    }
+
+    /// In seconds.
+    pub(super) fn start(&self) -> Option<f64> {
+        number(self.start_time.as_deref())
+    }
 }
 
 impl Stream {
@@ -152,10 +174,13 @@ impl Stream {
         self.codec_name.as_deref().unwrap_or("unknown")
     }
 
-    /// A decoder needs to know how fast and how many.
-    fn sounds(&self) -> bool {
+    /// Sound that can be decoded: a decoder needs to know how fast and how many.
+    pub(super) fn sounds(&self) -> bool {
         let rate: u32 = self.sample_rate.as_deref().and_then(|rate| rate.parse().ok()).unwrap_or(0);
-        self.codec() != "unknown" && rate > 0 && self.channels.is_some_and(|channels| channels > 0)
+        self.is("audio")
+            && self.codec() != "unknown"
+            && rate > 0
+            && self.channels.is_some_and(|channels| channels > 0)
     }
 
     /// A moving picture rather than a cover.
@@ -166,35 +191,44 @@ impl Stream {
             && self.disposition.attached_pic == 0
             && !(one_frame && PICTURE_CODECS.contains(&self.codec()))
     }
+
+    /// Sound or a moving picture: what a player's time begins with.
+    pub(super) fn plays(&self) -> bool {
+        self.is("audio") || self.moves()
+    }
+
+    /// In seconds.
+    pub(super) fn start(&self) -> Option<f64> {
+        number(self.start_time.as_deref())
+    }
 }
 
+/// What the file is, and its tracks of sound, at least one.
 fn judge(answer: &Answer) -> Result<MediaInfo, MediaError> {
-    let Some(audio) = answer.streams.iter().find(|stream| stream.is("audio")) else {
-        let refused = match answer.streams.iter().any(Stream::moves) {
-            true => MediaError::Unsupported("The file is a video without sound.".to_owned()),
+    let moves = answer.streams.iter().any(Stream::moves);
+    let tracks = tracks(answer);
+    let audio = |track: &Track| answer.streams.iter().find(|stream| stream.index == track.index);
+    let Some(audio) = tracks.first().and_then(audio) else {
+        return Err(match answer.streams.iter().any(|stream| stream.is("audio")) {
+            true => MediaError::unreadable("its sound is damaged or in a form that is not known"),
+            false if moves => MediaError::Unsupported("The file is a video without sound.".to_owned()),
             false => MediaError::Unsupported("The file has no sound.".to_owned()),
-        };
-        return Err(refused);
+        });
     };
-    if !audio.sounds() {
-        return Err(MediaError::unreadable("its sound is damaged or in a form that is not known"));
-    }
-    let file_type = match answer.streams.iter().any(Stream::moves) {
-        true => FileType::Video,
-        false => FileType::Audio,
-    };
-    Ok(MediaInfo { file_type, duration: told_duration(&answer.format, audio) })
+    let file_type = if moves { FileType::Video } else { FileType::Audio };
+    Ok(MediaInfo { file_type, duration: told_duration(answer, audio), tracks: Tracks(tracks) })
 }
 
 /// When the sound ends, as the container tells it; its own times count from its earliest stream's start.
-fn told_duration(format: &Format, audio: &Stream) -> Option<f64> {
-    if format.format_name.as_deref().is_some_and(|name| GUESSED.contains(&name)) {
+fn told_duration(answer: &Answer, audio: &Stream) -> Option<f64> {
+    if answer.format.is_one_of(&BARE) {
         return None;
     }
-    let start = |text: &Option<String>| number(text.as_deref()).unwrap_or(0.0);
-    let delay = (start(&audio.start_time) - start(&format.start_time)).max(0.0);
+    let start = origin(answer, audio);
+    let delay = (audio.start().unwrap_or(start) - start).max(0.0);
     let of_audio = number(audio.duration.as_deref()).map(|seconds| seconds + delay);
-    of_audio.or_else(|| number(format.duration.as_deref())).filter(|seconds| *seconds > 0.0)
+    let of_format = || number(answer.format.duration.as_deref());
+    of_audio.or_else(of_format).filter(|seconds| *seconds > 0.0)
 }
 
 fn number(text: Option<&str>) -> Option<f64> {

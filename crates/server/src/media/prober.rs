@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::MediaError;
-use super::clock::Clock;
+use super::limits::Limits;
 use super::probe::{MediaInfo, look};
 use super::tools::Tools;
 
@@ -43,7 +43,7 @@ impl Prober {
         let look = spawn_blocking(move || {
             // Held until the processes are gone, even where nobody waits any more.
             let _slot = slot;
-            look(&tools, &path, max_duration, &Clock::probing(tools.timeouts, dropped))
+            look(&tools, &path, max_duration, &Limits::probing(tools.timeouts, dropped))
         });
         look.await.map_err(|error| broken_off(&error.to_string()))?
     }

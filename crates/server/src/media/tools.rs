@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::clock::{Clock, Timeouts};
 use super::confine::Confined;
 use super::libraries::Needed;
+use super::limits::{Limits, Timeouts};
 use super::{MediaError, sandbox};
 
 /// Seconds of processor time for a trial run.
@@ -56,7 +56,7 @@ impl Tools {
         Ok(Self { ffmpeg: find(Tool::Ffmpeg)?, ffprobe: find(Tool::Ffprobe)?, timeouts: Timeouts::default() })
     }
 
-    /// The same, with other limits by the clock.
+    /// The same, with other limits by the limits.
     pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
     }
@@ -96,8 +96,8 @@ impl Program {
         let program = Self { path: path.clone(), needed: Mutex::new(needed) };
 
         // Whether all that it needs is within the sandbox; else every upload would be blamed for it.
-        let clock = Clock::decoding(Timeouts::default());
-        let trial = Confined::start(&program, &["-version"], None, TRIAL_CPU_SECONDS, clock);
+        let limits = Limits::decoding(Timeouts::default());
+        let trial = Confined::start(&program, &["-version"], None, TRIAL_CPU_SECONDS, limits);
         match trial.and_then(|trial| trial.output(TRIAL_BYTES)) {
             Ok(output) if output.status.success() => Ok(program),
             Ok(output) => Err(fails(&output.complaints)),

@@ -113,6 +113,7 @@ impl Pipeline {
         run.say(STARTED).await?;
         let source = Source {
             path: self.uploads.path(job.id),
+            tracks: job.tracks.clone(),
             max_duration: self.max_media_duration,
             vad: self.vad.clone(),
             known: checkpoint.windows,

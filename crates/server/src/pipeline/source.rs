@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use verbatim_whisper::{Vad, Window, Windows};
 
-use crate::media::{MediaError, PcmStream};
+use crate::media::{MediaError, PcmStream, Tracks};
 
 /// Windows that wait between the thread and the engine, some 2 MB each.
 const AHEAD: usize = 2;
@@ -29,6 +29,8 @@ pub(crate) enum Event {
 /// What the thread reads, and how.
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
+    /// What of it is heard, where that is known.
+    pub(crate) tracks: Option<Tracks>,
     pub(crate) max_duration: Duration,
     pub(crate) vad: Arc<Vad>,
     /// Windows to leave out, by index: they are known already.
@@ -53,7 +55,10 @@ impl Source {
     }
 
     fn read(&self, events: &mpsc::Sender<Event>) -> Result<Event, MediaError> {
-        let mut pcm = PcmStream::open(&self.path, self.max_duration)?;
+        let mut pcm = match self.tracks.clone() {
+            Some(tracks) => PcmStream::open_known(&self.path, tracks, self.max_duration)?,
+            None => PcmStream::open(&self.path, self.max_duration)?,
+        };
         // Not read on, through hours of silence perhaps, once nobody listens.
         let listened_to = pcm.by_ref().take_while(|_| !events.is_closed());
         let mut windows = Windows::new(&self.vad, listened_to);

@@ -37,6 +37,9 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
 
+const TRACKS: &str = r#"[{"index":1,"channels":{"layout":"stereo","weights":[1.0,1.0]},
+    "times":{"Stamped":{"origin":-0.021,"max_gap":600.0}}}]"#;
+
 fn new_job() -> NewJob {
     NewJob {
         id: JobId::new(),
@@ -44,6 +47,7 @@ fn new_job() -> NewJob {
         file_size: 5_000_000_000,
         file_type: FileType::Video,
         duration: Some(61.5),
+        tracks: serde_json::from_str(TRACKS).unwrap(),
         wishes: Wishes {
             language: Language::parse("de"),
             task: Some(Task::Translate),
@@ -131,6 +135,8 @@ pub(super) async fn a_job_comes_back_as_it_went_in([store, other]: Handles) {
     assert_eq!(job.file_size, new.file_size);
     assert_eq!(job.file_type, new.file_type);
     assert_eq!(job.duration, new.duration);
+    assert_eq!(job.tracks, new.tracks);
+    assert!(job.tracks.is_some());
     assert_eq!(job.wishes, new.wishes);
     assert_eq!(job.webhook_url, new.webhook_url);
     assert_eq!(job.status, JobStatus::Pending);

@@ -105,6 +105,7 @@ impl Run {
         let file_size = path.metadata()?.len();
         let source = Source {
             path: path.to_owned(),
+            tracks: None,
             max_duration: self.max_duration,
             vad: self.vad.clone(),
             known: HashSet::new(),

@@ -18,6 +18,7 @@ const KINDS: &[(&str, &str)] = &[
     ("8k.wav", "-ar 8000"),
     ("96k.wav", "-ar 96000 -c:a pcm_s24le"),
     ("stereo.wav", "-ac 2"),
+    ("inverted.wav", "-af pan=stereo|c0=c0|c1=-1*c0"),
     ("surround.wav", "-af pan=5.1|FC=c0"),
     ("speech.mp3", ""),
     ("speech.m4a", ""),

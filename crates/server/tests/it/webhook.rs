@@ -147,6 +147,7 @@ async fn end_job(store: &SqliteStore, url: String, now: Timestamp) -> JobId {
         file_size: 4,
         file_type: FileType::Audio,
         duration: None,
+        tracks: None,
         wishes: Wishes::default(),
         webhook_url: Some(url),
     };

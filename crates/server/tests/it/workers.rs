@@ -103,13 +103,14 @@ impl Service {
     pub(crate) async fn submit_with(&self, file: &Path, wishes: Wishes) -> JobId {
         let id = JobId::new();
         std::fs::copy(file, self.uploads.path(id)).unwrap();
-        let duration = probe_blocking(file, DAY).ok().and_then(|info| info.duration);
+        let info = probe_blocking(file, DAY).ok();
         let job = NewJob {
             id,
             filename: file.file_name().unwrap().to_str().unwrap().to_owned(),
             file_size: file.metadata().unwrap().len(),
             file_type: FileType::Audio,
-            duration,
+            duration: info.as_ref().and_then(|info| info.duration),
+            tracks: info.map(|info| info.tracks),
             wishes,
             webhook_url: None,
         };

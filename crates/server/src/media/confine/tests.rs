@@ -11,8 +11,8 @@ fn escape(dir: &TempDir, args: &[&str]) -> String {
     fs::write(&input, "an input").unwrap();
     let args: Vec<&str> = ["-nostdin", "-v", "error"].iter().chain(args).copied().collect();
     let tools = Tools::installed().unwrap();
-    let clock = Clock::decoding(tools.timeouts);
-    let ffmpeg = Confined::spawn(&tools, Tool::Ffmpeg, &args, &input, 10, clock).unwrap();
+    let limits = Limits::decoding(tools.timeouts);
+    let ffmpeg = Confined::spawn(&tools, Tool::Ffmpeg, &args, &input, 10, limits).unwrap();
     let output = ffmpeg.output(4096).unwrap();
     assert!(!output.status.success());
     output.complaints

@@ -16,6 +16,7 @@ pub(super) struct JobRow {
     file_size: i64,
     file_type: String,
     duration: Option<f64>,
+    tracks: Option<String>,
     options: String,
     webhook_url: Option<String>,
     status: String,
@@ -38,6 +39,8 @@ impl TryFrom<JobRow> for Job {
             file_size: row.file_size.cast_unsigned(),
             file_type: FileType::parse(&row.file_type).ok_or_else(|| corrupt("file type", &row.file_type))?,
             duration: row.duration,
+            // What cannot be read is looked for again.
+            tracks: row.tracks.and_then(|tracks| serde_json::from_str(&tracks).ok()),
             wishes: serde_json::from_str(&row.options)
                 .map_err(|_| corrupt("set of options", &row.options))?,
             webhook_url: row.webhook_url,
@@ -61,9 +64,11 @@ pub(super) async fn insert(
     let options = serde_json::to_string(&job.wishes).map_err(|error| {
         StoreError::Database(format!("a job's options cannot be written as JSON: {error}"))
     })?;
+    let tracks = job.tracks.as_ref().and_then(|tracks| serde_json::to_string(tracks).ok());
     let row: JobRow = sqlx::query_as(
-        "INSERT INTO jobs (id, filename, file_size, file_type, duration, options, webhook_url, status, created_at, step)
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
+        "INSERT INTO jobs (id, filename, file_size, file_type, duration, tracks, options, webhook_url, status,
+             created_at, step)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
          RETURNING *",
     )
     .bind(job.id.to_string())
@@ -71,6 +76,7 @@ pub(super) async fn insert(
     .bind(job.file_size.cast_signed())
     .bind(job.file_type.as_str())
     .bind(job.duration)
+    .bind(tracks)
     .bind(options)
     .bind(job.webhook_url)
     .bind(now.as_millisecond())

@@ -167,6 +167,7 @@ fn new_job() -> NewJob {
         file_size: 4,
         file_type: FileType::Audio,
         duration: None,
+        tracks: None,
         wishes: Wishes::default(),
         webhook_url: Some("https://example.com/hook".to_owned()),
     }

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod alignment;
 pub(crate) mod app;
 pub(crate) mod clips;
 pub(crate) mod form;
