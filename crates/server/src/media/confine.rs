@@ -3,26 +3,24 @@
 //! A child process gets no environment, no file name and no standard input but the file itself, may use
 //! no protocol but `file` and `pipe`, and no demuxer that follows references to other files. The kernel
 //! bounds its processor time and memory, keeps it from writing files and reading others ([`sandbox`]), and
-//! the limits bounds how long it is waited for ([`Limits`]).
+//! how long it is waited for is bounded by the clock ([`Limits`]).
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::process::CommandExt;
+use std::io::{self, PipeReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::ExitStatus;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 pub(super) use super::complaints::reason;
 pub(super) use super::tools::Tool;
 
+use super::MediaError;
 use super::complaints::Complaints;
 use super::limits::{Limits, Wait};
+use super::sandbox::{self, Child};
 use super::tools::{Program, Tools};
-use super::{MediaError, sandbox};
 
 /// The containers people have sound in. Deliberately absent is whatever names other files or addresses
 /// (hls, dash, concat, imf, sdp, image2, rtsp, lavfi, libopenmpt …) or takes any text for media.
@@ -32,12 +30,6 @@ const DEMUXERS: &str = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,
 
 /// The input's name, as the child sees it: its standard input, opened anew, so that it can seek.
 pub(super) const INPUT: &str = "file:/dev/stdin";
-
-/// How often a child that has closed its output and its complaints is asked whether it has ended.
-const EXIT_TICK: Duration = Duration::from_millis(1);
-
-/// How long a child that was killed may take to be gone. One that waits for a disk takes until that answers.
-const KILL: Duration = Duration::from_secs(1);
 
 /// What every run of either tool is told about its input, before `-i`.
 pub(super) fn input_options() -> [&'static str; 6] {
@@ -57,12 +49,10 @@ pub(super) struct Output {
 #[derive(Debug)]
 pub(super) struct Confined {
     child: Child,
-    stdout: Option<ChildStdout>,
-    stderr: Option<ChildStderr>,
+    stdout: Option<PipeReader>,
+    stderr: Option<PipeReader>,
     complaints: Complaints,
     limits: Limits,
-    /// Once it has ended and was reaped.
-    status: Option<ExitStatus>,
 }
 
 impl Confined {
@@ -91,16 +81,9 @@ impl Confined {
         cpu_seconds: u64,
         limits: Limits,
     ) -> io::Result<Self> {
-        let mut command = Command::new(program.path());
-        command.args(args).env_clear().env("LANG", "C").current_dir("/").process_group(0);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        match input {
-            Some(file) => command.stdin(file.try_clone()?),
-            None => command.stdin(Stdio::null()),
-        };
-        let mut child = sandbox::spawn(command, &program.needed(), input, cpu_seconds)?;
+        let mut child = sandbox::spawn(program.path(), args, &program.needed(), input, cpu_seconds)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        Ok(Self { child, stdout, stderr, complaints: Complaints::default(), limits, status: None })
+        Ok(Self { child, stdout, stderr, complaints: Complaints::default(), limits })
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -122,7 +105,7 @@ impl Confined {
         let limits = self.limits.clone();
         let ended = self.await_exit(limits.exit());
         let status = match ended {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => self.kill()?,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => self.child.kill()?,
             ended => ended?,
         };
         Ok((status, std::mem::take(&mut self.complaints).into_text()))
@@ -134,10 +117,9 @@ impl Confined {
             self.poll(wait.step()?)?;
         }
         loop {
-            if let Some(status) = self.reap()? {
+            if let Some(status) = self.child.wait(wait.step()?)? {
                 return Ok(status);
             }
-            thread::sleep(wait.step()?.min(EXIT_TICK));
         }
     }
 
@@ -173,36 +155,6 @@ impl Confined {
         }
         Ok(())
     }
-
-    /// How it ended, if it has. Whatever it has left of its group ends with it.
-    fn reap(&mut self) -> io::Result<Option<ExitStatus>> {
-        if self.status.is_none() {
-            let pid = Pid::from_child(&self.child);
-            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-            if waitid(WaitId::Pid(pid), ended)?.is_none() {
-                return Ok(None);
-            }
-            // Until it is reaped, the group's number is nobody else's.
-            let _ = kill_process_group(pid, Signal::KILL);
-            self.status = Some(self.child.wait()?);
-        }
-        Ok(self.status)
-    }
-
-    /// Ends it with all of its group.
-    fn kill(&mut self) -> io::Result<ExitStatus> {
-        let until = Instant::now() + KILL;
-        loop {
-            if let Some(status) = self.reap()? {
-                return Ok(status);
-            }
-            kill_process_group(Pid::from_child(&self.child), Signal::KILL)?;
-            if Instant::now() > until {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it could not be ended"));
-            }
-            thread::sleep(EXIT_TICK);
-        }
-    }
 }
 
 impl Read for Confined {
@@ -217,15 +169,6 @@ impl Read for Confined {
             }
         }
         Ok(0)
-    }
-}
-
-impl Drop for Confined {
-    fn drop(&mut self) {
-        if let Err(error) = self.kill() {
-            let pid = self.child.id();
-            tracing::warn!(pid, "a child process has not ended although it was killed: {error}");
-        }
     }
 }
 

@@ -4,17 +4,24 @@
 
 mod child;
 mod files;
+mod launcher;
+mod process;
+mod signals;
+mod spawn;
 mod syscalls;
 
 use std::fs::File;
 use std::io;
-use std::process::{Child, Command};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use landlock::{RulesetError, RulesetStatus};
 use serde::Serialize;
 
+pub(super) use self::process::Child;
+use self::spawn::Launch;
 use self::syscalls::Filters;
 use super::libraries::Needed;
 
@@ -73,7 +80,7 @@ fn try_out() -> Kernel {
         Ok(RulesetStatus::PartiallyEnforced) => Enforced::Partial,
         Ok(RulesetStatus::NotEnforced) | Err(_) => Enforced::None,
     };
-    let filters = Filters::new().and_then(|filters| filters.apply().map(|()| Arc::new(filters))).ok();
+    let filters = Filters::new().ok().filter(|filters| filters.apply().is_ok()).map(Arc::new);
     let filtered = filters.is_some();
     Kernel { confinement: Confinement { files, network: filtered, processes: filtered }, filters }
 }
@@ -104,59 +111,27 @@ pub fn confinement() -> Confinement {
     kernel().confinement
 }
 
-/// Starts the command, which needs these files, so that it can reach `input` and nothing else of anybody's.
+/// Starts the program, which needs these files, so that it can reach `input`, its standard input, and nothing else of
+/// anybody's. Its environment is `LANG=C`, its working directory the root.
 pub(super) fn spawn(
-    mut command: Command,
+    program: &Path,
+    args: &[&str],
     needed: &Needed,
     input: Option<&File>,
     cpu_seconds: u64,
 ) -> io::Result<Child> {
-    let rules = match kernel().confinement.files {
-        Enforced::Full | Enforced::Partial => Some(files::rules(needed, input).map_err(cannot_confine)?),
+    let rules: Option<OwnedFd> = match kernel().confinement.files {
+        Enforced::Full | Enforced::Partial => files::rules(needed, input).map_err(cannot_confine)?.into(),
         Enforced::None => None,
     };
-    let filters = kernel().filters.clone();
-    child::Confinement { rules, filters, cpu_seconds }.impose(&mut command);
-    on_launcher(command)
+    let stdin = match input {
+        Some(file) => file.try_clone()?,
+        None => File::open("/dev/null")?,
+    };
+    let confinement = child::Confinement { rules, filters: kernel().filters.clone(), cpu_seconds };
+    launcher::start(Launch::new(program, args, stdin.into(), confinement)?)
 }
 
 fn cannot_confine(error: RulesetError) -> io::Error {
     io::Error::other(format!("it cannot be confined: {error}"))
-}
-
-/// A command, and who waits for its process.
-type Launch = (Command, mpsc::SyncSender<io::Result<Child>>);
-
-/// Spawns on a thread that lives as long as this process, because a child ends with the thread that started it.
-fn on_launcher(command: Command) -> io::Result<Child> {
-    static LAUNCHER: Mutex<Option<mpsc::Sender<Launch>>> = Mutex::new(None);
-    let (sender, child) = mpsc::sync_channel(1);
-    {
-        let mut launcher = LAUNCHER.lock().unwrap_or_else(PoisonError::into_inner);
-        let launches = match launcher.take() {
-            Some(launches) => launches,
-            None => start_launcher()?,
-        };
-        let sent = launches.send((command, sender));
-        // Where its thread is gone, the next call starts another.
-        if sent.is_ok() {
-            *launcher = Some(launches);
-        }
-    }
-    child.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it is gone")))
-}
-
-fn start_launcher() -> io::Result<mpsc::Sender<Launch>> {
-    let (launches, queue) = mpsc::channel::<Launch>();
-    let launch = move || {
-        for (mut command, waiting) in queue {
-            if let Err(mpsc::SendError(Ok(mut orphan))) = waiting.send(command.spawn()) {
-                // Nobody waits for it any more.
-                let _ = orphan.kill();
-                let _ = orphan.wait();
-            }
-        }
-    };
-    thread::Builder::new().name("launcher".to_owned()).spawn(launch)?;
-    Ok(launches)
 }

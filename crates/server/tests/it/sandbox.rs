@@ -2,13 +2,16 @@
 //! for them, and of what they leave.
 
 use std::fs;
+use std::hint::black_box;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::thread::disable_transparent_huge_pages;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use verbatim::media::{Enforced, MediaError, PcmStream, Timeouts, Tools, confinement};
@@ -83,6 +86,93 @@ fn without_a_sandbox_the_same_program_reaches_all_of_it() {
     {
         assert!(told.contains(escape), "{escape}: {told}");
     }
+}
+
+/// What /proc says of a process, which lives.
+fn told_of(pid: u32, what: &str) -> String {
+    fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap()
+}
+
+#[test]
+fn a_program_starts_with_nothing_of_the_service() {
+    let dir = TempDir::new().unwrap();
+    let tools = stand_in::tools(dir.path(), NEVER);
+    let input = task(dir.path(), "stalls").canonicalize().unwrap();
+    let mut sound = PcmStream::open_with(&tools, &input, DAY).unwrap();
+    sound.next().unwrap().unwrap();
+
+    let pid = sound.process_id().unwrap();
+    let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).unwrap();
+    assert_eq!(link("cwd"), Path::new("/"));
+    assert_eq!(told_of(pid, "environ"), "LANG=C\0");
+    let mut open: Vec<_> =
+        fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|fd| fd.unwrap().file_name()).collect();
+    open.sort();
+    assert_eq!(open, ["0", "1", "2"]);
+    assert_eq!(link("fd/0"), input);
+    let stat = told_of(pid, "stat");
+    let group = stat.rsplit_once(") ").unwrap().1.split(' ').nth(2).unwrap();
+    assert_eq!(group, pid.to_string());
+
+    let status = told_of(pid, "status");
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(field("SigBlk:"), "0".repeat(16));
+    // Of those that a Rust program ignores by itself.
+    let own = 1_u64 << (rustix::process::Signal::PIPE.as_raw() - 1)
+        | 1 << (rustix::process::Signal::TERM.as_raw() - 1);
+    assert_eq!(u64::from_str_radix(&field("SigIgn:"), 16).unwrap() & !own, 0);
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("Seccomp:") == "2", confinement().network);
+}
+
+#[test]
+fn starting_a_program_costs_the_service_no_page_of_its_memory() {
+    const BYTES: usize = 32 << 20;
+    let dir = TempDir::new().unwrap();
+    let tools = stand_in::tools(dir.path(), SOON);
+    let input = task(dir.path(), "sounds");
+    // In small pages, of which a fork would make each fault anew.
+    disable_transparent_huge_pages(true).unwrap();
+    let mut memory = vec![1_u8; BYTES];
+    disable_transparent_huge_pages(false).unwrap();
+
+    let sound = PcmStream::open_with(&tools, &input, DAY).unwrap();
+    assert_eq!(sound.map(|chunk| chunk.unwrap().len()).sum::<usize>(), 16_000);
+    let before = page_faults();
+    memory.iter_mut().step_by(1 << 10).for_each(|byte| *byte = 2);
+    let faults = page_faults() - before;
+    assert_eq!(black_box(memory)[0], 2);
+    // A fork makes them 8192, or 512 where pages are large.
+    assert!(faults < 100, "{faults}");
+}
+
+/// Of this thread so far, without those that read a disk.
+fn page_faults() -> u64 {
+    let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(7).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_is_told_of_and_leaves_nothing() {
+    let dir = TempDir::new().unwrap();
+    stand_in::install(dir.path());
+    let program = dir.path().join("ffmpeg");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
+    let told = Tools::find(dir.path().as_os_str()).unwrap_err().to_string();
+    let expected = "does not run: executing the program failed: Permission denied (os error 13).";
+    assert_eq!(told, format!("{} {expected}", program.display()));
+    // One that never was another program has its thread's name; once it has ended, until it is reaped, state Z.
+    let unreaped = |stat: &String| {
+        let mut fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+        stat.contains("(launcher) Z") && fields.nth(1) == Some(&std::process::id().to_string())
+    };
+    let processes = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok());
+    assert_eq!(processes.filter(unreaped).collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]

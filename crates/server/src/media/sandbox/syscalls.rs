@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::env::consts::ARCH;
 
 use libc::{BPF_ABS, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+use rustix::io::Errno;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     sock_filter,
@@ -175,9 +176,19 @@ impl Filters {
     }
 
     /// Binds the calling thread, and whatever it executes, for good. Neither allocates nor locks.
-    pub(super) fn apply(&self) -> seccompiler::Result<()> {
-        self.0.iter().try_for_each(|program| seccompiler::apply_filter(program))
+    pub(super) fn apply(&self) -> Result<(), Errno> {
+        self.0
+            .iter()
+            .try_for_each(|program| seccompiler::apply_filter(program).map_err(|error| errno(&error)))
     }
+}
+
+fn errno(error: &seccompiler::Error) -> Errno {
+    match error {
+        seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => Errno::from_io_error(error),
+        _ => None,
+    }
+    .unwrap_or(Errno::INVAL)
 }
 
 fn argument(
