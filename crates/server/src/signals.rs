@@ -3,6 +3,7 @@
 //! These are hints that save waiting, never the truth: the store has that, and whoever listens here
 //! looks there again from time to time, since another machine's worker rings no bell of ours.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
@@ -54,18 +55,29 @@ pub struct Bells {
     pub ended: Bell,
 }
 
-/// What keeps a part of the process from working, as the end of a sentence; nothing while all is well.
+/// What workers may fail at apart from the jobs themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    Claiming,
+    Ending,
+}
+
+/// What keeps the workers from working, each as the end of a sentence; nothing while all is well.
 #[derive(Debug, Clone, Default)]
-pub struct Trouble(Arc<Mutex<Option<String>>>);
+pub struct Trouble(Arc<Mutex<BTreeMap<Work, String>>>);
 
 impl Trouble {
-    /// What was so before is so no more.
-    pub fn note(&self, trouble: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    /// How this went the last time: what was noted of it before counts no more.
+    pub fn note(&self, work: Work, trouble: Option<String>) {
+        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            Some(trouble) => troubles.insert(work, trouble),
+            None => troubles.remove(&work),
+        };
     }
 
     pub fn current(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().next().cloned()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::files::Uploads;
 use crate::job::JobId;
 use crate::pipeline::{Finished, Pipeline, PipelineError, retried};
 use crate::process::ProcessId;
-use crate::signals::{Alive, Bells, Trouble};
+use crate::signals::{Alive, Bells, Trouble, Work};
 use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, Outcome, StoreError, StoreResult};
 
 /// How often workers do what they do.
@@ -96,7 +96,8 @@ impl Workers {
                 return;
             }
             let claim = self.store.claim(self.process, Timestamp::now(), self.rhythm.lease).await;
-            self.trouble.note(claim.as_ref().err().map(|error| format!("no job could be claimed: {error}")));
+            let trouble = claim.as_ref().err().map(|error| format!("no job could be claimed: {error}"));
+            self.trouble.note(Work::Claiming, trouble);
             match claim {
                 Ok(Some(claim)) => {
                     self.work_on(claim).await;
@@ -118,7 +119,11 @@ impl Workers {
         tracing::info!(job = %id, filename = claim.job.filename, "job started");
         let ended = if claim.strikes < MAX_STRIKES { self.attend(&claim).await } else { given_up(&claim) };
         let written = match ended {
-            Ended::Completed(result, at) => self.complete(&claim, result, at).await,
+            Ended::Completed(result, at) => {
+                self.finish(&claim.lease, &Outcome::Completed { result }, at).await.inspect(|()| {
+                    tracing::info!(job = %id, "job completed");
+                })
+            }
             Ended::Failed(message, detail) => self.fail(&claim, message, detail).await,
             Ended::Stopped => {
                 tracing::info!(job = %id, "job goes back to the queue");
@@ -131,35 +136,18 @@ impl Workers {
             }
         };
         match written {
-            Ok(()) => {}
+            Ok(()) => self.trouble.note(Work::Ending, None),
             Err(StoreError::LeaseLost(_)) => tracing::info!(job = %id, "job was cancelled or taken over"),
             Err(error) => {
                 tracing::error!(job = %id, "how the job ended could not be stored: {error}");
-                self.trouble.note(Some(format!("how the job {id} ended could not be stored: {error}")));
+                let trouble = format!("how the job {id} ended could not be stored: {error}");
+                self.trouble.note(Work::Ending, Some(trouble));
             }
         }
         if let Err(error) = self.tidy(id).await {
             tracing::error!(job = %id, "the upload could not be removed: {error}");
         }
         self.bells.ended.ring();
-    }
-
-    async fn complete(&self, claim: &Claim, result: String, at: Timestamp) -> StoreResult<()> {
-        let outcome = Outcome::Completed { result };
-        match self.finish(&claim.lease, &outcome, at).await {
-            Ok(()) => {
-                tracing::info!(job = %claim.job.id, "job completed");
-                Ok(())
-            }
-            // Trying again would go the same way, and keep the others waiting.
-            Err(error @ StoreError::Database(_)) => {
-                let message = format!("The result could not be stored: {error}.");
-                let outcome = Outcome::Failed { message, detail: None, partial: None };
-                tracing::error!(job = %claim.job.id, "job failed: {error}");
-                self.finish(&claim.lease, &outcome, at).await
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// Fails a job, and keeps what it had so far.
@@ -172,8 +160,24 @@ impl Workers {
         self.finish(&claim.lease, &Outcome::Failed { message, detail, partial }, Timestamp::now()).await
     }
 
-    /// Waits for a database that has no room or does not answer, until the service is to end.
+    /// Stores how a job ended. Where its result cannot be stored, the job fails, for trying again would go the same way.
     async fn finish(&self, lease: &Lease, outcome: &Outcome, at: Timestamp) -> StoreResult<()> {
+        match self.try_to_finish(lease, outcome, at).await {
+            Err(error @ StoreError::Database(_)) => {
+                tracing::error!(job = %lease.job, "the result could not be stored: {error}");
+                let message = match outcome {
+                    Outcome::Completed { .. } => format!("The result could not be stored: {error}."),
+                    Outcome::Failed { message, .. } => message.clone(),
+                };
+                let outcome = Outcome::Failed { message, detail: None, partial: None };
+                self.try_to_finish(lease, &outcome, at).await
+            }
+            other => other,
+        }
+    }
+
+    /// Waits for a database that has no room or does not answer, until the service is to end.
+    async fn try_to_finish(&self, lease: &Lease, outcome: &Outcome, at: Timestamp) -> StoreResult<()> {
         let finish = retried(|| self.store.finish(lease, outcome, at));
         self.stop.hard.run_until_cancelled(finish).await.unwrap_or_else(|| Err(unstored()))
     }

@@ -15,7 +15,7 @@ use verbatim_whisper::Language;
 use crate::pipeline::comparable;
 use crate::speech::{ROOM, TestEngine, novel};
 use crate::support::app::eventually;
-use crate::support::clips::{german, make};
+use crate::support::clips::{self, german, make};
 use crate::workers::Service;
 
 const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -183,5 +183,24 @@ async fn the_end_of_other_jobs_renews_no_lease() {
     service.bells.ended.ring();
     service.until_no_uploads().await;
     engine.log.open_gate();
+    service.shut_down().await;
+}
+
+/// As where the pages that results go to are damaged.
+#[tokio::test]
+async fn a_result_that_cannot_be_stored_fails_its_job_and_no_other() {
+    let dir = TempDir::new().unwrap();
+    let service = Service::start(dir.path(), &TestEngine::tiny_en()).await;
+    let database = database(dir.path()).await;
+    sqlx::query("ALTER TABLE results RENAME TO lost").execute(&database).await.unwrap();
+    let file = clips::novel();
+    for id in [service.submit(&file, None).await, service.submit(&file, None).await] {
+        let sentence = service.failure(id).await;
+        assert!(sentence.starts_with("The result could not be stored: the database failed"), "{sentence}");
+    }
+    service.until_no_uploads().await;
+    sqlx::query("ALTER TABLE lost RENAME TO results").execute(&database).await.unwrap();
+    let next = service.submit(&file, None).await;
+    service.result(next).await;
     service.shut_down().await;
 }

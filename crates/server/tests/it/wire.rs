@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use verbatim::job::JobId;
 use verbatim::process::ProcessId;
+use verbatim::signals::Work;
 use verbatim::store::{JobStore, Lease, Outcome, Progress};
 
 use crate::support::app::{ApiAlone, json, problem};
@@ -176,12 +177,12 @@ async fn health_tells_what_is_not_well() {
     assert_eq!(status, StatusCode::OK);
     redactions(body, "health");
 
-    api.trouble.note(Some("no job could be claimed: the database failed".into()));
+    api.trouble.note(Work::Claiming, Some("no job could be claimed: the database failed".into()));
     let (status, body) = json(api.client.get("/health").await).await;
     assert_eq!((status, body["status"].as_str()), (StatusCode::OK, Some("degraded")));
     let told = "No job could be claimed: the database failed.";
     assert_eq!(body["background_processor"]["error"], told);
-    api.trouble.note(None);
+    api.trouble.note(Work::Claiming, None);
 
     api.worker = None;
     let (status, body) = json(api.client.get("/health").await).await;
