@@ -23,7 +23,7 @@ use crate::inference::Inference;
 use crate::media::{self, MediaError, Prober, Tools};
 use crate::models::{WhisperModel, hash_model};
 use crate::pipeline::Pipeline;
-use crate::process::ProcessLock;
+use crate::process::{ProcessLock, RequeueError};
 use crate::signals::{Bells, Running, Trouble};
 use crate::store::{JobStore, SqliteStore, StoreError};
 use crate::structure::{Embedder, EmbedderError, English, Structurer};
@@ -84,7 +84,7 @@ pub struct App {
     webhooks: JoinHandle<()>,
     server: JoinHandle<io::Result<()>>,
     /// Last, so that nobody takes this process for ended before it is.
-    _process: ProcessLock,
+    _process: Arc<ProcessLock>,
 }
 
 impl App {
@@ -141,7 +141,7 @@ impl App {
             rhythm: Rhythm::default(),
             stop: stop.clone(),
             engine: inference.alive(),
-            process: process.id(),
+            process: process.clone(),
             trouble,
         };
         let count = settings.max_concurrent_jobs;
@@ -192,7 +192,7 @@ async fn serve_http(listener: TcpListener, state: ApiState, stop: CancellationTo
 struct Storage {
     store: Arc<SqliteStore>,
     uploads: Uploads,
-    process: ProcessLock,
+    process: Arc<ProcessLock>,
 }
 
 /// Opens the database and its folder of uploads, and puts in order what processes that have ended left there.
@@ -205,14 +205,11 @@ async fn open_storage(settings: &StorageSettings) -> Result<Storage, AppError> {
     let uploads = Uploads::open(data_dir).map_err(disk)?;
     let unfinished = store.unfinished().await?;
     data_dir::pair(data_dir, database, &store.identity().await?, &unfinished)?;
-    let process = ProcessLock::take(data_dir).map_err(disk)?;
-    for ended in process.ended().map_err(disk)? {
-        let jobs = store.process_ended(ended, Timestamp::now()).await?;
-        process.forget(ended).map_err(disk)?;
-        if jobs > 0 {
-            tracing::info!(jobs, "jobs of a process that has ended are taken up again");
-        }
-    }
+    let process = Arc::new(ProcessLock::take(data_dir).map_err(disk)?);
+    process.requeue_jobs_of_ended(store.as_ref(), Timestamp::now()).await.map_err(|error| match error {
+        RequeueError::Disk(error) => disk(error),
+        RequeueError::Store(error) => error.into(),
+    })?;
     let orphans = uploads.sweep(store.as_ref()).await.map_err(failed)?;
     if !orphans.is_empty() {
         tracing::info!(?orphans, "uploads without a job were moved to DATA_DIR/orphans, for a day");

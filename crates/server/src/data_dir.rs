@@ -42,13 +42,12 @@ pub enum PairError {
 
 /// Refuses to make a new database for a folder that belongs to another. To be called before a database is opened.
 pub fn expect_database(data_dir: &Path, database: &Path) -> Result<(), PairError> {
-    if database.exists() {
-        return Ok(());
-    }
     let uploads =
         Uploads::existing(data_dir).and_then(|uploads| uploads.map_or(Ok(Vec::new()), |u| u.jobs()));
     let uploads = uploads.map_err(|error| PairError::Disk { data_dir: data_dir.to_owned(), error })?;
-    if data_dir.join(FILE).exists() || !uploads.is_empty() {
+    // In this order: whoever starts at the same time makes the database before the folder is its own.
+    let belongs_to_one = data_dir.join(FILE).exists() || !uploads.is_empty();
+    if belongs_to_one && !database.exists() {
         let (data_dir, database) = (data_dir.to_owned(), database.to_owned());
         return Err(PairError::NoDatabase { data_dir, database });
     }

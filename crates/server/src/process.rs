@@ -10,8 +10,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
+
+use crate::store::{JobStore, StoreError};
 
 /// Names a process from its start to its end; unlike the kernel's number it is never used again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +42,14 @@ impl fmt::Debug for ProcessId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ProcessId({self})")
     }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RequeueError {
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// This process, as others that use the same data folder see it. Dropping it says that the process has ended.
@@ -69,8 +80,25 @@ impl ProcessLock {
         self.id
     }
 
+    /// Puts the jobs of processes that have ended back into the queue. Gives their number.
+    pub async fn requeue_jobs_of_ended(
+        &self,
+        store: &dyn JobStore,
+        now: Timestamp,
+    ) -> Result<u64, RequeueError> {
+        let mut jobs = 0;
+        for ended in self.ended()? {
+            jobs += store.process_ended(ended, now).await?;
+            self.forget(ended)?;
+        }
+        if jobs > 0 {
+            tracing::info!(jobs, "jobs of a process that has ended are taken up again");
+        }
+        Ok(jobs)
+    }
+
     /// Processes that have ended without [`forget`](Self::forget) having been called for them.
-    pub fn ended(&self) -> io::Result<Vec<ProcessId>> {
+    fn ended(&self) -> io::Result<Vec<ProcessId>> {
         let mut ended = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
@@ -83,8 +111,8 @@ impl ProcessLock {
         Ok(ended)
     }
 
-    /// To be called once it was noted elsewhere that a process has ended.
-    pub fn forget(&self, ended: ProcessId) -> io::Result<()> {
+    /// To be called once it was noted in the store that a process has ended.
+    fn forget(&self, ended: ProcessId) -> io::Result<()> {
         match fs::remove_file(self.dir.join(ended.to_string())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,

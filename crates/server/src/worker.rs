@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::files::Uploads;
 use crate::job::JobId;
 use crate::pipeline::{Finished, Pipeline, PipelineError, retried};
-use crate::process::ProcessId;
+use crate::process::ProcessLock;
 use crate::signals::{Alive, Bells, Trouble, Work};
 use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, Outcome, StoreError, StoreResult};
 
@@ -64,7 +64,7 @@ pub struct Workers {
     /// Nothing is claimed without it.
     pub engine: Alive,
     /// Whose leases these workers' are.
-    pub process: ProcessId,
+    pub process: Arc<ProcessLock>,
     /// What keeps them from working, for whoever asks how the service is.
     pub trouble: Trouble,
 }
@@ -78,8 +78,9 @@ impl Workers {
             workers.spawn(async move { worker.work_on_jobs().await });
         }
         let tidying = AbortOnDropHandle::new(tokio::spawn(self.clone().tidy_now_and_then()));
+        let watching = AbortOnDropHandle::new(tokio::spawn(self.watch_processes()));
         while workers.join_next().await.is_some() {}
-        drop(tidying);
+        drop((tidying, watching));
     }
 
     async fn work_on_jobs(&self) {
@@ -95,7 +96,7 @@ impl Workers {
                 tracing::error!("the engine has died; no more jobs are taken until the service is restarted");
                 return;
             }
-            let claim = self.store.claim(self.process, Timestamp::now(), self.rhythm.lease).await;
+            let claim = self.store.claim(self.process.id(), Timestamp::now(), self.rhythm.lease).await;
             let trouble = claim.as_ref().err().map(|error| format!("no job could be claimed: {error}"));
             self.trouble.note(Work::Claiming, trouble);
             match claim {
@@ -241,6 +242,20 @@ impl Workers {
             }
             if let Err(error) = self.uploads.purge_orphans(SystemTime::now()).await {
                 tracing::error!("what was set aside could not be removed: {error}");
+            }
+        }
+    }
+
+    /// What another process had when it ended need not wait until its leases expire.
+    async fn watch_processes(self) {
+        let mut turns = interval(self.rhythm.poll);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            match self.process.requeue_jobs_of_ended(self.store.as_ref(), Timestamp::now()).await {
+                Ok(0) => {}
+                Ok(_) => self.bells.queued.ring(),
+                Err(error) => tracing::error!("whether other processes have ended cannot be told: {error}"),
             }
         }
     }

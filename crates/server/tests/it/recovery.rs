@@ -178,6 +178,41 @@ async fn sigterm_ends_what_is_begun_and_the_jobs_go_on_after_the_restart() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// Two processes on one folder and one database: what one has just taken, no start and no end of the other touches.
+#[tokio::test(flavor = "multi_thread")]
+async fn starts_and_ends_of_a_second_process_cost_the_first_nothing() {
+    let dir = TempDir::new().unwrap();
+    let (first, racing) = tokio::join!(Server::start(dir.path()), Server::start(dir.path()));
+    let mut jobs = Vec::new();
+    let mut second = racing;
+    for turn in 0..4 {
+        let clip = clips::novel();
+        let uploads = async {
+            let mut taken = Vec::new();
+            for _ in 0..6 {
+                taken.push(first.submit(&clip, "").await);
+            }
+            taken
+        };
+        if turn % 2 == 0 {
+            second.kill();
+        } else {
+            let (status, _) = second.terminate();
+            assert_eq!(status.code(), Some(0));
+        }
+        let (taken, started) = tokio::join!(uploads, Server::start(dir.path()));
+        jobs.extend(taken);
+        second = started;
+    }
+    for job in jobs {
+        let result = result(&first, job).await;
+        assert!(result["transcript"].as_str().unwrap().contains("young man"), "{result}");
+    }
+    let orphans = dir.path().join("data/orphans");
+    assert!(!orphans.exists(), "{:?} were taken for orphans", fs::read_dir(orphans).map(Iterator::count));
+    second.kill();
+}
+
 /// What a start that must be refused says.
 fn refused(dir: &Path, settings: &[(&str, &Path)]) -> String {
     let run = serve(dir, settings).output().unwrap();

@@ -12,7 +12,7 @@ use verbatim::inference::Inference;
 use verbatim::job::{FileType, Job, JobId, JobStatus, NewJob};
 use verbatim::media::probe_blocking;
 use verbatim::pipeline::Pipeline;
-use verbatim::process::ProcessId;
+use verbatim::process::ProcessLock;
 use verbatim::signals::{Bells, Trouble};
 use verbatim::store::{JobStore, SqliteStore};
 use verbatim::wishes::Wishes;
@@ -88,7 +88,7 @@ impl Service {
             rhythm,
             stop: stop.clone(),
             engine: inference.alive(),
-            process: ProcessId::new(),
+            process: Arc::new(ProcessLock::take(&dir.join("data")).unwrap()),
             trouble: Trouble::default(),
         };
         let workers = tokio::spawn(workers.run(2));

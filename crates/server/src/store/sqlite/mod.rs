@@ -33,6 +33,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqlitePool;
 use verbatim_whisper::Language;
 
+use self::open::Pools;
 use self::writing::Writing;
 use super::{
     Checkpoint, Claim, Counts, Delivery, Event, Identity, JobStore, Lease, Outcome, Progress, StoreError,
@@ -40,6 +41,11 @@ use super::{
 };
 use crate::job::{Job, JobId, NewJob};
 use crate::process::ProcessId;
+
+/// Primary result codes: https://www.sqlite.org/rescode.html.
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const CONSTRAINT: i32 = 19;
 
 /// How long a check may take: whoever asks whether the service is well must not wait for a disk that hangs.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -72,8 +78,7 @@ impl SqliteStore {
         let failed = |error: &dyn std::fmt::Display| {
             StoreError::Open(format!("cannot open the database {}: {error}", path.display()))
         };
-        open::migrate(path).await.map_err(|error| failed(&error))?;
-        let (writer, readers, checker) = open::pools(path).await.map_err(|error| failed(&error))?;
+        let Pools { writer, readers, checker } = open::open(path).await.map_err(|error| failed(&error))?;
         let inode = std::fs::metadata(path).map_err(|error| failed(&error))?.ino();
         Ok(Self { writer, readers, checker, path: path.to_owned(), inode, troubles: Arc::default() })
     }
@@ -131,9 +136,7 @@ macro_rules! write {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // https://www.sqlite.org/rescode.html: the lower byte of an extended code is the primary one.
-        const BUSY: i32 = 5;
-        const LOCKED: i32 = 6;
+        // The lower byte of an extended code is the primary one.
         const IO: i32 = 10;
         const FULL: i32 = 13;
         const CANNOT_OPEN: i32 = 14;

@@ -332,3 +332,22 @@ async fn torn_pages_cost_the_jobs_that_are_on_them_and_no_others() {
     let told = store.check().await.unwrap_err().to_string();
     assert!(told.contains(&torn.to_string()), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn processes_that_start_at_once_make_one_database() {
+    for _ in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("jobs.db");
+        let opening: Vec<_> = (0..4)
+            .map(|_| {
+                let path = path.clone();
+                tokio::spawn(async move { SqliteStore::open(&path).await.unwrap().identity().await.unwrap() })
+            })
+            .collect();
+        let mut identities = Vec::new();
+        for opened in opening {
+            identities.push(opened.await.unwrap());
+        }
+        assert!(identities.windows(2).all(|pair| pair[0] == pair[1]), "{identities:?}");
+    }
+}
