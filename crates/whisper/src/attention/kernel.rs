@@ -11,8 +11,8 @@ use super::{BLOCK, Format, HEAD, int8};
 use crate::vector::exp2;
 
 /// Queries whose scores are held at once: few enough that scores, keys and values stay in the second level
-/// of the cache.
-pub(super) const QUERIES: usize = 24;
+/// of the cache. (Fewer in Miri, which takes seconds for each, so that its tests get to a second round of them.)
+pub(super) const QUERIES: usize = if cfg!(miri) { 4 } else { 24 };
 
 /// How words of keys and values are multiplied with the queries or probabilities that belong to them.
 ///
