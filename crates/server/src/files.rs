@@ -27,6 +27,7 @@ const SPACE_CHECK_BYTES: u64 = 16 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
 
 const PART: &str = ".part";
+const UNNAMED: &str = ".new";
 
 /// How long files that no job needs are kept aside, should somebody miss them.
 pub const ORPHANS_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -73,10 +74,16 @@ impl Uploads {
     pub async fn begin(&self, job: JobId) -> io::Result<UploadWriter> {
         self.require_room(0)?;
         let path = self.dir.join(format!("{job}{PART}"));
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let part = Unkept::new(path);
-        // Tells `sweep`, of this process or another, that somebody is at it.
+        // Locked before it has a name that `sweep`, of this process or another, looks at: the lock tells that somebody is
+        // at it.
+        let unnamed = self.dir.join(format!("{job}{UNNAMED}"));
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unnamed)?;
+        let mut part = Unkept::new(unnamed);
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        if path.try_exists()? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        part.rename(path)?;
         let file = tokio::fs::File::from_std(file);
         Ok(UploadWriter {
             uploads: self.clone(),
@@ -115,17 +122,19 @@ impl Uploads {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
             let Some(job) = JobId::parse(name.strip_suffix(PART).unwrap_or(name)) else { continue };
-            if !entry.file_type()?.is_file() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 continue;
             }
             let Some(_lock) = lock(&entry.path())? else { continue };
             match store.get(job).await? {
                 Some(job) if !job.status.has_ended() && !name.ends_with(PART) => {}
                 Some(job) if job.status.has_ended() => self.remove(job.id).await?,
-                _ => {
-                    self.set_aside(&entry.path(), name)?;
-                    moved.push(name.to_owned());
-                }
+                _ => match self.set_aside(&entry.path(), name) {
+                    Ok(()) => moved.push(name.to_owned()),
+                    // It was listed under a name that its upload has changed or removed meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error.into()),
+                },
             }
         }
         Ok(moved)
