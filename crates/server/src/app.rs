@@ -11,7 +11,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use verbatim_whisper::{Language, Model, Transcriber, Vad};
+use verbatim_speech::Language;
+use verbatim_vad::Vad;
+use verbatim_whisper::{Model, Transcriber};
 
 use crate::api::{self, ApiState, ModelsLoaded};
 use crate::config::{
@@ -54,6 +56,8 @@ pub enum AppError {
     NoModel { path: PathBuf },
     #[error(transparent)]
     Model(#[from] verbatim_whisper::Error),
+    #[error(transparent)]
+    Vad(#[from] verbatim_vad::Error),
     #[error(transparent)]
     Embedder(#[from] EmbedderError),
     #[error(

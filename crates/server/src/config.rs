@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use url::Url;
-use verbatim_whisper::{Language, Options, Task};
+use verbatim_speech::{DecodeOptions, Language, Task};
 
 use crate::telemetry::{LogFilter, LogFormat};
 use crate::units;
@@ -191,9 +191,9 @@ pub struct TranscribeSettings {
 
 impl TranscribeSettings {
     /// How to decode.
-    pub fn options(&self) -> Options {
+    pub fn options(&self) -> DecodeOptions {
         let options = self.engine.options();
-        Options {
+        DecodeOptions {
             task: self.task,
             word_timestamps: options.word_timestamps && !self.no_word_timestamps,
             ..options
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(settings.webhook.retry_delay, Duration::from_secs(5));
         assert_eq!(settings.limits.max_file_size, 10_000_000_000);
         assert_eq!(settings.limits.max_media_duration, Duration::from_secs(24 * 3600));
-        assert_eq!(settings.engine.options(), Options { beam_size: 4, ..Options::default() });
+        assert_eq!(settings.engine.options(), DecodeOptions { beam_size: 4, ..DecodeOptions::default() });
         assert!(settings.model.whisper_path().ends_with("models/base"));
         assert_eq!(settings.structure.topics(), Some(TopicOptions::default()));
         assert_eq!(settings.structure.spacy_model, None);
@@ -370,12 +370,12 @@ mod tests {
     #[test]
     fn what_is_set_is_how_it_is_decoded() {
         let arguments = ["--initial-prompt= A talk. ", "--hotwords=Dashwoode", "--temperature=0,0.5"];
-        let expected = Options {
+        let expected = DecodeOptions {
             beam_size: 4,
             initial_prompt: Some("A talk.".into()),
             hotwords: Some("Dashwoode".into()),
             temperatures: vec![0.0, 0.5],
-            ..Options::default()
+            ..DecodeOptions::default()
         };
         assert_eq!(serve(&arguments).unwrap().engine.options(), expected);
     }

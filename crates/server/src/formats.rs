@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use verbatim_whisper::Segment;
+use verbatim_speech::Segment;
 
 use crate::result::TranscriptionResult;
 
@@ -78,7 +78,7 @@ fn clock(milliseconds: u64, point: char) -> String {
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
-    use verbatim_whisper::Task;
+    use verbatim_speech::Task;
 
     use super::*;
     use crate::job::FileType;

@@ -1,7 +1,7 @@
 //! The contract's `result` object.
 
 use serde::{Deserialize, Serialize};
-use verbatim_whisper::{Segment, Task};
+use verbatim_speech::{Segment, Task};
 
 use crate::job::FileType;
 

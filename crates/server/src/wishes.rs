@@ -1,12 +1,12 @@
 //! What a client may ask of the decoding: read from text, and laid over the service's settings.
 
 use serde::{Deserialize, Serialize};
-use verbatim_whisper::{Language, Options, Task};
+use verbatim_speech::{DecodeOptions, Language, Task};
 
 use crate::units;
 
 /// The longest initial prompt, and the longest list of hotwords, in bytes. The model takes in less: see
-/// [`Options::initial_prompt`].
+/// [`DecodeOptions::initial_prompt`].
 const MOST_BYTES: usize = 4096;
 
 /// Every temperature may take a decoding of its own.
@@ -65,10 +65,10 @@ impl Wishes {
     }
 
     /// How to decode: as asked, and else as the service is set.
-    pub fn over(&self, settings: &Options) -> Options {
+    pub fn over(&self, settings: &DecodeOptions) -> DecodeOptions {
         let wishes = self.clone();
         let settings = settings.clone();
-        Options {
+        DecodeOptions {
             language: wishes.language.or(settings.language),
             task: wishes.task.unwrap_or(settings.task),
             word_timestamps: wishes.word_timestamps.unwrap_or(settings.word_timestamps),
@@ -189,14 +189,14 @@ mod tests {
 
     #[test]
     fn wishes_go_over_the_settings_and_leave_the_rest_to_them() {
-        let settings = Options {
+        let settings = DecodeOptions {
             beam_size: 3,
             initial_prompt: Some("A prompt of the house.".into()),
             temperatures: vec![0.0],
-            ..Options::default()
+            ..DecodeOptions::default()
         };
         assert_eq!(Wishes::default().over(&settings), settings);
-        let expected = Options {
+        let expected = DecodeOptions {
             language: Language::parse("de"),
             task: Task::Translate,
             word_timestamps: false,

@@ -1,10 +1,17 @@
-//! What the tests of all crates share: telling of what was not tested.
+//! What the tests of all crates share: clips of speech, where the models are, and telling of what was not tested.
+
+mod clips;
+mod records;
 
 use std::env;
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::thread;
+
+pub use clips::{chords, clip, spoken};
+pub use records::{floats, for_each_record, samples};
 
 /// The file that skipped tests are listed in. `make test` sets it, and shows the list at its end.
 const LIST: &str = "VERBATIM_SKIPPED";
@@ -21,6 +28,12 @@ pub fn skip(reason: &str) {
     if let Some(list) = env::var_os(LIST) {
         append(&list, &line).unwrap_or_else(|error| panic!("{LIST} cannot be written: {error}"));
     }
+}
+
+/// The folder of model files: `MODELS_DIR`, or `models` in the repository.
+pub fn models() -> PathBuf {
+    env::var_os("MODELS_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from)
 }
 
 /// In one write, since many tests run at once.

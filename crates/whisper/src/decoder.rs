@@ -17,10 +17,10 @@ use crate::attention::{BLOCK, Heads, KeysValues, Rows, attend_path};
 use crate::encoder::{STATES, heads, width_and_mels};
 use crate::linear::Linear;
 use crate::precision::Precision;
-use crate::stages::{Stage, within};
 use crate::vector::{LayerNorm, add, gelu};
 use crate::weights::Weights;
 pub(crate) use forced::{Forced, Told};
+use verbatim_kernels::stages::{Stage, within};
 
 const EMBEDDINGS: &str = "decoder/embeddings/weight";
 

@@ -9,9 +9,9 @@ use crate::attention::{BLOCK, Block, HEAD, Heads, KeysValues, Rows};
 use crate::linear::{Linear, Weight};
 use crate::mel::{self, LogMel};
 use crate::precision::Precision;
-use crate::stages::{Stage, within};
 use crate::vector::{LayerNorm, add, gelu};
 use crate::weights::Weights;
+use verbatim_kernels::stages::{Stage, within};
 
 /// States that the encoder gives for a window: one for every 20 ms of 30 s.
 pub(crate) const STATES: usize = 1500;

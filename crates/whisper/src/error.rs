@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use verbatim_speech::Language;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot read {}: {source}", path.display())]
@@ -19,11 +21,8 @@ pub enum Error {
     EnglishOnly(String),
 
     #[error("the model does not know the language “{0}”")]
-    Language(crate::Language),
+    Language(Language),
 
     #[error("the initial prompt or the hotwords cannot be turned into tokens: {0}")]
     Prompt(String),
-
-    #[error("voice activity detection failed: {0}")]
-    Vad(String),
 }

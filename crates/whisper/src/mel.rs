@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use realfft::num_complex::Complex32;
 use realfft::{RealFftPlanner, RealToComplex};
 
-use crate::SAMPLE_RATE;
+use verbatim_speech::SAMPLE_RATE;
 
 /// Frames of a window: one every 10 ms of 30 s.
 pub(crate) const FRAMES: usize = 3000;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::Error;
 use crate::align::Aligner;
 use crate::config::{Config, ConfigFile, Heads};
 use crate::decoder::Decoder;
@@ -10,10 +11,10 @@ use crate::mel::MelExtractor;
 use crate::precision::{ComputeType, Precision};
 use crate::rules::Rules;
 use crate::search::Search;
-use crate::stages::{Stage, within};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
-use crate::{Error, Language};
+use verbatim_kernels::stages::{Stage, within};
+use verbatim_speech::Language;
 
 /// A Whisper model in memory.
 #[derive(Debug)]

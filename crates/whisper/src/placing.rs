@@ -8,8 +8,8 @@
 
 use std::ops::Range;
 
-use crate::window::{Window, seconds_of};
-use crate::{SAMPLE_RATE, Word};
+use verbatim_speech::{SAMPLE_RATE, Word};
+use verbatim_speech::{Window, seconds_of};
 
 /// Only a silence of which at least so much was left out puts a word far from where it was said: 2 s.
 pub(crate) const LONG: u64 = 2 * SAMPLE_RATE as u64;
@@ -111,7 +111,7 @@ fn sample(seconds: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::window::Piece;
+    use verbatim_speech::Piece;
 
     /// Pieces of 1 s and 4 s, between which 39 s were left out.
     fn window() -> Window {

@@ -15,10 +15,10 @@ use crate::decoder::{Context, Decoder, Feed, Row};
 use crate::hypothesis::{Hypothesis, beams, samples};
 use crate::repetition::loops;
 use crate::rules::{Rules, Timing};
-use crate::stages::{Stage, within};
 use crate::tokenizer::Tokenizer;
 use crate::vector::log_sum_exp;
-use crate::{LanguageProbabilities, Options};
+use verbatim_kernels::stages::{Stage, within};
+use verbatim_speech::{DecodeOptions, LanguageProbabilities};
 
 /// All that decoding needs of a model.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub(crate) struct Search<'a> {
 pub(crate) struct Request {
     pub(crate) context: Context,
     pub(crate) prompt: Vec<u32>,
-    pub(crate) options: Options,
+    pub(crate) options: DecodeOptions,
     pub(crate) timing: Timing,
     /// Different for every window, so that their samples differ.
     pub(crate) seed: u64,
@@ -53,17 +53,17 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     /// The model holds it for silence, and has nothing to say that it is sure of.
-    pub(crate) fn is_silence(&self, options: &Options) -> bool {
+    pub(crate) fn is_silence(&self, options: &DecodeOptions) -> bool {
         let unsure = options.logprob_threshold.is_none_or(|threshold| self.avg_logprob < threshold);
         options.no_speech_threshold.is_some_and(|threshold| self.no_speech_prob > threshold) && unsure
     }
 
-    fn repeats_itself(&self, options: &Options) -> bool {
+    fn repeats_itself(&self, options: &DecodeOptions) -> bool {
         let repeats = |threshold| self.loops || self.compression_ratio > threshold;
         options.compression_ratio_threshold.is_some_and(repeats)
     }
 
-    fn needs_fallback(&self, options: &Options) -> bool {
+    fn needs_fallback(&self, options: &DecodeOptions) -> bool {
         let lost = options.logprob_threshold.is_some_and(|threshold| self.avg_logprob < threshold);
         (self.repeats_itself(options) || lost) && !self.is_silence(options)
     }
@@ -329,13 +329,13 @@ fn start_of_transcript(prompt: &[u32], tokenizer: &Tokenizer) -> usize {
 }
 
 /// At least one temperature, whatever the options say.
-fn temperatures(options: &Options) -> &[f32] {
+fn temperatures(options: &DecodeOptions) -> &[f32] {
     if options.temperatures.is_empty() { &[0.0] } else { &options.temperatures }
 }
 
 /// The last attempt, if it was good enough; else the most probable, of those that do not repeat themselves
 /// where there are any.
-fn best_of_attempts(mut tried: Vec<Decoded>, options: &Options) -> Decoded {
+fn best_of_attempts(mut tried: Vec<Decoded>, options: &DecodeOptions) -> Decoded {
     let last = tried.pop().expect("every window is decoded at least once");
     if !last.needs_fallback(options) {
         return last;
@@ -378,7 +378,7 @@ mod tests {
             loops: false,
             no_speech_prob: 0.0,
         };
-        let options = Options::default();
+        let options = DecodeOptions::default();
         let best = |tried| best_of_attempts(tried, &options).avg_logprob;
         assert_eq!(
             best(vec![decoded(-0.1, 9.0), decoded(-1.5, 1.0), decoded(-1.2, 1.0), decoded(-3.0, 1.0)]),

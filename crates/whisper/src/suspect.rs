@@ -4,7 +4,7 @@
 use crate::repetition::loops;
 use crate::segments::Piece;
 use crate::tokenizer::Tokenizer;
-use crate::{Window, Word};
+use verbatim_speech::{Window, Word};
 
 /// Voice activity detection takes a sound for speech, or for a pause within it, from this probability on.
 const VOICED: f32 = 0.35;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use tokenizers::Tokenizer as BytePairs;
 
-use crate::{Error, Language, Task};
+use crate::Error;
+use verbatim_speech::{Language, Task};
 
 /// Timestamp tokens stand for multiples of this many seconds, from 0 to 30.
 pub(crate) const TIMESTAMP_STEP: f64 = 0.02;

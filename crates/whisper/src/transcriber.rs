@@ -10,12 +10,13 @@ use crate::placing::{LONG, strays};
 use crate::rules::Timing;
 use crate::search::{Batch, Finished, Request};
 use crate::segments::{Piece, cut};
-use crate::stages::{Stage, within};
 use crate::suspect::{is_unheard, looping};
 use crate::tokenizer::Previous;
-use crate::window::seconds_of;
-use crate::{
-    Error, Language, LanguageProbabilities, Model, Options, SAMPLE_RATE, Segment, WINDOW_SECONDS, Window,
+use crate::{Error, Model};
+use verbatim_kernels::stages::{Stage, within};
+use verbatim_speech::seconds_of;
+use verbatim_speech::{
+    DecodeOptions, Language, LanguageProbabilities, SAMPLE_RATE, Segment, WINDOW_SECONDS, Window,
     WindowTranscript, Word,
 };
 
@@ -40,7 +41,7 @@ struct EncodedWindow {
 #[derive(Debug, Clone, Copy)]
 pub struct DecodeRequest<'a> {
     pub encoded: &'a Encoded,
-    pub options: &'a Options,
+    pub options: &'a DecodeOptions,
 }
 
 /// Windows in decoding, taken further together a token at a time by [`Transcriber::step`]. One that is done makes
@@ -144,7 +145,7 @@ impl Transcriber {
         session: &mut Session,
         key: u64,
         encoded: &Encoded,
-        options: &Options,
+        options: &DecodeOptions,
     ) -> Result<(), Error> {
         let request = self.request(&DecodeRequest { encoded, options })?;
         session.batch.add(Ticket { key, encoded: encoded.clone() }, request);
@@ -166,7 +167,11 @@ impl Transcriber {
     ///
     /// # Errors
     /// As [`Self::decode`].
-    pub fn transcribe(&self, windows: &[Window], options: &Options) -> Result<Vec<WindowTranscript>, Error> {
+    pub fn transcribe(
+        &self,
+        windows: &[Window],
+        options: &DecodeOptions,
+    ) -> Result<Vec<WindowTranscript>, Error> {
         let encoded: Vec<Encoded> = windows.iter().map(|window| self.encode(window)).collect();
         let requests: Vec<_> = encoded.iter().map(|encoded| DecodeRequest { encoded, options }).collect();
         self.decode(&requests)

@@ -6,7 +6,7 @@ use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer};
 
-use crate::Language;
+use verbatim_speech::Language;
 
 /// Text tokens of the English-only vocabulary, which is GPT-2's, and of the multilingual one.
 const ENGLISH_TEXT_TOKENS: usize = 50256;

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use verbatim_whisper::{
-    ComputeType, Language, Model, Options, SAMPLE_RATE, Segment, Transcriber, Vad, Window, Windows,
-};
+use verbatim_speech::{DecodeOptions, Language, SAMPLE_RATE, Segment, Window};
+use verbatim_vad::{Vad, Windows};
+use verbatim_whisper::{ComputeType, Model, Transcriber};
 
 const BATCH: usize = 8;
 
@@ -49,7 +49,7 @@ fn words_are_right_on_real_speech() {
     let (mut invented, mut suspect) = (Vec::new(), Vec::new());
     for (language, clips) in by_language {
         // "zxx" is no language: there is nothing to hear, and the language is left to the model.
-        let options = Options { language: Language::parse(&language), ..Options::default() };
+        let options = DecodeOptions { language: Language::parse(&language), ..DecodeOptions::default() };
         for (clip, segments) in clips.iter().zip(transcribe(&transcriber, &vad, &options, &folder, &clips)) {
             let text: String = segments.iter().map(|segment| segment.text.as_str()).collect();
             let suspects = segments.iter().filter(|segment| segment.suspect);
@@ -93,7 +93,7 @@ fn what_is_made_up_in_noise_is_suspect() {
     let vad = Vad::load(&root().join("models/silero_vad_v6.onnx")).unwrap();
     let transcriber = Transcriber::new(Model::load(&root().join("models/base"), ComputeType::Auto).unwrap());
     // Voice activity detection keeps nothing of these clips, and the model knows itself that most are silent.
-    let options = Options { no_speech_threshold: None, ..Options::default() };
+    let options = DecodeOptions { no_speech_threshold: None, ..DecodeOptions::default() };
     let mut made_up = 0;
     for clip in clips(&manifest, &folder).iter().filter(|clip| clip.kind == "noise") {
         let samples = samples(&folder.join(&clip.path));
@@ -101,7 +101,7 @@ fn what_is_made_up_in_noise_is_suspect() {
             .chunks(30 * SAMPLE_RATE)
             .enumerate()
             .map(|(index, samples)| Window::new(index, 30.0 * index as f64, samples.to_vec()))
-            .map(|window| window.listen(&vad).unwrap())
+            .map(|window| vad.annotate(window).unwrap())
             .collect();
         for transcript in transcriber.transcribe(&windows, &options).unwrap() {
             for segment in transcript.segments {
@@ -141,7 +141,7 @@ fn clips(manifest: &str, folder: &Path) -> Vec<Clip> {
 fn transcribe(
     transcriber: &Transcriber,
     vad: &Vad,
-    options: &Options,
+    options: &DecodeOptions,
     folder: &Path,
     clips: &[Clip],
 ) -> Vec<Vec<Segment>> {

@@ -25,7 +25,7 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use self::error::ApiError;
 use crate::config::UploadLimits;

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 use url::Url;
-use verbatim_whisper::{Language, Task};
+use verbatim_speech::{Language, Task};
 
 use super::ApiState;
 use super::error::ApiError;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use clap::{ArgAction, Args, ValueEnum};
-use verbatim_whisper::Options;
+use verbatim_speech::DecodeOptions;
 
 use super::{ModelsDir, one_to};
 use crate::inference::Parallelism;
@@ -102,14 +102,14 @@ impl EngineSettings {
     }
 
     /// How to decode what does not ask for anything else.
-    pub fn options(&self) -> Options {
-        Options {
+    pub fn options(&self) -> DecodeOptions {
+        DecodeOptions {
             beam_size: self.beam_size as usize,
             word_timestamps: self.word_timestamps,
             initial_prompt: self.initial_prompt.clone(),
             hotwords: self.hotwords.clone(),
             temperatures: self.temperature.numbers().to_vec(),
-            ..Options::default()
+            ..DecodeOptions::default()
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args};
 
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use super::{ModelsDir, language, one_to};
 use crate::models;

@@ -11,7 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use verbatim_whisper::{Encoded, Options, WindowTranscript};
+use verbatim_speech::{DecodeOptions, WindowTranscript};
+use verbatim_whisper::Encoded;
 
 use super::queue::FairQueue;
 use super::{Ask, Engine, InferenceError, Reply, Request, Shared, Speech};
@@ -49,7 +50,7 @@ pub(super) struct Batcher<E: Engine> {
 struct Held {
     job: JobId,
     encoded: Encoded,
-    options: Arc<Options>,
+    options: Arc<DecodeOptions>,
     reply: Reply<WindowTranscript>,
 }
 

@@ -14,9 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use verbatim_whisper::{
-    Encoded, Error, LanguageProbabilities, Options, Session, Transcriber, Window, WindowTranscript,
-};
+use verbatim_speech::{DecodeOptions, LanguageProbabilities, Window, WindowTranscript};
+use verbatim_whisper::{Encoded, Error, Session, Transcriber};
 
 use self::batcher::Batchers;
 use crate::job::JobId;
@@ -52,7 +51,7 @@ pub trait Engine: Send + Sync + 'static {
         session: &mut Self::Session,
         key: u64,
         encoded: &Encoded,
-        options: &Options,
+        options: &DecodeOptions,
     ) -> Result<(), Error>;
     /// Gives up a window; the others go on.
     fn remove(&self, session: &mut Self::Session, key: u64);
@@ -79,7 +78,7 @@ impl Engine for Transcriber {
         session: &mut Session,
         key: u64,
         encoded: &Encoded,
-        options: &Options,
+        options: &DecodeOptions,
     ) -> Result<(), Error> {
         Transcriber::add(self, session, key, encoded, options)
     }
@@ -123,7 +122,7 @@ type Reply<T> = oneshot::Sender<Result<T, InferenceError>>;
 #[derive(Debug)]
 enum Ask {
     Detect(Reply<(Encoded, LanguageProbabilities)>),
-    Transcribe(Arc<Options>, Reply<WindowTranscript>),
+    Transcribe(Arc<DecodeOptions>, Reply<WindowTranscript>),
 }
 
 /// What handles and threads share.
@@ -221,7 +220,7 @@ impl Inference {
         &self,
         job: JobId,
         speech: Speech,
-        options: Arc<Options>,
+        options: Arc<DecodeOptions>,
     ) -> Result<WindowTranscript, InferenceError> {
         let (reply, answer) = oneshot::channel();
         self.ask(job, speech, Ask::Transcribe(options, reply), answer).await

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use verbatim_whisper::SAMPLE_RATE;
+use verbatim_speech::SAMPLE_RATE;
 
 use super::MediaError;
 use super::confine::{Confined, INPUT, Tool, input_options, lost, reason};

@@ -10,7 +10,7 @@
 //!
 //! What comes out depends on the samples alone, not on the pieces in which they come.
 
-use verbatim_whisper::SAMPLE_RATE;
+use verbatim_speech::SAMPLE_RATE;
 
 /// Samples in a block: 20 ms.
 const BLOCK: usize = SAMPLE_RATE / 50;

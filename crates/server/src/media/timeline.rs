@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use verbatim_whisper::SAMPLE_RATE;
+use verbatim_speech::SAMPLE_RATE;
 
 use super::clock::{Clock, Held, Placement, Step};
 use super::downmix::Downmix;

@@ -4,7 +4,7 @@
 use std::iter::repeat_n;
 
 use jiff::Timestamp;
-use verbatim_whisper::{Language, LanguageProbabilities, Segment, Task};
+use verbatim_speech::{Language, LanguageProbabilities, Segment, Task};
 
 use super::decoding::LANGUAGE_WINDOWS;
 use crate::job::{FileType, JobId, rfc3339};

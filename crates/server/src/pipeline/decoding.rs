@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use verbatim_whisper::{Language, LanguageProbabilities, Options, Window, WindowTranscript};
+use verbatim_speech::{DecodeOptions, Language, LanguageProbabilities, Window, WindowTranscript};
 
 use crate::inference::{Inference, InferenceError, Speech};
 use crate::job::JobId;
@@ -34,9 +34,9 @@ type InFlight = BoxFuture<'static, (Place, Result<WindowTranscript, InferenceErr
 pub(crate) struct Decoding {
     inference: Inference,
     job: JobId,
-    options: Options,
+    options: DecodeOptions,
     /// How to decode, once the language is known.
-    decided: Option<Arc<Options>>,
+    decided: Option<Arc<DecodeOptions>>,
     /// Windows that came before the language was known.
     unjudged: Vec<Window>,
     in_flight: FuturesUnordered<InFlight>,
@@ -48,7 +48,7 @@ impl Decoding {
     pub(crate) fn new(
         inference: Inference,
         job: JobId,
-        mut options: Options,
+        mut options: DecodeOptions,
         known: Option<Language>,
     ) -> Self {
         options.follow_language = options.language.is_none();
@@ -95,7 +95,7 @@ impl Decoding {
         let mean = LanguageProbabilities::mean(judged.iter().map(|(_, probabilities)| probabilities));
         let (language, probability) = mean.best().unwrap_or((Language::ENGLISH, 0.0));
         tracing::info!(job = %self.job, %language, probability, "language detected");
-        let options = Arc::new(Options { language: Some(language), ..self.options.clone() });
+        let options = Arc::new(DecodeOptions { language: Some(language), ..self.options.clone() });
         self.decided = Some(options.clone());
         for (place, (encoded, _)) in places.iter().zip(judged) {
             self.send(*place, Speech::Encoded(encoded), options.clone());
@@ -103,7 +103,7 @@ impl Decoding {
         Ok((language, places))
     }
 
-    fn send(&mut self, place: Place, speech: Speech, options: Arc<Options>) {
+    fn send(&mut self, place: Place, speech: Speech, options: Arc<DecodeOptions>) {
         let (inference, job) = (self.inference.clone(), self.job);
         let transcript = async move { (place, inference.transcribe(job, speech, options).await) };
         self.in_flight.push(transcript.boxed());

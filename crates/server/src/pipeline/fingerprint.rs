@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use verbatim_whisper::{CUTTER_VERSION, Options};
+use verbatim_speech::DecodeOptions;
+use verbatim_vad::CUTTER_VERSION;
 
 use crate::store::PAYLOAD_VERSION;
 
 #[derive(Serialize)]
 struct MadeWith<'a> {
     model_hash: &'a str,
-    options: &'a Options,
+    options: &'a DecodeOptions,
     cutter: u32,
     payload: u32,
 }
@@ -19,7 +20,7 @@ struct MadeWith<'a> {
 pub(super) fn fingerprint(
     model: &str,
     model_hash: &str,
-    options: &Options,
+    options: &DecodeOptions,
 ) -> Result<String, serde_json::Error> {
     let made_with = MadeWith { model_hash, options, cutter: CUTTER_VERSION, payload: PAYLOAD_VERSION };
     Ok(format!("{model} {:x}", Sha256::digest(serde_json::to_vec(&made_with)?)))
@@ -36,17 +37,17 @@ mod tests {
 
     #[test]
     fn whatever_changes_words_or_times_changes_the_fingerprint() {
-        let of = |model: &str, options: &Options| fingerprint("a model", model, options).unwrap();
-        let options = Options::default();
+        let of = |model: &str, options: &DecodeOptions| fingerprint("a model", model, options).unwrap();
+        let options = DecodeOptions::default();
         let expected = of("base", &options);
         assert_eq!(expected, of("base", &options.clone()));
         assert_eq!(model_of(&expected), "a model");
         for (model, options) in [
             ("tiny.en", options.clone()),
-            ("base", Options { beam_size: 1, ..options.clone() }),
-            ("base", Options { word_timestamps: false, ..options.clone() }),
-            ("base", Options { hotwords: Some("Dashwood".to_owned()), ..options.clone() }),
-            ("base", Options { temperatures: vec![0.4], ..options }),
+            ("base", DecodeOptions { beam_size: 1, ..options.clone() }),
+            ("base", DecodeOptions { word_timestamps: false, ..options.clone() }),
+            ("base", DecodeOptions { hotwords: Some("Dashwood".to_owned()), ..options.clone() }),
+            ("base", DecodeOptions { temperatures: vec![0.4], ..options }),
         ] {
             assert_ne!(of(model, &options), expected, "{model} {options:?}");
         }

@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use verbatim_whisper::{Options, Vad, Window, WindowTranscript};
+use verbatim_speech::{DecodeOptions, Window, WindowTranscript};
+use verbatim_vad::Vad;
 
 pub(crate) use self::assemble::{Recording, assemble};
 pub(crate) use self::decoding::{Decoding, Place};
@@ -90,7 +91,7 @@ pub struct Pipeline {
     pub structurer: Structurer,
     pub max_media_duration: Duration,
     /// How to decode what does not ask for anything else.
-    pub options: Options,
+    pub options: DecodeOptions,
 }
 
 impl Pipeline {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use verbatim_whisper::{Vad, Window, Windows};
+use verbatim_speech::Window;
+use verbatim_vad::{Vad, Windows};
 
 use crate::media::{MediaError, PcmStream, Tracks};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use verbatim_whisper::{Language, Segment, Task, WindowTranscript, Word};
+use verbatim_speech::{Language, Segment, Task, WindowTranscript, Word};
 
 use super::{Claim, Counts, EventKind, JobStore, Lease, Outcome, Progress, StoreError, StoredWindow};
 use crate::job::{FileType, Job, JobId, JobStatus, NewJob};

@@ -21,7 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
-use verbatim_whisper::{Language, WindowTranscript};
+use verbatim_speech::{Language, WindowTranscript};
 
 use crate::job::{Job, JobId, JobStatus, NewJob};
 use crate::process::ProcessId;

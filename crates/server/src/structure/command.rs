@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use verbatim_whisper::{Language, Segment, Task};
+use verbatim_speech::{Language, Segment, Task};
 
 use super::{Structure, Structurer};
 use crate::app::load_structurer;

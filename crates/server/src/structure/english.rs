@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use verbatim_spacy::{Doc, Label, LoadError, Pipeline, Span, Token};
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use super::failures::{Failures, Part};
 use super::sentences::{by_rules, is_silent};

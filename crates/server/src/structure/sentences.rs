@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use icu_segmenter::SentenceSegmenter;
 use icu_segmenter::options::SentenceBreakInvariantOptions;
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use super::abbreviations;
 use super::transcript::{TimedText, trimmed};
@@ -83,7 +83,7 @@ fn quote_goes_on(before: &str, after: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use verbatim_whisper::{Segment, Word};
+    use verbatim_speech::{Segment, Word};
 
     use super::*;
     use crate::structure::transcript;

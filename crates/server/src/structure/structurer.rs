@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use verbatim_spacy::Label;
-use verbatim_whisper::{Language, Segment};
+use verbatim_speech::{Language, Segment};
 
 use super::embedder::Embedder;
 use super::english::{Analysis, English, within};

@@ -1,6 +1,6 @@
 //! What a recording is about, in stretches.
 
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use super::embedder::{Embedder, Embedding};
 use super::english::NounPhrase;

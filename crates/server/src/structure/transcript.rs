@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use verbatim_whisper::Segment;
+use verbatim_speech::Segment;
 
 use crate::result::Sentence;
 

@@ -15,7 +15,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::Receiver;
-use verbatim_whisper::{Language, Options, Vad};
+use verbatim_speech::{DecodeOptions, Language};
+use verbatim_vad::Vad;
 
 use self::output::Plan;
 pub use self::output::PlanError;
@@ -91,7 +92,7 @@ struct Run {
     /// Waits for the source and the engine, both of which have threads of their own.
     runtime: Runtime,
     inference: Inference,
-    options: Options,
+    options: DecodeOptions,
     vad: Arc<Vad>,
     whisper: String,
     structurer: Structurer,
@@ -118,7 +119,7 @@ impl Run {
         let filename = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let bar = bar(&filename, duration);
         let job = JobId::new();
-        let options = Options { language, ..self.options.clone() };
+        let options = DecodeOptions { language, ..self.options.clone() };
         let mut decoding = Decoding::new(self.inference.clone(), job, options, None);
         let windows = self.runtime.block_on(windows(events, &mut decoding, &bar));
         bar.finish_and_clear();
@@ -197,7 +198,8 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use tokio::sync::mpsc;
-    use verbatim_whisper::{Encoded, Error, LanguageProbabilities, Window, WindowTranscript};
+    use verbatim_speech::{LanguageProbabilities, Window, WindowTranscript};
+    use verbatim_whisper::{Encoded, Error};
 
     use super::*;
     use crate::inference::{Engine, Parallelism};
@@ -220,7 +222,7 @@ mod tests {
             unreachable!("there is no window")
         }
 
-        fn add(&self, (): &mut (), _: u64, _: &Encoded, _: &Options) -> Result<(), Error> {
+        fn add(&self, (): &mut (), _: u64, _: &Encoded, _: &DecodeOptions) -> Result<(), Error> {
             unreachable!("there is no window")
         }
 
@@ -240,7 +242,7 @@ mod tests {
         drop(source);
         let one = NonZeroUsize::MIN;
         let inference = Inference::start(NoEngine, Parallelism { threads: one, batch_size: one }).unwrap();
-        let mut decoding = Decoding::new(inference, JobId::new(), Options::default(), None);
+        let mut decoding = Decoding::new(inference, JobId::new(), DecodeOptions::default(), None);
         windows(events, &mut decoding, &ProgressBar::hidden()).await
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use verbatim_whisper::Stage;
+use verbatim_kernels::stages::Stage;
 
 /// Writes the seconds of every stage, of ffmpeg's programs and of everything else, and their shares. Structure is no
 /// stage of the engine's.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use verbatim::inference::{Inference, InferenceError, Parallelism, Speech};
 use verbatim::job::JobId;
-use verbatim_whisper::{Language, Options, WindowTranscript};
+use verbatim_speech::{DecodeOptions, Language, WindowTranscript};
 
 use crate::speech::{PANIC, ROOM, TestEngine, poisoned_window, until, window};
 
@@ -16,16 +16,16 @@ const WAITING: usize = 64;
 
 type Answer = tokio::task::JoinHandle<Result<WindowTranscript, InferenceError>>;
 
-fn english() -> Arc<Options> {
-    Arc::new(Options { language: Some(Language::ENGLISH), ..Options::default() })
+fn english() -> Arc<DecodeOptions> {
+    Arc::new(DecodeOptions { language: Some(Language::ENGLISH), ..DecodeOptions::default() })
 }
 
-fn prompted(prompt: &str) -> Arc<Options> {
-    Arc::new(Options { initial_prompt: Some(prompt.to_owned()), ..(*english()).clone() })
+fn prompted(prompt: &str) -> Arc<DecodeOptions> {
+    Arc::new(DecodeOptions { initial_prompt: Some(prompt.to_owned()), ..(*english()).clone() })
 }
 
 /// Sends a window now, so that it waits behind those sent before.
-fn send(inference: &Inference, job: JobId, speech: Speech, options: Arc<Options>) -> Answer {
+fn send(inference: &Inference, job: JobId, speech: Speech, options: Arc<DecodeOptions>) -> Answer {
     let inference = inference.clone();
     tokio::spawn(async move { inference.transcribe(job, speech, options).await })
 }
@@ -97,7 +97,7 @@ async fn a_panic_is_the_answer_to_its_own_window_only() {
 #[tokio::test]
 async fn what_the_engine_refuses_is_told_in_its_words_and_hurts_no_neighbour() {
     let inference = TestEngine::tiny_en().start();
-    let german = Arc::new(Options { language: Language::parse("de"), ..Options::default() });
+    let german = Arc::new(DecodeOptions { language: Language::parse("de"), ..DecodeOptions::default() });
     let (refused, fine) = tokio::join!(
         inference.transcribe(JobId::new(), Speech::Window(window(0)), german),
         inference.transcribe(JobId::new(), Speech::Window(window(0)), english()),

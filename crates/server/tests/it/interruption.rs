@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use verbatim::job::JobId;
 use verbatim::process::ProcessId;
 use verbatim::store::{Claim, JobStore, SqliteStore};
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use crate::pipeline::comparable;
 use crate::speech::{ROOM, TestEngine, novel};

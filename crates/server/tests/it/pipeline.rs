@@ -10,7 +10,7 @@ use verbatim::job::JobStatus;
 use verbatim::pipeline::Pipeline;
 use verbatim::store::JobStore;
 use verbatim::wishes::{Temperatures, Wishes};
-use verbatim_whisper::{Language, Options, Task};
+use verbatim_speech::{DecodeOptions, Language, Task};
 
 use crate::speech::{ROOM, TestEngine, novel, until};
 use crate::support::app::eventually;
@@ -147,14 +147,14 @@ async fn what_a_job_wishes_for_is_how_it_is_decoded() {
     let id = service.submit_with(&clips::novel(), wishes).await;
     let result = service.result(id).await;
     assert_eq!(result["task"], "transcribe");
-    let expected = Options {
+    let expected = DecodeOptions {
         language: Some(Language::ENGLISH),
         follow_language: true,
         word_timestamps: false,
         initial_prompt: Some("A reading.".into()),
         hotwords: Some("Dashwoode".into()),
         temperatures: vec![0.4],
-        ..Options::default()
+        ..DecodeOptions::default()
     };
     assert_eq!(*engine.log.begun.lock().unwrap(), [expected]);
     service.shut_down().await;

@@ -9,10 +9,9 @@ use std::time::Duration;
 use verbatim::inference::{Engine, Inference, Parallelism};
 use verbatim::media::PcmStream;
 use verbatim::structure::{Embedder, English, Structurer, TopicOptions};
-use verbatim_whisper::{
-    ComputeType, Encoded, Error, LanguageProbabilities, Model, Options, SAMPLE_RATE, Session, Transcriber,
-    Vad, Window, WindowTranscript,
-};
+use verbatim_speech::{DecodeOptions, LanguageProbabilities, SAMPLE_RATE, Window, WindowTranscript};
+use verbatim_vad::Vad;
+use verbatim_whisper::{ComputeType, Encoded, Error, Model, Session, Transcriber};
 
 use crate::support::clips::make;
 
@@ -106,7 +105,7 @@ pub(crate) struct Log {
     /// Windows encoded.
     pub(crate) encoded: AtomicUsize,
     /// The options of all windows, in the order in which their decoding began.
-    pub(crate) begun: Mutex<Vec<Options>>,
+    pub(crate) begun: Mutex<Vec<DecodeOptions>>,
     /// The window to panic on, counted from 0 over all whose decoding began.
     pub(crate) panic_at: Mutex<Option<usize>>,
     /// Windows in the batch that came to the decoding's gate last.
@@ -230,7 +229,7 @@ impl Engine for TestEngine {
         session: &mut TestSession,
         key: u64,
         encoded: &Encoded,
-        options: &Options,
+        options: &DecodeOptions,
     ) -> Result<(), Error> {
         let panics = options.initial_prompt.as_deref() == Some(PANIC);
         let mut begun = self.log.begun.lock().unwrap();

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use verbatim::process::ProcessId;
 use verbatim::store::{JobStore, MAX_STRIKES};
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use crate::speech::{TestEngine, novel};
 use crate::support::clips;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use verbatim::config::UploadLimits;
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use crate::support::app::{ApiAlone, json, problem};
 use crate::support::{clips, form};

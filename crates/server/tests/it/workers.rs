@@ -17,7 +17,7 @@ use verbatim::signals::{Bells, Trouble};
 use verbatim::store::{JobStore, SqliteStore};
 use verbatim::wishes::Wishes;
 use verbatim::worker::{Rhythm, Stop, Workers};
-use verbatim_whisper::{Language, Options};
+use verbatim_speech::{DecodeOptions, Language};
 
 use crate::speech::{TestEngine, structurer, vad};
 use crate::support::app::eventually;
@@ -68,7 +68,7 @@ impl Service {
         let uploads = Uploads::open(&dir.join("data")).unwrap();
         let (bells, stop, inference) = (Bells::default(), Stop::default(), engine.start());
         let mut pipeline = Pipeline {
-            options: Options::default(),
+            options: DecodeOptions::default(),
             store: store.clone(),
             uploads: uploads.clone(),
             inference: inference.clone(),

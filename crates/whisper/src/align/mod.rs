@@ -21,7 +21,7 @@ use crate::decoder::{Decoder, Forced, Memory, Told};
 use crate::encoder::STATES;
 use crate::segments::Piece;
 use crate::tokenizer::Tokenizer;
-use crate::{Language, SAMPLE_RATE, Task, Word};
+use verbatim_speech::{Language, SAMPLE_RATE, Task, Word};
 
 /// Samples a frame of the encoder's output stands for: 20 ms.
 const FRAME: usize = SAMPLE_RATE / 50;

@@ -1,8 +1,8 @@
 //! Corrects the times of words where the attention is known to err: it spreads a word next to a pause over the
 //! pause, for there is nothing else to look at. The rules are those of OpenAI's reference.
 
-use crate::Word;
 use crate::segments::Piece;
+use verbatim_speech::Word;
 
 /// No word counts as usual that lasts longer, in seconds.
 const LONGEST_USUAL: f64 = 0.7;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::tokenizer::Tokenizer;
-use crate::{Language, Task, Word};
+use verbatim_speech::{Language, Task, Word};
 
 /// Marks that belong to the word behind them, where a space is before them.
 const OPENING: &str = "\"'“¿([{-";

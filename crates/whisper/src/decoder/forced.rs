@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use super::{Context, Decoder, Feed, Memory, Row};
 use crate::linear::{multiply, strided};
-use crate::stages::{Stage, within};
 use crate::vector::{log_sum_exp, softmax_rows};
+use verbatim_kernels::stages::{Stage, within};
 
 /// Positions that go through the projection to the vocabulary at once: a row of it is 200 kB.
 const ROWS_AT_ONCE: usize = 32;

@@ -9,7 +9,8 @@ use crate::align::{Aligner, Text, TokenTimes};
 use crate::decoder::Memory;
 use crate::segments::Piece;
 use crate::tokenizer::Previous;
-use crate::{ComputeType, Language, Model, Task, Transcriber, Word};
+use crate::{ComputeType, Model, Transcriber};
+use verbatim_speech::{Language, Task, Word};
 
 /// A fixture's text and sound, ready to be aligned.
 struct Given<'t> {

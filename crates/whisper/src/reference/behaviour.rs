@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use super::{BASE, TINY_EN, clip, models};
-use crate::{
-    ComputeType, DecodeRequest, Error, Language, Model, Options, SAMPLE_RATE, Session, Task, Vad, Window,
-    Windows,
-};
+use crate::{ComputeType, DecodeRequest, Error, Model, Session};
+use verbatim_speech::{DecodeOptions, Language, SAMPLE_RATE, Task, Window};
+use verbatim_vad::{Vad, Windows};
 
 fn windows(samples: &[f32]) -> Vec<Window> {
     let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
@@ -18,7 +17,7 @@ fn segments_are_timed_in_the_recording_though_silences_were_left_out() {
     // 3 s of silence, the 7.1 s of austen-0870, 2.5 s of silence, cards-005 …
     let samples = clip("with-pauses");
     let windows = windows(&samples);
-    let transcripts = BASE.transcribe(&windows, &Options::default()).unwrap();
+    let transcripts = BASE.transcribe(&windows, &DecodeOptions::default()).unwrap();
     let segments: Vec<_> = transcripts.into_iter().flat_map(|transcript| transcript.segments).collect();
     let duration = samples.len() as f64 / SAMPLE_RATE as f64;
     assert!(segments.iter().all(|segment| segment.start < segment.end && segment.end <= duration));
@@ -47,13 +46,13 @@ fn a_recording_that_changes_its_language_is_followed() {
     let times = 65 * SAMPLE_RATE / german.len() + 1;
     let samples = [clip("english-70s"), [pause, german].concat().repeat(times)].concat();
     let windows = windows(&samples);
-    let languages = |options: &Options| -> Vec<String> {
+    let languages = |options: &DecodeOptions| -> Vec<String> {
         let transcripts = BASE.transcribe(&windows, options).unwrap();
         transcripts.iter().map(|transcript| transcript.language.to_string()).collect()
     };
-    let told = Options { language: Some(Language::ENGLISH), beam_size: 1, ..Options::default() };
+    let told = DecodeOptions { language: Some(Language::ENGLISH), beam_size: 1, ..DecodeOptions::default() };
     assert!(languages(&told).iter().all(|language| language == "en"));
-    let followed = languages(&Options { follow_language: true, ..told });
+    let followed = languages(&DecodeOptions { follow_language: true, ..told });
     assert_eq!(followed[0], "en", "{followed:?}");
     assert_eq!(followed[followed.len() - 1], "de", "{followed:?}");
     assert_eq!(followed.windows(2).filter(|pair| pair[0] != pair[1]).count(), 1, "{followed:?}");
@@ -62,13 +61,13 @@ fn a_recording_that_changes_its_language_is_followed() {
 #[test]
 fn silence_and_noise_hold_no_words() {
     for name in ["silence", "noise", "sweep"] {
-        let transcripts = BASE.transcribe(&windows(&clip(name)), &Options::default()).unwrap();
+        let transcripts = BASE.transcribe(&windows(&clip(name)), &DecodeOptions::default()).unwrap();
         let segments: Vec<_> = transcripts.iter().flat_map(|transcript| &transcript.segments).collect();
         assert!(segments.is_empty(), "{name}: {segments:#?}");
     }
     // Also where voice activity was not asked first: by the thresholds, which are meant for greedy decoding.
     let silent = Window::new(0, 0.0, clip("silence"));
-    let greedy = Options { beam_size: 1, ..Options::default() };
+    let greedy = DecodeOptions { beam_size: 1, ..DecodeOptions::default() };
     let transcripts = BASE.transcribe(&[silent], &greedy).unwrap();
     assert_eq!(transcripts[0].segments, []);
 }
@@ -76,10 +75,11 @@ fn silence_and_noise_hold_no_words() {
 #[test]
 fn a_text_that_repeats_itself_is_tried_again_at_higher_temperatures() {
     let loops = Window::new(0, 0.0, clip("sweep"));
-    let greedy = Options { temperatures: vec![0.0], no_speech_threshold: None, ..Options::default() };
+    let greedy =
+        DecodeOptions { temperatures: vec![0.0], no_speech_threshold: None, ..DecodeOptions::default() };
     let first = TINY_EN.transcribe(std::slice::from_ref(&loops), &greedy).unwrap();
     assert!(first[0].segments[0].compression_ratio > 2.4, "the clip makes the model repeat itself");
-    let options = Options { no_speech_threshold: None, ..Options::default() };
+    let options = DecodeOptions { no_speech_threshold: None, ..DecodeOptions::default() };
     let again = TINY_EN.transcribe(std::slice::from_ref(&loops), &options).unwrap();
     assert!(
         again[0].segments.iter().all(|segment| segment.temperature > 0.0 && segment.compression_ratio <= 2.4)
@@ -93,7 +93,7 @@ fn all_of_it(samples: &[f32]) -> Vec<Window> {
     let windows = samples.chunks(30 * SAMPLE_RATE).enumerate();
     windows
         .map(|(index, samples)| {
-            Window::new(index, 30.0 * index as f64, samples.to_vec()).listen(&vad).unwrap()
+            vad.annotate(Window::new(index, 30.0 * index as f64, samples.to_vec())).unwrap()
         })
         .collect()
 }
@@ -101,13 +101,17 @@ fn all_of_it(samples: &[f32]) -> Vec<Window> {
 #[test]
 fn what_is_made_up_where_nobody_speaks_is_suspect_and_speech_is_not() {
     // The model is made to say something.
-    let talkative =
-        Options { no_speech_threshold: None, temperatures: vec![0.0, 0.8], best_of: 1, ..Options::default() };
+    let talkative = DecodeOptions {
+        no_speech_threshold: None,
+        temperatures: vec![0.0, 0.8],
+        best_of: 1,
+        ..DecodeOptions::default()
+    };
     let mut made_up = 0;
     for name in ["silence", "noise", "sweep"] {
         let windows = all_of_it(&clip(name));
         for (transcriber, word_timestamps) in [(&BASE, true), (&TINY_EN, true), (&TINY_EN, false)] {
-            let options = Options { word_timestamps, ..talkative.clone() };
+            let options = DecodeOptions { word_timestamps, ..talkative.clone() };
             let transcripts = transcriber.transcribe(&windows, &options).unwrap();
             for segment in transcripts.iter().flat_map(|transcript| &transcript.segments) {
                 made_up += 1;
@@ -119,7 +123,7 @@ fn what_is_made_up_where_nobody_speaks_is_suspect_and_speech_is_not() {
     for name in ["with-pauses", "austen-joined", "cards-001", "numbers", "english-70s", "german"] {
         let samples = clip(name);
         for windows in [all_of_it(&samples), windows(&samples)] {
-            let transcripts = BASE.transcribe(&windows, &Options::default()).unwrap();
+            let transcripts = BASE.transcribe(&windows, &DecodeOptions::default()).unwrap();
             for segment in transcripts.iter().flat_map(|transcript| &transcript.segments) {
                 assert!(!segment.suspect, "{name}: {segment:?}");
             }
@@ -129,7 +133,8 @@ fn what_is_made_up_where_nobody_speaks_is_suspect_and_speech_is_not() {
 
 #[test]
 fn a_loop_is_suspect_even_where_nobody_listened() {
-    let greedy = Options { temperatures: vec![0.0], no_speech_threshold: None, ..Options::default() };
+    let greedy =
+        DecodeOptions { temperatures: vec![0.0], no_speech_threshold: None, ..DecodeOptions::default() };
     let transcripts = TINY_EN.transcribe(&[Window::new(0, 0.0, clip("sweep"))], &greedy).unwrap();
     let segments = &transcripts[0].segments;
     assert!(!segments.is_empty() && segments.iter().all(|segment| segment.suspect), "{segments:?}");
@@ -138,7 +143,7 @@ fn a_loop_is_suspect_even_where_nobody_listened() {
 #[test]
 fn a_window_that_is_removed_half_way_leaves_the_others_as_they_are() {
     let clips = ["cards-001", "austen-joined", "numbers"].map(|name| Window::new(0, 0.0, clip(name)));
-    let options = Options::default();
+    let options = DecodeOptions::default();
     let alone = |window| TINY_EN.transcribe(std::slice::from_ref(window), &options).unwrap().remove(0);
     let expected = [(0, alone(&clips[0])), (2, alone(&clips[2]))];
     for step in [0, 3] {
@@ -166,8 +171,8 @@ fn an_english_only_model_says_so() {
     let encoded = &TINY_EN.encode(&window);
     assert!(!TINY_EN.model().is_multilingual());
     assert_eq!(TINY_EN.detect_language(encoded).best(), Some((Language::ENGLISH, 1.0)));
-    let german = Options { language: Language::parse("de"), ..Options::default() };
-    let translate = Options { task: Task::Translate, ..Options::default() };
+    let german = DecodeOptions { language: Language::parse("de"), ..DecodeOptions::default() };
+    let translate = DecodeOptions { task: Task::Translate, ..DecodeOptions::default() };
     for (options, sentence) in [
         (german, "the model only knows English; it cannot transcribe german"),
         (translate, "the model only knows English; it cannot translate"),
@@ -182,7 +187,8 @@ fn a_language_that_the_model_lacks_is_refused() {
     let window = Window::new(0, 0.0, clip("cards-001"));
     let cantonese = Language::parse("yue").unwrap();
     assert!(!BASE.model().knows(cantonese) && BASE.model().knows(Language::ENGLISH));
-    let error = BASE.transcribe(&[window], &Options { language: Some(cantonese), ..Options::default() });
+    let error =
+        BASE.transcribe(&[window], &DecodeOptions { language: Some(cantonese), ..DecodeOptions::default() });
     assert!(matches!(error, Err(Error::Language(language)) if language == cantonese));
 }
 

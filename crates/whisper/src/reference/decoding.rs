@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::{BASE, fixtures, for_each_record, integers, named};
 use crate::search::Decoded;
 use crate::tokenizer::Previous;
-use crate::{DecodeRequest, Language, Options, Task, Transcriber, Window};
+use crate::{DecodeRequest, Transcriber};
+use verbatim_speech::{DecodeOptions, Language, Task, Window};
 
 /// What the reference's logits can differ from ours by: where its first and second choice lie closer together,
 /// either may win.
@@ -58,7 +59,7 @@ fn control_tokens_in_a_prompt_are_left_out() {
 fn hotwords_are_spelled_as_they_were_given() {
     let window = [Window::new(0, 0.0, super::clip("austen-0870"))];
     let text = |hotwords: Option<&str>| {
-        let options = Options { hotwords: hotwords.map(String::from), ..Options::default() };
+        let options = DecodeOptions { hotwords: hotwords.map(String::from), ..DecodeOptions::default() };
         BASE.transcribe(&window, &options).unwrap()[0].segments[0].text.clone()
     };
     let (plain, hot) = (text(None), text(Some("Dashwoode")));
@@ -66,8 +67,8 @@ fn hotwords_are_spelled_as_they_were_given() {
 }
 
 /// The options that the reference decoded with: greedy, and no second try.
-fn options(record: &Value) -> Options {
-    Options {
+fn options(record: &Value) -> DecodeOptions {
+    DecodeOptions {
         language: Language::parse(record["language"].as_str().unwrap()),
         task: if record["task"] == "translate" { Task::Translate } else { Task::Transcribe },
         timestamps: record["timestamps"].as_bool().unwrap(),
@@ -76,7 +77,7 @@ fn options(record: &Value) -> Options {
         temperatures: vec![0.0],
         beam_size: 1,
         whole_windows: false,
-        ..Options::default()
+        ..DecodeOptions::default()
     }
 }
 
@@ -104,7 +105,7 @@ fn decode(transcriber: &Transcriber, records: &[&(Value, Vec<f32>)]) -> Vec<(Vec
             .entry(record["clip"].to_string())
             .or_insert_with(|| transcriber.encode(&Window::new(0, 0.0, samples.clone())));
     }
-    let options: Vec<Options> = records.iter().map(|(record, _)| options(record)).collect();
+    let options: Vec<DecodeOptions> = records.iter().map(|(record, _)| options(record)).collect();
     let requests: Vec<_> = records
         .iter()
         .zip(&options)
@@ -155,7 +156,9 @@ fn a_windows_transcript_does_not_depend_on_its_batch() {
         .enumerate()
         .map(|(index, name)| Window::new(index, 10.0 * index as f64, super::clip(name)))
         .collect();
-    for options in [Options::default(), Options { temperatures: vec![0.7], ..Options::default() }] {
+    for options in
+        [DecodeOptions::default(), DecodeOptions { temperatures: vec![0.7], ..DecodeOptions::default() }]
+    {
         let together = BASE.transcribe(&windows, &options).unwrap();
         for (window, together) in windows.iter().zip(together) {
             let alone = BASE.transcribe(std::slice::from_ref(window), &options).unwrap();

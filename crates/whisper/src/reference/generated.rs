@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::hearing::relative_error;
 use super::{for_each_record, integers, models};
-use crate::{ComputeType, DecodeRequest, Language, Model, Options, Transcriber, Window};
+use crate::{ComputeType, DecodeRequest, Model, Transcriber};
+use verbatim_speech::{DecodeOptions, Language, Window};
 
 const MELS: usize = 128;
 const VOCABULARY: usize = 51866;
@@ -156,13 +157,13 @@ fn a_model_of_another_shape_computes_what_the_reference_does() {
         }
 
         for expected in record["decoded"].as_array().unwrap() {
-            let options = Options {
+            let options = DecodeOptions {
                 language: Some(Language::ENGLISH),
                 timestamps: expected["timestamps"].as_bool().unwrap(),
                 temperatures: vec![0.0],
                 beam_size: 1,
                 whole_windows: false,
-                ..Options::default()
+                ..DecodeOptions::default()
             };
             let (prompt, decoded) =
                 transcriber.decode_tokens(&[DecodeRequest { encoded, options: &options }]).remove(0);
@@ -184,5 +185,5 @@ fn what_its_configuration_leaves_out_follows_from_its_shape() {
     assert_eq!(model.alignment_heads, [(1, 0), (1, 1)]);
     // What noise makes of noise has no meaning, but it has an end.
     let window = Window::new(0, 0.0, super::clip("cards-001"));
-    transcriber.transcribe(&[window], &Options::default()).unwrap();
+    transcriber.transcribe(&[window], &DecodeOptions::default()).unwrap();
 }

@@ -11,7 +11,8 @@ use super::{BASE, TINY_EN, clip, models};
 use crate::config::{Config, ConfigFile, Heads};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
-use crate::{ComputeType, Error, Model, Options, Transcriber, Window};
+use crate::{ComputeType, Error, Model, Transcriber};
+use verbatim_speech::{DecodeOptions, Window};
 
 /// Speech of the fixtures that every machine has.
 const SPEECH: [&str; 9] = [
@@ -57,8 +58,8 @@ fn transcriber(file: &str) -> Transcriber {
     Transcriber::new(model.unwrap_or_else(|error| panic!("{error}; `make setup` writes it")))
 }
 
-fn greedy() -> Options {
-    Options { temperatures: vec![0.0], beam_size: 1, ..Options::default() }
+fn greedy() -> DecodeOptions {
+    DecodeOptions { temperatures: vec![0.0], beam_size: 1, ..DecodeOptions::default() }
 }
 
 fn speech() -> Vec<Window> {
@@ -255,6 +256,6 @@ fn weights_that_are_no_numbers_give_no_panic() {
         let name = b"decoder.blocks.0.mlp.0.weight";
         let at = damaged.whole.windows(name.len()).position(|window| window == name).unwrap() + name.len();
         let transcriber = Transcriber::new(damaged.load(at, bytes).unwrap());
-        transcriber.transcribe(&[Window::new(0, 0.0, clip("cards-001"))], &Options::default()).unwrap();
+        transcriber.transcribe(&[Window::new(0, 0.0, clip("cards-001"))], &DecodeOptions::default()).unwrap();
     }
 }

@@ -1,11 +1,12 @@
-//! Mel, encoder, language and voice activity.
+//! Mel, encoder and language.
 
 use serde_json::Value;
 
-use super::{BASE, floats, for_each_record, integers, models, named};
+use verbatim_speech::{SAMPLE_RATE, Window};
+use verbatim_testing::{floats, samples};
+
+use super::{BASE, for_each_record, integers, named};
 use crate::mel::{FRAMES, MelExtractor};
-use crate::vad::FRAME;
-use crate::{Vad, Window};
 
 #[test]
 fn log_mel_is_within_a_thousandth() {
@@ -35,10 +36,8 @@ fn log_mel_of_128_bands_is_within_a_thousandth() {
     let text = std::fs::read(super::fixtures().join("mel.json")).unwrap();
     let records: Vec<Value> = serde_json::from_slice(&text).unwrap();
     let record = records.iter().find(|record| record["mels"] == 128).unwrap();
-    let mut samples = super::CLIPS
-        .samples(record["clip"].as_str().unwrap(), record["samples_sha256"].as_str().unwrap())
-        .unwrap();
-    samples.resize(30 * crate::SAMPLE_RATE, 0.0);
+    let mut samples = samples(record).unwrap();
+    samples.resize(30 * SAMPLE_RATE, 0.0);
     let mel = MelExtractor::new(128).extract(&samples);
     let step = record["frame_step"].as_u64().unwrap() as usize;
     for (index, expected) in record["values"].as_array().unwrap().iter().enumerate() {
@@ -85,28 +84,6 @@ fn language_probabilities_are_within_a_hundredth() {
             assert!(
                 (probability - expected).abs() < 0.01,
                 "{}: {language} {probability} for {expected}",
-                record["clip"]
-            );
-        }
-    });
-}
-
-#[test]
-fn voice_activity_is_within_a_thousandth() {
-    let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
-    for_each_record("vad.json", |record, samples| {
-        let mut padded = samples.to_vec();
-        padded.resize(samples.len().next_multiple_of(FRAME), 0.0);
-        let mut stream = vad.stream();
-        // In uneven batches: the state has to carry over.
-        let probabilities: Vec<f32> =
-            padded.chunks(37 * FRAME).flat_map(|batch| stream.push(batch).unwrap()).collect();
-        let expected = floats(&record["probabilities"]);
-        assert_eq!(probabilities.len(), expected.len());
-        for (frame, (probability, expected)) in probabilities.iter().zip(&expected).enumerate() {
-            assert!(
-                (probability - expected).abs() < 1e-3,
-                "{}: frame {frame}: {probability} for {expected}",
                 record["clip"]
             );
         }

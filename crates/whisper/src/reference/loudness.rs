@@ -1,7 +1,8 @@
 //! However loud a recording is, what is said in it is written down.
 
 use super::{TINY_EN, clip, models};
-use crate::{Options, Vad, Window, Windows};
+use verbatim_speech::{DecodeOptions, Window};
+use verbatim_vad::{Vad, Windows};
 
 /// The words of a recording that a sound card made of these samples, in 16 bits.
 fn words(samples: &[f32], gain: f32, offset: f32) -> Vec<String> {
@@ -9,7 +10,7 @@ fn words(samples: &[f32], gain: f32, offset: f32) -> Vec<String> {
     let recorded: Vec<f32> = samples.iter().map(step).map(|step| step / 32768.0).collect();
     let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
     let windows: Vec<Window> = Windows::new(&vad, [Ok(recorded)].into_iter()).map(Result::unwrap).collect();
-    let options = Options { beam_size: 1, word_timestamps: false, ..Options::default() };
+    let options = DecodeOptions { beam_size: 1, word_timestamps: false, ..DecodeOptions::default() };
     let transcripts = TINY_EN.transcribe(&windows, &options).unwrap();
     let text: String = transcripts
         .into_iter()

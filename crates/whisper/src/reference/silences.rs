@@ -1,24 +1,26 @@
 //! Words beside long silences lie where they were said, though something else was taken for speech on the far side.
 
-use super::clips::Clips;
+use verbatim_testing::spoken;
+
 use super::{BASE, chords, clip, models};
-use crate::window::Piece;
-use crate::{Language, Options, SAMPLE_RATE, Segment, Task, Vad, Window, Windows};
+use verbatim_speech::Piece;
+use verbatim_speech::{DecodeOptions, Language, SAMPLE_RATE, Segment, Task, Window};
+use verbatim_vad::{Vad, Windows};
 
 /// Where the sentence starts, and the sound on the other side of the silence, in seconds.
 const FAR: usize = 40;
 
-fn german() -> Options {
-    Options { language: Some(Language::parse("de").unwrap()), beam_size: 1, ..Options::default() }
+fn german() -> DecodeOptions {
+    DecodeOptions { language: Some(Language::parse("de").unwrap()), beam_size: 1, ..DecodeOptions::default() }
 }
 
-fn segments(windows: &[Window], options: &Options) -> Vec<Segment> {
+fn segments(windows: &[Window], options: &DecodeOptions) -> Vec<Segment> {
     let transcripts = BASE.transcribe(windows, options).unwrap();
     transcripts.into_iter().flat_map(|transcript| transcript.segments).collect()
 }
 
 /// The segments of a recording.
-fn heard(samples: &[f32], options: &Options) -> Vec<Segment> {
+fn heard(samples: &[f32], options: &DecodeOptions) -> Vec<Segment> {
     let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
     let windows: Vec<Window> = Windows::new(&vad, samples.chunks(16_000).map(|chunk| Ok(chunk.to_vec())))
         .map(Result::unwrap)
@@ -39,9 +41,9 @@ fn window(stretches: &[(usize, &[f32])]) -> Window {
 }
 
 /// With words, without, and translated.
-fn ways() -> [Options; 3] {
-    let without_words = Options { word_timestamps: false, ..german() };
-    let translated = Options { task: Task::Translate, ..german() };
+fn ways() -> [DecodeOptions; 3] {
+    let without_words = DecodeOptions { word_timestamps: false, ..german() };
+    let translated = DecodeOptions { task: Task::Translate, ..german() };
     [german(), without_words, translated]
 }
 
@@ -77,7 +79,7 @@ fn no_word_is_drawn_over_a_silence_to_a_sound_before_it() {
 }
 
 /// The sentence lasts 9 s.
-fn lies_behind_the_silence(window: &Window, options: &Options) {
+fn lies_behind_the_silence(window: &Window, options: &DecodeOptions) {
     let segments = segments(std::slice::from_ref(window), options);
     let within = |start: f64, end: f64| 40.0 <= start && start <= end && end < 50.0;
     assert!(segments.iter().all(|segment| within(segment.start, segment.end)), "{segments:#?}");
@@ -89,7 +91,7 @@ fn lies_behind_the_silence(window: &Window, options: &Options) {
 #[test]
 fn a_word_that_was_said_before_a_silence_stays_there() {
     let pause = |spoken: &[f32]| vec![0.0; 20 * SAMPLE_RATE - spoken.len()];
-    let yes = Clips::spoken("de", "Ja.");
+    let yes = spoken("de", "Ja.");
     let segments = heard(&[yes.as_slice(), &pause(&yes), &clip("german")].concat(), &german());
     let words: Vec<_> = segments.iter().flat_map(|segment| &segment.words).collect();
     assert!(words[0].word.starts_with(" Ja") && words[0].end < 1.0, "{segments:#?}");
@@ -99,7 +101,7 @@ fn a_word_that_was_said_before_a_silence_stays_there() {
 /// The model does not write the first word down; the second is not to be put in its place.
 #[test]
 fn a_word_that_is_left_out_draws_no_other_to_its_place() {
-    let yes = Clips::spoken("en", "Yes.");
+    let yes = spoken("en", "Yes.");
     let pause = vec![0.0; 20 * SAMPLE_RATE - yes.len()];
     let segments = heard(&[yes.as_slice(), &pause, &clip("german")].concat(), &german());
     let words = segments.iter().flat_map(|segment| &segment.words);

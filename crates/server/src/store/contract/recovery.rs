@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use super::{
     Handles, LEASE, assert_lost, at, claim, claim_by, failed, get, new_job, progress, window, with_webhook,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use super::{deadline, events, windows};
 use crate::job::JobStatus;

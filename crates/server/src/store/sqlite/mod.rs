@@ -31,7 +31,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::sqlite::SqlitePool;
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use self::open::Pools;
 use self::writing::Writing;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use super::SqliteStore;
 use super::open::MIGRATOR;

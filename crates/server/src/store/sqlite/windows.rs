@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 use super::{corrupt, events, leases};
 use crate::job::JobId;

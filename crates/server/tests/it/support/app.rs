@@ -20,7 +20,7 @@ use verbatim::job::JobId;
 use verbatim::media::{Prober, Tools};
 use verbatim::signals::{Bells, Running, Trouble};
 use verbatim::store::{JobStore, SqliteStore};
-use verbatim_whisper::Language;
+use verbatim_speech::Language;
 
 const LIMITS: UploadLimits =
     UploadLimits { max_file_size: 10_000_000, max_media_duration: Duration::from_secs(24 * 3600) };

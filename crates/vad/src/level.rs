@@ -8,8 +8,9 @@
 
 use std::collections::VecDeque;
 
-use crate::SAMPLE_RATE;
-use crate::vad::FRAME;
+use verbatim_speech::SAMPLE_RATE;
+
+use crate::silero::FRAME;
 
 /// The gain is decided for blocks of this many frames: 4.1 s.
 const BLOCK_FRAMES: usize = 128;
@@ -163,7 +164,7 @@ impl Leveller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference;
+    use verbatim_testing::clip;
 
     fn levelled(samples: &[f32], chunk: usize) -> Vec<f32> {
         let (mut leveller, mut out) = (Leveller::default(), Vec::new());
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn what_is_at_an_ordinary_level_goes_through_bit_by_bit() {
         // Its own offset is a fifteenth of its level.
-        let speech = reference::clip("austen-joined");
+        let speech = clip("austen-joined");
         let pause = recorded(&noise(300), 0.001, 0.0);
         let samples = [speech.as_slice(), &pause, &speech].concat();
         assert!(levelled(&samples, 16_000) == samples, "and pauses of minutes with it");
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_far_too_quiet_is_raised() {
-        let speech = reference::clip("austen-joined");
+        let speech = clip("austen-joined");
         for gain in [0.03, 0.01] {
             let raised = levelled(&recorded(&speech, gain, 0.0), 16_000);
             let ratio = rms(&raised) / rms(&speech);
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn an_offset_is_taken_out() {
-        let speech = reference::clip("austen-joined");
+        let speech = clip("austen-joined");
         for (gain, offset) in [(1.0, 0.3), (0.03, 0.1), (0.01, -0.2), (0.0, 0.5)] {
             let out = levelled(&recorded(&speech, gain, offset), 16_000);
             let mean = out.iter().sum::<f32>() / out.len() as f32;
@@ -234,7 +235,7 @@ mod tests {
 
     #[test]
     fn clicks_do_not_make_a_recording_loud() {
-        let speech = reference::clip("austen-joined");
+        let speech = clip("austen-joined");
         let mut quiet = recorded(&speech, 0.01, 0.0);
         for click in quiet.chunks_exact_mut(2 * SAMPLE_RATE) {
             click[..160].fill(0.9);
@@ -247,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_gain_is_right_when_speech_begins_and_forgotten_after_ten_minutes() {
-        let speech = reference::clip("austen-joined");
+        let speech = clip("austen-joined");
         let silence = vec![0.0; 60 * SAMPLE_RATE];
         let quiet = recorded(&speech, 0.01, 0.0);
         let late = levelled(&[silence.as_slice(), &quiet].concat(), 16_000);
@@ -262,7 +263,7 @@ mod tests {
 
     #[test]
     fn chunks_of_any_size_give_the_same_samples() {
-        let speech = reference::clip("austen-joined");
+        let speech = clip("austen-joined");
         let samples = [recorded(&speech, 0.01, 0.1), speech].concat();
         let expected = levelled(&samples, samples.len());
         for chunk in [1_000, 65_536, 99_999] {

@@ -1,8 +1,9 @@
+use verbatim_testing::{chords, clip, models};
+
 use super::*;
-use crate::reference;
 
 fn vad() -> Vad {
-    Vad::load(&reference::models().join("silero_vad_v6.onnx")).unwrap()
+    Vad::load(&models().join("silero_vad_v6.onnx")).unwrap()
 }
 
 fn windows(vad: &Vad, samples: &[f32], chunk: usize) -> Vec<Window> {
@@ -13,8 +14,8 @@ fn windows(vad: &Vad, samples: &[f32], chunk: usize) -> Vec<Window> {
 /// Speech with silences between, as so many (clip, seconds of silence behind it).
 fn speech(parts: &[(&str, usize)]) -> Vec<f32> {
     let mut samples = Vec::new();
-    for (clip, silence) in parts {
-        samples.extend(reference::clip(clip));
+    for (name, silence) in parts {
+        samples.extend(clip(name));
         samples.resize(samples.len() + silence * SAMPLE_RATE, 0.0);
     }
     samples
@@ -49,7 +50,7 @@ fn windows_hold_the_original_samples_at_the_times_they_claim() {
 fn windows_know_where_they_have_speech() {
     let vad = vad();
     let samples = speech(&[("austen-0870", 1), ("cards-005", 5), ("austen-0870", 0)]);
-    let all = Window::new(0, 0.0, samples.clone()).listen(&vad).unwrap();
+    let all = vad.annotate(Window::new(0, 0.0, samples.clone())).unwrap();
     let share = |window: &Window| window.voiced(0.0, seconds_of(window.samples.len() as u64), 0.5).unwrap();
     for window in windows(&vad, &samples, 16_000) {
         let ends = window.pieces.iter().skip(1).map(|next| next.offset).chain([window.samples.len() as u64]);
@@ -76,7 +77,7 @@ fn chunks_of_any_size_give_the_same_windows() {
 fn a_sound_that_never_pauses_is_cut_into_windows_that_lose_nothing() {
     let mut samples = Vec::new();
     while samples.len() < 100 * SAMPLE_RATE {
-        samples.extend(reference::clip("austen-0870").iter().filter(|sample| sample.abs() > 0.01));
+        samples.extend(clip("austen-0870").iter().filter(|sample| sample.abs() > 0.01));
     }
     let windows = windows(&vad(), &samples, 16_000);
     assert!(windows.len() >= 4);
@@ -109,8 +110,8 @@ fn loudness_and_an_offset_do_not_decide_what_is_heard() {
 #[test]
 fn a_chord_opens_no_window_and_speech_behind_music_is_taken_in_whole() {
     let vad = vad();
-    assert_eq!(windows(&vad, &reference::chords(40), 16_000), []);
-    let windows = windows(&vad, &[reference::chords(40), reference::clip("german")].concat(), 16_000);
+    assert_eq!(windows(&vad, &chords(40), 16_000), []);
+    let windows = windows(&vad, &[chords(40), clip("german")].concat(), 16_000);
     assert_eq!(windows.len(), 1);
     assert_eq!(windows[0].pieces.len(), 1, "{:?}", windows[0].pieces);
     // It begins with the recording, and is certain only after 1.8 s.
@@ -120,8 +121,8 @@ fn a_chord_opens_no_window_and_speech_behind_music_is_taken_in_whole() {
 #[test]
 fn a_doubtful_sound_counts_beside_speech() {
     let vad = vad();
-    let chord = &reference::chords(1)[..SAMPLE_RATE / 4];
-    let speech = reference::clip("austen-0870");
+    let chord = &chords(1)[..SAMPLE_RATE / 4];
+    let speech = clip("austen-0870");
     let found = |samples: &[f32]| windows(&vad, samples, 16_000);
     let near = found(&[chord, &speech].concat());
     assert_eq!((near.len(), near[0].start()), (1, 0.0), "the chord is before the speech");

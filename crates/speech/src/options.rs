@@ -36,7 +36,7 @@ impl Task {
 
 /// How to decode. Thresholds and temperatures default to those of OpenAI's reference implementation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Options {
+pub struct DecodeOptions {
     /// `None`: the window's most probable language.
     pub language: Option<Language>,
     /// Decode a window that is clearly in another language than `language` in its own.
@@ -73,7 +73,7 @@ pub struct Options {
     pub seed: u64,
 }
 
-impl Default for Options {
+impl Default for DecodeOptions {
     fn default() -> Self {
         Self {
             language: None,

@@ -1,29 +1,39 @@
-//! How probable speech is along a stretch of sound, as voice activity detection heard it.
+//! How probable speech is along a stretch of sound, by voice activity detection.
+
+use serde::{Deserialize, Serialize};
 
 /// A probability for every frame, by the sample at which the frame starts; the last one goes on. Empty where
-/// nobody listened.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Voice(Vec<(u64, f32)>);
+/// it was not computed.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Voice(Vec<(u64, f32)>);
 
 impl Voice {
     /// The next frame starts here.
-    pub(crate) fn push(&mut self, start: u64, probability: f32) {
+    pub fn push(&mut self, start: u64, probability: f32) {
         self.0.push((start, probability));
     }
 
     /// Goes on from sample `at` as `other` does from `from` to `to`.
-    pub(crate) fn append(&mut self, at: u64, other: &Self, from: u64, to: u64) {
+    pub fn append(&mut self, at: u64, other: &Self, from: u64, to: u64) {
         self.0
             .extend(other.between(from, to).map(|(start, _, probability)| (at + start - from, probability)));
     }
 
-    pub(crate) fn forget_before(&mut self, position: u64) {
+    /// Drops the frames that end before `position`.
+    pub fn forget_before(&mut self, position: u64) {
         self.0.drain(..self.frame_at(position));
     }
 
-    /// The share of the samples `from..to` at which speech is at least so probable; `None` where nobody
-    /// listened.
-    pub(crate) fn share(&self, from: u64, to: u64, probability: f32) -> Option<f32> {
+    /// Whether every frame starts behind the one before, and no probability is anything but a number.
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.0.is_sorted_by(|(before, _), (next, _)| before < next)
+            && self.0.iter().all(|(_, probability)| probability.is_finite())
+    }
+
+    /// The share of the samples `from..to` at which speech is at least so probable; `None` where it was not
+    /// computed.
+    pub fn share(&self, from: u64, to: u64, probability: f32) -> Option<f32> {
         if self.0.is_empty() || from >= to {
             return None;
         }
@@ -37,7 +47,7 @@ impl Voice {
 
     /// Since when speech has been at least so probable, on and off with no gap as long as `gap`, up to sample `end`;
     /// `end` where it has not been. Not before `earliest`.
-    pub(crate) fn on_and_off_since(&self, end: u64, probability: f32, gap: u64, earliest: u64) -> u64 {
+    pub fn on_and_off_since(&self, end: u64, probability: f32, gap: u64, earliest: u64) -> u64 {
         let frames = self.0[..self.0.partition_point(|(start, _)| *start < end)].iter().rev();
         let mut since = end;
         for (start, at_least) in frames.take_while(|(start, _)| *start >= earliest) {
@@ -85,7 +95,7 @@ mod tests {
         assert_eq!(voice.share(100, 200, 0.5), Some(0.0));
         assert_eq!(voice.share(175, 275, 0.5), Some(0.75), "the last frame goes on");
         assert_eq!(voice.share(10, 10, 0.5), None);
-        assert_eq!(Voice::default().share(0, 100, 0.5), None, "nobody listened");
+        assert_eq!(Voice::default().share(0, 100, 0.5), None, "it was not computed");
     }
 
     #[test]

@@ -87,7 +87,7 @@ thread_local! {
 }
 
 /// Does `work` as part of a stage. The decoder's stages within [`Stage::Words`] stay part of it.
-pub(crate) fn within<T>(stage: Stage, work: impl FnOnce() -> T) -> T {
+pub fn within<T>(stage: Stage, work: impl FnOnce() -> T) -> T {
     if matches!(AT.get(), Some((Stage::Words, _))) {
         return work();
     }

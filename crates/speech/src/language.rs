@@ -190,7 +190,8 @@ impl<'de> Deserialize<'de> for Language {
 pub struct LanguageProbabilities(Vec<(Language, f32)>);
 
 impl LanguageProbabilities {
-    pub(crate) fn new(probabilities: Vec<(Language, f32)>) -> Self {
+    /// In the order of the languages.
+    pub fn new(probabilities: Vec<(Language, f32)>) -> Self {
         Self(probabilities)
     }
 

@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::io;
 
+use verbatim_kernels::stages::{Stage, within};
+use verbatim_speech::{PADDING, Piece, SAMPLE_RATE, Voice, WINDOW_SECONDS, Window, seconds_of};
+
 use crate::level::Leveller;
+use crate::silero::{FRAME, Vad, VadStream};
 use crate::spans::{Span, SpanDetector};
-use crate::stages::{Stage, within};
-use crate::vad::{FRAME, Vad, VadStream};
-use crate::voice::Voice;
-use crate::window::{PADDING, Piece, Window, seconds_of};
-use crate::{SAMPLE_RATE, WINDOW_SECONDS};
 
 const MAX_SAMPLES: u64 = (WINDOW_SECONDS * SAMPLE_RATE) as u64;
 

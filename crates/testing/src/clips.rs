@@ -2,18 +2,52 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-pub(super) struct Clips {
+/// Samples a second of every clip.
+const SAMPLE_RATE: usize = 16_000;
+
+/// A clip of `clips.json` in -1 … 1, 16 kHz mono.
+pub fn clip(name: &str) -> Vec<f32> {
+    Clips::known().samples_of(name)
+}
+
+/// Chords with a beat, a bass and a falling melody, in -1 … 1, 16 kHz mono.
+pub fn chords(seconds: usize) -> Vec<f32> {
+    let sample = |index: usize| {
+        let t = index as f64 / SAMPLE_RATE as f64;
+        let tone = |hertz: f64| (std::f64::consts::TAU * hertz * t).sin();
+        let chord = 0.2 * (tone(440.0) + tone(554.0) + tone(659.0)) * (-4.0 * (t % 0.5)).exp();
+        (chord + 0.3 * tone(110.0) + 0.2 * tone(880.0 - 100.0 * (t % 4.0))) as f32
+    };
+    (0..seconds * SAMPLE_RATE).map(sample).map(|sample: f32| sample.clamp(-1.0, 1.0)).collect()
+}
+
+/// What a synthetic voice says, in -1 … 1, 16 kHz mono.
+pub fn spoken(voice: &str, text: &str) -> Vec<f32> {
+    let said = speak(&serde_json::json!({ "voice": voice, "speed": 150, "text": text }));
+    said.iter().map(|sample| f32::from(*sample) / 32768.0).collect()
+}
+
+/// The clips of `clips.json`: files of Debian's pocketsphinx-testdata, synthetic voices, and computed sounds.
+#[derive(Debug)]
+pub(crate) struct Clips {
     root: PathBuf,
     clips: Vec<Value>,
 }
 
 impl Clips {
-    pub(super) fn load() -> Self {
-        let text = std::fs::read(super::fixtures().join("clips.json")).unwrap();
+    /// Those of `clips.json`.
+    pub(crate) fn known() -> &'static Self {
+        static CLIPS: LazyLock<Clips> = LazyLock::new(Clips::load);
+        &CLIPS
+    }
+
+    fn load() -> Self {
+        let text = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/clips.json")).unwrap();
         let described: Value = serde_json::from_slice(&text).unwrap();
         Self {
             root: described["pocketsphinx"].as_str().unwrap().into(),
@@ -22,7 +56,7 @@ impl Clips {
     }
 
     /// The clip in -1 … 1, if it comes out as it did for the fixtures.
-    pub(super) fn samples(&self, name: &str, sha256: &str) -> Result<Vec<f32>, String> {
+    pub(crate) fn samples(&self, name: &str, sha256: &str) -> Result<Vec<f32>, String> {
         let source = self.source(name);
         let samples = self.build(source);
         let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
@@ -38,14 +72,8 @@ impl Clips {
     }
 
     /// The clip in -1 … 1, whatever program made it.
-    pub(super) fn samples_of(&self, name: &str) -> Vec<f32> {
+    fn samples_of(&self, name: &str) -> Vec<f32> {
         self.build(self.source(name)).iter().map(|sample| f32::from(*sample) / 32768.0).collect()
-    }
-
-    /// What a synthetic voice says, in -1 … 1.
-    pub(super) fn spoken(voice: &str, text: &str) -> Vec<f32> {
-        let said = speak(&serde_json::json!({ "voice": voice, "speed": 150, "text": text }));
-        said.iter().map(|sample| f32::from(*sample) / 32768.0).collect()
     }
 
     fn source(&self, name: &str) -> &Value {

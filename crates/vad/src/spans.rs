@@ -1,7 +1,8 @@
 //! Probabilities of speech to spans of speech.
 
-use crate::SAMPLE_RATE;
-use crate::vad::FRAME;
+use verbatim_speech::SAMPLE_RATE;
+
+use crate::silero::FRAME;
 
 /// Speech starts at this probability …
 const START_THRESHOLD: f32 = 0.5;

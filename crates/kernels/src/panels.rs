@@ -1,24 +1,25 @@
 //! Matrix products on the calling thread.
 //!
-//! Voice activity runs beside the engine and its products are small: handing them to the engine's threads
-//! would take longer than the products themselves.
+//! For networks that run beside others and whose products are small: handing them to a pool of threads would take longer
+//! than the products themselves.
 
 use std::array;
+use std::fmt;
 
 use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdOp};
 
 /// Weights for many rows at once.
-pub(super) type Batched = Panels<32, 4, 2>;
+pub type Batched = Panels<32, 4, 2>;
 
 /// Weights for one row at a time.
-pub(super) type Single = Panels<128, 1, 8>;
+pub type Single = Panels<128, 1, 8>;
 
 /// `Wᵀ`, cut into panels of `WIDTH` outputs, each of which is `[inputs, WIDTH]`.
 ///
 /// `ROWS` rows and `VECTORS` vectors of outputs are added up in registers at a time; `WIDTH` is a multiple of so
 /// many lanes of the widest vectors, 16. Sixteen registers hold what `Batched` and `Single` ask for.
-pub(super) struct Panels<const WIDTH: usize, const ROWS: usize, const VECTORS: usize> {
+pub struct Panels<const WIDTH: usize, const ROWS: usize, const VECTORS: usize> {
     weights: Vec<f32>,
     inputs: usize,
     stride: usize,
@@ -26,7 +27,7 @@ pub(super) struct Panels<const WIDTH: usize, const ROWS: usize, const VECTORS: u
 
 impl<const WIDTH: usize, const ROWS: usize, const VECTORS: usize> Panels<WIDTH, ROWS, VECTORS> {
     /// `weight` is `[outputs, inputs]`, row-major.
-    pub(super) fn new(weight: &[f32], inputs: usize) -> Self {
+    pub fn new(weight: &[f32], inputs: usize) -> Self {
         let outputs = weight.len() / inputs;
         let stride = outputs.next_multiple_of(WIDTH);
         let mut weights = vec![0.0; inputs * stride];
@@ -39,19 +40,19 @@ impl<const WIDTH: usize, const ROWS: usize, const VECTORS: usize> Panels<WIDTH, 
         Self { weights, inputs, stride }
     }
 
-    pub(super) fn inputs(&self) -> usize {
+    pub fn inputs(&self) -> usize {
         self.inputs
     }
 
     /// The length of a row of results: the outputs, and zeros up to a whole panel.
-    pub(super) fn stride(&self) -> usize {
+    pub fn stride(&self) -> usize {
         self.stride
     }
 
     /// `y += x Wᵀ`, with `x` `[rows, inputs]` and `y` `[rows, stride]`.
     ///
     /// A row's result does not depend on the other rows: every element is added up in the same order.
-    pub(super) fn multiply_add(&self, x: &[f32], y: &mut [f32]) {
+    pub fn multiply_add(&self, x: &[f32], y: &mut [f32]) {
         debug_assert_eq!(x.len() / self.inputs * self.stride, y.len());
         MultiplyAdd { panels: self, x, y }.dispatch();
     }
@@ -80,6 +81,14 @@ impl<const WIDTH: usize, const ROWS: usize, const VECTORS: usize> Panels<WIDTH, 
                 }
             }
         }
+    }
+}
+
+impl<const WIDTH: usize, const ROWS: usize, const VECTORS: usize> fmt::Debug
+    for Panels<WIDTH, ROWS, VECTORS>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Panels({} inputs, {} outputs padded)", self.inputs, self.stride)
     }
 }
 

@@ -1,12 +1,15 @@
 //! A window: speech to transcribe, and where in the recording it was.
 
-use crate::vad::{FRAME, Vad};
-use crate::voice::Voice;
-use crate::{Error, SAMPLE_RATE};
+mod bytes;
 
-/// Kept around speech, so that soft first and last sounds are heard: 0.4 s. A silence of more than twice
+use serde::{Deserialize, Serialize};
+
+pub use self::bytes::WindowBytesError;
+use crate::{SAMPLE_RATE, Voice};
+
+/// Samples kept around speech, so that soft first and last sounds are in the window: 0.4 s. A silence of more than twice
 /// this within a window is shortened to that.
-pub(crate) const PADDING: u64 = SAMPLE_RATE as u64 * 400 / 1000;
+pub const PADDING: u64 = SAMPLE_RATE as u64 * 400 / 1000;
 
 /// Speech to transcribe: at most 30 s of samples, possibly joined from pieces of the original audio
 /// with long silences between them left out.
@@ -14,18 +17,22 @@ pub(crate) const PADDING: u64 = SAMPLE_RATE as u64 * 400 / 1000;
 pub struct Window {
     /// Its place among the stream's windows, from 0.
     pub index: usize,
-    /// 16 kHz mono; raised where the recording is far too quiet, see [`Windows`](crate::Windows).
+    /// 16 kHz mono; raised by the cutter where the recording is far too quiet.
     pub samples: Vec<f32>,
-    /// Where each piece of `samples` was in the original; in order, the first at offset 0.
-    pub(crate) pieces: Vec<Piece>,
-    pub(crate) voice: Voice,
+    /// Where each piece of `samples` was in the original; in order, the first
+    /// at offset 0. Never empty.
+    pub pieces: Vec<Piece>,
+    /// Where in `samples` speech is.
+    pub voice: Voice,
 }
 
 /// `samples[offset..]` up to the next piece were the original's samples from `origin` on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Piece {
-    pub(crate) offset: u64,
-    pub(crate) origin: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Piece {
+    /// A sample of the window.
+    pub offset: u64,
+    /// A sample of the original.
+    pub origin: u64,
 }
 
 impl Window {
@@ -35,32 +42,15 @@ impl Window {
         Self { index, samples, pieces: vec![Piece { offset: 0, origin }], voice: Voice::default() }
     }
 
-    /// Notes where speech is, so that a text without any under it can be told ([`Segment::suspect`]). The
-    /// windows of a [`Windows`](crate::Windows) iterator know already.
-    ///
-    /// # Errors
-    /// If the network fails.
-    ///
-    /// [`Segment::suspect`]: crate::Segment::suspect
-    pub fn listen(mut self, vad: &Vad) -> Result<Self, Error> {
-        let mut samples = self.samples.clone();
-        samples.resize(samples.len().next_multiple_of(FRAME), 0.0);
-        self.voice = Voice::default();
-        for (frame, probability) in vad.stream().push(&samples)?.into_iter().enumerate() {
-            self.voice.push((frame * FRAME) as u64, probability);
-        }
-        Ok(self)
-    }
-
     /// The share of the time from `start` to `end` seconds into the window at which speech is at least so
-    /// probable by voice activity detection. `None` where nobody listened, or where that is no time.
-    pub(crate) fn voiced(&self, start: f64, end: f64, probability: f32) -> Option<f32> {
+    /// probable by voice activity detection. `None` where the window has no [`Voice`], or where that is no time.
+    pub fn voiced(&self, start: f64, end: f64, probability: f32) -> Option<f32> {
         let sample = |seconds: f64| (seconds * SAMPLE_RATE as f64).round() as u64;
         self.voice.share(sample(start), sample(end), probability)
     }
 
     /// Where in `samples` at least so many of the original's were left out, in order.
-    pub(crate) fn cuts(&self, left_out: u64) -> impl Iterator<Item = u64> {
+    pub fn cuts(&self, left_out: u64) -> impl Iterator<Item = u64> {
         self.pieces.windows(2).filter_map(move |pair| {
             let end = pair[0].origin + pair[1].offset - pair[0].offset;
             (pair[1].origin - end >= left_out).then_some(pair[1].offset)
@@ -77,7 +67,7 @@ impl Window {
         self.original_end(self.samples.len() as f64 / SAMPLE_RATE as f64)
     }
 
-    /// Where in the original something was that was heard from `start` to `end` seconds into the window.
+    /// Where in the original something is that is `start` to `end` seconds into the window.
     ///
     /// The model puts the border of two segments somewhere into the silence between them. Where most of that
     /// was left out, a segment that only just reaches over it is taken to stop, or to start, at it.
@@ -93,9 +83,9 @@ impl Window {
         }
     }
 
-    /// Where in the original a word was that was heard from `start` to `end` seconds into the window: all of it on
+    /// Where in the original a word is that is `start` to `end` seconds into the window: all of it on
     /// one side of a silence that was left out.
-    pub(crate) fn original_word(&self, start: f64, end: f64) -> (f64, f64) {
+    pub fn original_word(&self, start: f64, end: f64) -> (f64, f64) {
         let middle = (start + end) / 2.0;
         let next = self.pieces.partition_point(|piece| seconds_of(piece.offset) <= middle);
         let from = self.pieces.get(next.max(1) - 1).map_or(0, |piece| piece.offset);
@@ -123,7 +113,8 @@ impl Window {
     }
 }
 
-pub(crate) fn seconds_of(samples: u64) -> f64 {
+/// Seconds that so many samples take.
+pub fn seconds_of(samples: u64) -> f64 {
     samples as f64 / SAMPLE_RATE as f64
 }
 

@@ -1,4 +1,4 @@
-//! What the engine has to say about a window: plain data.
+//! What a recognizer says about a window: plain data.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,9 +28,9 @@ pub struct Segment {
     /// it repeats a phrase over and over.
     #[serde(default)]
     pub suspect: bool,
-    /// The words of `text`, in order; empty where [`Options::word_timestamps`] is off.
+    /// The words of `text`, in order; empty where [`DecodeOptions::word_timestamps`] is off.
     ///
-    /// [`Options::word_timestamps`]: crate::Options::word_timestamps
+    /// [`DecodeOptions::word_timestamps`]: crate::DecodeOptions::word_timestamps
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
 }

@@ -4,7 +4,6 @@
 //! into 128 features; an LSTM carries them from frame to frame, and a last layer makes a probability of them.
 
 mod onnx;
-mod product;
 
 use std::fmt;
 use std::ops::Range;
@@ -13,9 +12,11 @@ use std::path::Path;
 use rten_simd::SimdUnaryOp;
 use rten_vecmath::{Sigmoid, Tanh};
 
+use verbatim_kernels::panels::{Batched, Single};
+use verbatim_speech::{Voice, Window};
+
+use self::onnx::OnnxFile;
 use crate::Error;
-use onnx::OnnxFile;
-use product::{Batched, Single};
 
 /// Samples that one probability stands for: 32 ms.
 pub(crate) const FRAME: usize = 512;
@@ -105,6 +106,21 @@ impl Vad {
         VadStream { vad: self, context: [0.0; CONTEXT], hidden: [0.0; STATE], cell: [0.0; STATE] }
     }
 
+    /// The window with its [`Voice`], so that a text without any speech under it can be told. The windows of a
+    /// [`Windows`](crate::Windows) iterator have one already.
+    ///
+    /// # Errors
+    /// If a sample is not a number.
+    pub fn annotate(&self, mut window: Window) -> Result<Window, Error> {
+        let mut samples = window.samples.clone();
+        samples.resize(samples.len().next_multiple_of(FRAME), 0.0);
+        window.voice = Voice::default();
+        for (frame, probability) in self.stream().push(&samples)?.into_iter().enumerate() {
+            window.voice.push((frame * FRAME) as u64, probability);
+        }
+        Ok(window)
+    }
+
     /// From the samples of spectra, `[frames, 4, 256]`, to the LSTM's gates as far as they depend on them,
     /// `[frames, 512]`.
     fn encode(&self, samples: &[f32]) -> Vec<f32> {
@@ -149,7 +165,9 @@ impl VadStream<'_> {
         Sigmoid {}.map_mut(&mut probabilities);
         // The state that gave it would spoil every frame from here on.
         if probabilities.iter().any(|probability| !probability.is_finite()) {
-            return Err(Error::Vad("a sample is not a number, or far too large for one of a sound".into()));
+            return Err(Error::Failed(
+                "a sample is not a number, or far too large for one of a sound".into(),
+            ));
         }
         Ok(probabilities)
     }
@@ -258,12 +276,12 @@ fn neighbourhoods(x: &[f32], width: usize, stride: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference;
+    use verbatim_testing::{clip, floats, for_each_record, models};
 
     #[test]
     fn frames_may_come_one_by_one_or_together() {
-        let vad = Vad::load(&reference::models().join("silero_vad_v6.onnx")).unwrap();
-        let clip = reference::clip("austen-0870");
+        let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
+        let clip = clip("austen-0870");
         let samples = &clip[..clip.len() / FRAME * FRAME];
         let together = vad.stream().push(samples).unwrap();
         let mut stream = vad.stream();
@@ -276,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_sample_that_is_no_number_is_an_error() {
-        let vad = Vad::load(&reference::models().join("silero_vad_v6.onnx")).unwrap();
+        let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
         for value in [f32::NAN, f32::INFINITY, f32::MAX] {
             let mut samples = [0.0; 2 * FRAME];
             samples[FRAME + 100] = value;
@@ -287,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_refused_or_read_but_never_panics() {
-        let path = reference::models().join("silero_vad_v6.onnx");
+        let path = models().join("silero_vad_v6.onnx");
         let bytes = std::fs::read(&path).unwrap();
         let load = |bytes: &[u8]| {
             OnnxFile::parse(&path, bytes)
@@ -303,5 +321,28 @@ mod tests {
             changed[at] ^= 0xff;
             let _ = load(&changed);
         }
+    }
+
+    #[test]
+    fn probabilities_are_within_a_thousandth_of_the_reference() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vad.json");
+        let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
+        for_each_record(&fixture, |record, samples| {
+            let mut padded = samples.to_vec();
+            padded.resize(samples.len().next_multiple_of(FRAME), 0.0);
+            let mut stream = vad.stream();
+            // In uneven batches: the state has to carry over.
+            let probabilities: Vec<f32> =
+                padded.chunks(37 * FRAME).flat_map(|batch| stream.push(batch).unwrap()).collect();
+            let expected = floats(&record["probabilities"]);
+            assert_eq!(probabilities.len(), expected.len());
+            for (frame, (probability, expected)) in probabilities.iter().zip(&expected).enumerate() {
+                assert!(
+                    (probability - expected).abs() < 1e-3,
+                    "{}: frame {frame}: {probability} for {expected}",
+                    record["clip"]
+                );
+            }
+        });
     }
 }

@@ -1,0 +1,4 @@
+//! Products and vector maths of all networks, on the CPU.
+
+pub mod panels;
+pub mod stages;

@@ -1,0 +1,46 @@
+//! Files of reference numbers: records, each of one clip.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::clips::Clips;
+
+/// Fixtures made as the engine pads a short window: zeros behind the features, not behind the audio.
+const PADDING: &str = "features";
+
+/// Calls `check` with every record of a fixture file and its clip's samples. Records whose clip comes out differently here
+/// (another espeak-ng or ffmpeg) are passed over with a printed reason; the clips that are plain files or computed must
+/// all be there.
+///
+/// # Panics
+/// If the file cannot be read, or no clip came out as it did for the fixtures.
+pub fn for_each_record(file: &Path, mut check: impl FnMut(&Value, &[f32])) {
+    let name = file.display();
+    let text = std::fs::read(file).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let records: Vec<Value> = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut checked = 0;
+    for record in records.iter().filter(|record| record["padding"].as_str().is_none_or(|p| p == PADDING)) {
+        match samples(record) {
+            Ok(samples) => {
+                checked += 1;
+                check(record, &samples);
+            }
+            Err(reason) => println!("{name}: {} is passed over: {reason}", record["clip"]),
+        }
+    }
+    println!("{name}: {checked} records compared");
+    assert!(checked > 0, "{name}: no clip came out as it did for the fixtures");
+}
+
+/// The clip of a record, in -1 … 1; or why it is not the one that the numbers are of.
+pub fn samples(record: &Value) -> Result<Vec<f32>, String> {
+    let text = |key: &str| record[key].as_str().unwrap_or_else(|| panic!("the record has no {key}"));
+    Clips::known().samples(text("clip"), text("samples_sha256"))
+}
+
+/// A list of numbers.
+pub fn floats(value: &Value) -> Vec<f32> {
+    let numbers = value.as_array().into_iter().flatten();
+    numbers.map(|number| number.as_f64().unwrap_or(f64::NAN) as f32).collect()
+}
