@@ -15,22 +15,22 @@ use verbatim_speech::Language;
 use verbatim_vad::Vad;
 use verbatim_whisper::{Model, Transcriber};
 
-use crate::api::{self, ApiState, ModelsLoaded};
-use crate::config::{
-    ENGLISH, EngineSettings, ModelSettings, ServeSettings, SpacyModel, StorageSettings, StructureSettings,
-};
+use crate::api::{self, ApiState, Intake, ModelsLoaded};
+use crate::blobs::{Blobs, DiskBlobs, SweepError};
 use crate::data_dir::{self, PairError};
-use crate::files::{SweepError, Uploads};
-use crate::inference::Inference;
 use crate::media::{self, MediaError, Prober, Tools};
-use crate::models::{WhisperModel, hash_model};
-use crate::pipeline::Pipeline;
-use crate::process::{ProcessLock, RequeueError};
-use crate::signals::{Bells, Running, Trouble};
+use crate::models::hash_model;
+use crate::recognizer::cpu::{CpuRecognizer, Parallelism};
+use crate::recognizer::{Recognizer, RecognizerModel};
+use crate::settings::{
+    ENGLISH, EngineSettings, ModelSettings, ServeSettings, SpacyModel, StorageSettings, StructureSettings,
+    WhisperModel,
+};
+use crate::signals::{Faults, Notifiers, Running};
 use crate::store::{JobStore, SqliteStore, StoreError};
 use crate::structure::{Embedder, EmbedderError, English, Structurer};
-use crate::webhook::{ClientError, Webhooks};
-use crate::worker::{Rhythm, Stop, Workers};
+use crate::webhooks::{ClientError, Webhooks};
+use crate::work::{Intervals, Pipeline, ProcessLock, RequeueError, Stop, Workers};
 
 /// How long windows that are being computed may take to end at a shutdown.
 const SOFT_GRACE: Duration = Duration::from_secs(8);
@@ -82,7 +82,7 @@ pub enum AppError {
 pub struct App {
     address: SocketAddr,
     store: Arc<SqliteStore>,
-    inference: Inference,
+    recognizer: Arc<dyn Recognizer>,
     stop: Stop,
     workers: JoinHandle<()>,
     webhooks: JoinHandle<()>,
@@ -92,8 +92,22 @@ pub struct App {
 }
 
 impl App {
-    /// Starts everything. Once this returns, requests are answered and jobs are worked on.
+    /// Starts everything, with our own engine. Once this returns, requests are answered and jobs are worked on.
     pub async fn start(settings: ServeSettings) -> Result<Self, AppError> {
+        Self::start_with(settings, start_recognizer).await
+    }
+
+    /// As [`start`](Self::start), with the recognizer and the voice activity detection that `recognizer` gives. It may
+    /// block.
+    pub async fn start_with(
+        settings: ServeSettings,
+        recognizer: impl FnOnce(
+            &ModelSettings,
+            &EngineSettings,
+        ) -> Result<(Arc<dyn Recognizer>, Arc<Vad>), AppError>
+        + Send
+        + 'static,
+    ) -> Result<Self, AppError> {
         let started = Instant::now();
         let address = settings.listen.address();
         let listener =
@@ -101,61 +115,61 @@ impl App {
         let address = listener.local_addr()?;
         // What is only read comes first: a service that lacks it leaves nothing behind.
         tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
-        let Engine { inference, vad, languages, model_hash } =
-            start_engine(settings.model.clone(), settings.engine.clone()).await?;
+        let (model, engine) = (settings.model.clone(), settings.engine.clone());
+        let loaded = tokio::task::spawn_blocking(move || recognizer(&model, &engine));
+        let (recognizer, vad) = loaded.await.map_err(io::Error::other)??;
         let (structure, models_dir) = (settings.structure.clone(), settings.model.models_dir.clone());
         let structurer = tokio::task::spawn_blocking(move || load_structurer(&structure, &models_dir));
         let structurer = structurer.await.map_err(io::Error::other)??;
-        let Storage { store, uploads, process } = open_storage(&settings.storage).await?;
+        let Storage { store, blobs, process } = open_storage(&settings.storage).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
 
-        let (bells, stop, running) = (Bells::default(), Stop::default(), Running::default());
-        let trouble = Trouble::default();
-        let name = settings.model.whisper_model.name().to_owned();
+        let (notifiers, stop, running) = (Notifiers::default(), Stop::default(), Running::default());
+        let faults = Faults::default();
         let state = ApiState {
-            store: store.clone(),
-            uploads: uploads.clone(),
-            prober: Prober::new(Tools::installed()?),
-            limits: settings.limits,
-            models_loaded: models_loaded(&name, &structurer),
-            languages,
+            intake: Intake {
+                store: store.clone(),
+                blobs: blobs.clone(),
+                prober: Prober::new(Tools::installed()?),
+                limits: settings.limits,
+                model: recognizer.model().clone(),
+                notifiers: notifiers.clone(),
+                stopping: stop.soft.clone(),
+            },
+            models_loaded: models_loaded(&recognizer.model().name, &structurer),
             max_workers: settings.max_concurrent_jobs,
-            bells: bells.clone(),
-            engine: inference.alive(),
+            engine: recognizer.liveness(),
             worker: running.watch(),
-            trouble: trouble.clone(),
-            stopping: stop.soft.clone(),
+            faults: faults.clone(),
             started,
         };
         let workers = Workers {
             pipeline: Arc::new(Pipeline {
                 store: store.clone(),
-                uploads: uploads.clone(),
-                inference: inference.clone(),
+                blobs: blobs.clone(),
+                recognizer: recognizer.clone(),
                 vad,
-                whisper: name,
-                model_hash,
                 structurer,
                 max_media_duration: settings.limits.max_media_duration,
                 options: settings.engine.options(),
             }),
             store: store.clone(),
-            uploads,
-            bells: bells.clone(),
-            rhythm: Rhythm::default(),
+            blobs: blobs.clone(),
+            notifiers: notifiers.clone(),
+            intervals: Intervals::default(),
             stop: stop.clone(),
-            engine: inference.alive(),
+            engine: recognizer.liveness(),
             process: process.clone(),
-            trouble,
+            faults,
         };
         let count = settings.max_concurrent_jobs;
         let workers = tokio::spawn(async move {
             let _running = running;
             workers.run(count).await;
         });
-        let webhooks = tokio::spawn(webhooks.run(bells.ended, stop.soft.clone()));
+        let webhooks = tokio::spawn(webhooks.run(notifiers.ended, stop.soft.clone()));
         let server = tokio::spawn(serve_http(listener, state, stop.soft.clone()));
-        Ok(Self { address, store, inference, stop, workers, webhooks, server, _process: process })
+        Ok(Self { address, store, recognizer, stop, workers, webhooks, server, _process: process })
     }
 
     /// Where it listens.
@@ -168,7 +182,7 @@ impl App {
     pub async fn shut_down(mut self) {
         let begun = Moment::now();
         self.stop.soft.cancel();
-        self.inference.stop();
+        self.recognizer.stop();
         if timeout_at(begun + SOFT_GRACE, &mut self.workers).await.is_err() {
             tracing::warn!("windows that are being computed take too long; they will be computed again");
             self.stop.hard.cancel();
@@ -195,7 +209,7 @@ async fn serve_http(listener: TcpListener, state: ApiState, stop: CancellationTo
 /// Where jobs and their uploads are.
 struct Storage {
     store: Arc<SqliteStore>,
-    uploads: Uploads,
+    blobs: Arc<dyn Blobs>,
     process: Arc<ProcessLock>,
 }
 
@@ -206,7 +220,7 @@ async fn open_storage(settings: &StorageSettings) -> Result<Storage, AppError> {
     let store = Arc::new(SqliteStore::open(database).await?);
     let failed = |error| AppError::Uploads { dir: data_dir.clone(), error };
     let disk = |error: io::Error| failed(SweepError::Disk(error));
-    let uploads = Uploads::open(data_dir).map_err(disk)?;
+    let blobs = DiskBlobs::open(data_dir).map_err(disk)?;
     let unfinished = store.unfinished().await?;
     data_dir::pair(data_dir, database, &store.identity().await?, &unfinished)?;
     let process = Arc::new(ProcessLock::take(data_dir).map_err(disk)?);
@@ -214,46 +228,19 @@ async fn open_storage(settings: &StorageSettings) -> Result<Storage, AppError> {
         RequeueError::Disk(error) => disk(error),
         RequeueError::Store(error) => error.into(),
     })?;
-    let orphans = uploads.sweep(store.as_ref()).await.map_err(failed)?;
+    let orphans = blobs.sweep(store.as_ref()).await.map_err(failed)?;
     if !orphans.is_empty() {
         tracing::info!(?orphans, "uploads without a job were moved to DATA_DIR/orphans, for a day");
     }
-    Ok(Storage { store, uploads, process })
+    Ok(Storage { store, blobs: Arc::new(blobs), process })
 }
 
-/// The engine on threads of its own, and what is known of its model.
-struct Engine {
-    inference: Inference,
-    vad: Arc<Vad>,
-    /// Those that the model knows.
-    languages: Arc<[Language]>,
-    model_hash: String,
-}
-
-async fn start_engine(settings: ModelSettings, engine: EngineSettings) -> Result<Engine, AppError> {
-    let start = move || {
-        let hashing = {
-            let (whisper, vad) = (settings.whisper_path(), settings.vad_path());
-            std::thread::Builder::new()
-                .name("model-hash".to_owned())
-                .spawn(move || hash_model(&whisper, &vad))?
-        };
-        let (transcriber, vad) = load_models(&settings, &engine)?;
-        let languages = Language::all().filter(|language| transcriber.model().knows(*language)).collect();
-        let inference = Inference::start(transcriber, engine.parallelism()).map_err(io::Error::other)?;
-        let hash = hashing.join().unwrap_or_else(|_| Err(io::Error::other("hashing the model panicked")))?;
-        let model_hash = format!("{hash} {:?}", engine.compute());
-        Ok(Engine { inference, vad: Arc::new(vad), languages, model_hash })
-    };
-    tokio::task::spawn_blocking(start).await.map_err(io::Error::other)?
-}
-
-/// Loads the models; blocks for about a second.
-pub(crate) fn load_models(
+/// Loads the models and starts our engine; blocks for about a second.
+pub(crate) fn start_recognizer(
     settings: &ModelSettings,
     engine: &EngineSettings,
-) -> Result<(Transcriber, Vad), AppError> {
-    let (path, model) = (settings.whisper_path(), &settings.whisper_model);
+) -> Result<(Arc<dyn Recognizer>, Arc<Vad>), AppError> {
+    let (path, vad_path, model) = (settings.whisper_path(), settings.vad_path(), &settings.whisper_model);
     if !path.exists() {
         return Err(if model.is_path() {
             AppError::NoModel { path }
@@ -262,11 +249,25 @@ pub(crate) fn load_models(
         });
     }
     let begun = Instant::now();
-    let vad = Vad::load(&settings.vad_path())?;
+    let hashing = {
+        let (path, vad_path) = (path.clone(), vad_path.clone());
+        std::thread::Builder::new()
+            .name("model-hash".to_owned())
+            .spawn(move || hash_model(&path, &vad_path))?
+    };
+    let vad = Vad::load(&vad_path)?;
     let transcriber = Transcriber::new(Model::load(&path, engine.compute())?);
+    let hash = hashing.join().unwrap_or_else(|_| Err(io::Error::other("hashing the model panicked")))?;
     let seconds = begun.elapsed().as_secs_f32();
     tracing::info!(model = model.name(), seconds, "model loaded");
-    Ok((transcriber, vad))
+    let model = RecognizerModel {
+        name: model.name().to_owned(),
+        fingerprint: format!("{hash} {:?}", engine.compute()),
+        languages: Language::all().filter(|language| transcriber.model().knows(*language)).collect(),
+    };
+    let parallelism = Parallelism { threads: engine.threads(), batch_size: engine.batch_size() };
+    let recognizer = CpuRecognizer::start(transcriber, model, parallelism).map_err(io::Error::other)?;
+    Ok((Arc::new(recognizer), Arc::new(vad)))
 }
 
 fn models_loaded(whisper: &str, structurer: &Structurer) -> ModelsLoaded {

@@ -8,10 +8,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::files::Uploads;
-use crate::job::JobId;
-use crate::process::ProcessId;
+use crate::blobs::DiskBlobs;
+use crate::jobs::JobId;
 use crate::store::Identity;
+use crate::store::ProcessId;
 
 /// The file of the id, in `DATA_DIR`.
 const FILE: &str = "database-id";
@@ -43,7 +43,7 @@ pub enum PairError {
 /// Refuses to make a new database for a folder that belongs to another. To be called before a database is opened.
 pub fn expect_database(data_dir: &Path, database: &Path) -> Result<(), PairError> {
     let uploads =
-        Uploads::existing(data_dir).and_then(|uploads| uploads.map_or(Ok(Vec::new()), |u| u.jobs()));
+        DiskBlobs::existing(data_dir).and_then(|uploads| uploads.map_or(Ok(Vec::new()), |u| u.list()));
     let uploads = uploads.map_err(|error| PairError::Disk { data_dir: data_dir.to_owned(), error })?;
     // In this order: whoever starts at the same time makes the database before the folder is its own.
     let belongs_to_one = data_dir.join(FILE).exists() || !uploads.is_empty();
@@ -66,7 +66,7 @@ pub fn pair(
     if let Some(id) = read(data_dir).map_err(disk)? {
         return same(&id, data_dir, database, identity);
     }
-    let uploads = Uploads::open(data_dir).and_then(|uploads| uploads.jobs()).map_err(disk)?;
+    let uploads = DiskBlobs::open(data_dir).and_then(|uploads| uploads.list()).map_err(disk)?;
     if identity.is_empty && !uploads.is_empty() {
         let (data_dir, database) = (data_dir.to_owned(), database.to_owned());
         return Err(PairError::OtherDatabase { data_dir, database });
@@ -126,9 +126,9 @@ mod tests {
     /// A data folder with uploads in it, as of a release that knew no ids.
     fn folder(uploads: &[JobId]) -> TempDir {
         let dir = TempDir::new().unwrap();
-        let folder = Uploads::open(dir.path()).unwrap();
+        DiskBlobs::open(dir.path()).unwrap();
         for job in uploads {
-            fs::write(folder.path(*job), "x").unwrap();
+            fs::write(dir.path().join("uploads").join(job.to_string()), "x").unwrap();
         }
         dir
     }
@@ -162,7 +162,7 @@ mod tests {
         let refused = pair(dir.path(), database, &identity("a", false), &[JobId::new()]).unwrap_err();
         assert!(refused.to_string().contains("1 jobs that wait"), "{refused}");
         assert!(!dir.path().join(FILE).exists());
-        assert_eq!(Uploads::open(dir.path()).unwrap().jobs().unwrap(), [job]);
+        assert_eq!(DiskBlobs::open(dir.path()).unwrap().list().unwrap(), [job]);
         expect_database(folder(&[]).path(), Path::new("/nowhere/jobs.db")).unwrap();
         expect_database(Path::new("/nowhere/data"), Path::new("/nowhere/jobs.db")).unwrap();
     }

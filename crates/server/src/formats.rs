@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use verbatim_speech::Segment;
 
-use crate::result::TranscriptionResult;
+use crate::jobs::result::TranscriptionResult;
 
 /// One segment a line.
 pub fn txt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
@@ -81,8 +81,8 @@ mod tests {
     use verbatim_speech::Task;
 
     use super::*;
-    use crate::job::FileType;
-    use crate::result::{LanguageDetection, ModelsUsed, NumberedSegment, Sentence, Topic};
+    use crate::jobs::FileType;
+    use crate::jobs::result::{LanguageDetection, ModelsUsed, NumberedSegment, Sentence, Topic};
 
     fn segment(start: f64, end: f64, text: &str) -> Segment {
         Segment {

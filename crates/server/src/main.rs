@@ -8,12 +8,12 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use verbatim::app::{App, AppError};
-use verbatim::config::{Cli, Command, ServeSettings, explain};
-use verbatim::models;
+use verbatim::commands::models;
+use verbatim::commands::transcribe::{self, PlanError};
+use verbatim::settings::{Cli, Command, LogFilter, ServeSettings, explain};
 use verbatim::structure;
-use verbatim::telemetry::{self, LogFilter};
+use verbatim::telemetry;
 use verbatim::terminal::{Output, complain};
-use verbatim::transcribe::{self, PlanError};
 
 /// The engine takes and gives back buffers of some megabytes for every window. The system's allocator leaves
 /// holes between them, by which a process grew 7 MB with every hour of audio (docs/performance.md). Huge pages

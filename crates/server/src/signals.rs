@@ -1,58 +1,58 @@
 //! What the parts of one process tell each other: a job was queued, a job has ended, I still run.
 //!
 //! These are hints that save waiting, never the truth: the store has that, and whoever listens here
-//! looks there again from time to time, since another machine's worker rings no bell of ours.
+//! looks there again from time to time, since another machine's worker notifies nobody here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
-/// Rings for whoever listens. Rings between two waits are heard as one.
+/// Wakes whoever waits. Notifications between two waits count as one.
 #[derive(Debug, Clone)]
-pub struct Bell(Arc<watch::Sender<()>>);
+pub struct Notifier(Arc<watch::Sender<()>>);
 
-impl Bell {
-    pub fn ring(&self) {
+impl Notifier {
+    pub fn notify(&self) {
         self.0.send_replace(());
     }
 
-    /// Hears every ring from now on.
-    pub fn listen(&self) -> Listener {
-        Listener { rings: self.0.subscribe(), _bell: self.clone() }
+    /// Sees every notification from now on.
+    pub fn subscribe(&self) -> Subscription {
+        Subscription { notifications: self.0.subscribe(), _notifier: self.clone() }
     }
 }
 
-impl Default for Bell {
+impl Default for Notifier {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(())))
     }
 }
 
-/// See [`Bell::listen`].
+/// See [`Notifier::subscribe`].
 #[derive(Debug)]
-pub struct Listener {
-    rings: watch::Receiver<()>,
-    /// Keeps the channel open, so that waiting never ends for want of anyone to ring.
-    _bell: Bell,
+pub struct Subscription {
+    notifications: watch::Receiver<()>,
+    /// Keeps the channel open, so that waiting never ends for want of anyone to notify.
+    _notifier: Notifier,
 }
 
-impl Listener {
-    /// Waits until the bell rings, or has rung since the last wait. Safe to drop half way.
+impl Subscription {
+    /// Waits for a notification, or for none if there was one since the last wait. Safe to drop half way.
     pub async fn wait(&mut self) {
-        if self.rings.changed().await.is_err() {
+        if self.notifications.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// The bells of one process.
+/// The notifiers of one process.
 #[derive(Debug, Clone, Default)]
-pub struct Bells {
+pub struct Notifiers {
     /// The API has put a job into the store.
-    pub queued: Bell,
+    pub queued: Notifier,
     /// A job has completed, failed or was cancelled.
-    pub ended: Bell,
+    pub ended: Notifier,
 }
 
 /// What workers may fail at apart from the jobs themselves.
@@ -64,15 +64,15 @@ pub enum Work {
 
 /// What keeps the workers from working, each as the end of a sentence; nothing while all is well.
 #[derive(Debug, Clone, Default)]
-pub struct Trouble(Arc<Mutex<BTreeMap<Work, String>>>);
+pub struct Faults(Arc<Mutex<BTreeMap<Work, String>>>);
 
-impl Trouble {
+impl Faults {
     /// How this went the last time: what was noted of it before counts no more.
-    pub fn note(&self, work: Work, trouble: Option<String>) {
-        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match trouble {
-            Some(trouble) => troubles.insert(work, trouble),
-            None => troubles.remove(&work),
+    pub fn note(&self, work: Work, fault: Option<String>) {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            Some(fault) => faults.insert(work, fault),
+            None => faults.remove(&work),
         };
     }
 
@@ -86,16 +86,16 @@ impl Trouble {
 pub struct Running(Arc<()>);
 
 impl Running {
-    pub fn watch(&self) -> Alive {
-        Alive(Arc::downgrade(&self.0))
+    pub fn watch(&self) -> Liveness {
+        Liveness(Arc::downgrade(&self.0))
     }
 }
 
 /// Tells whether the part that holds the [`Running`] still runs.
 #[derive(Debug, Clone)]
-pub struct Alive(Weak<()>);
+pub struct Liveness(Weak<()>);
 
-impl Alive {
+impl Liveness {
     pub fn is_alive(&self) -> bool {
         self.0.strong_count() > 0
     }
@@ -108,15 +108,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_ring_before_the_wait_is_heard_and_only_once() {
-        let bell = Bell::default();
-        let mut listener = bell.listen();
-        bell.ring();
-        bell.ring();
-        listener.wait().await;
-        assert!(tokio::time::timeout(Duration::ZERO, listener.wait()).await.is_err());
-        bell.ring();
-        listener.wait().await;
+    async fn a_notification_before_the_wait_counts_and_only_once() {
+        let notifier = Notifier::default();
+        let mut subscription = notifier.subscribe();
+        notifier.notify();
+        notifier.notify();
+        subscription.wait().await;
+        assert!(tokio::time::timeout(Duration::ZERO, subscription.wait()).await.is_err());
+        notifier.notify();
+        subscription.wait().await;
     }
 
     #[test]

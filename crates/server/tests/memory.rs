@@ -10,7 +10,7 @@ use std::{env, fs};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use verbatim::config::UploadLimits;
+use verbatim::settings::UploadLimits;
 
 use support::app::ApiAlone;
 

@@ -10,14 +10,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
-use super::error::ApiError;
+use super::native::ApiError;
 
 pub(super) async fn log(request: Request, next: Next) -> Response {
     let mut line = AccessLine::new(&request);
     let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
-            ApiError::Internal(format!("a handler panicked: {}", panic_message(&*panic))).into_response()
+            ApiError::internal(format!("a handler panicked: {}", panic_message(&*panic))).into_response()
         }
     };
     line.status = Some(response.status());

@@ -1,68 +1,39 @@
-//! The HTTP API: the router, and what its handlers share. One file a resource.
+//! The HTTP API. [`intake`] makes a job of an upload and knows no dialect; each dialect, of which [`native`] is the
+//! contract's, translates its clients' requests to it and renders its own answers and errors.
 
 mod access;
-mod error;
-mod filename;
-mod form;
-mod health;
-mod index;
-mod jobs;
-mod process;
-mod result;
-mod status;
-mod synchronous;
-mod upload;
+mod intake;
+mod native;
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path};
-use axum::http::request::Parts;
-use axum::http::{Method, Uri};
 use axum::middleware::from_fn;
-use axum::routing::{get, post};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
-use verbatim_speech::Language;
 
-use self::error::ApiError;
-use crate::config::UploadLimits;
-use crate::files::Uploads;
-use crate::job::{Job, JobId};
-use crate::media::Prober;
-use crate::signals::{Alive, Bells, Trouble};
+pub use self::intake::Intake;
+use crate::signals::{Faults, Liveness};
 use crate::store::JobStore;
 
 /// What the handlers work with.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ApiState {
-    pub store: Arc<dyn JobStore>,
-    pub uploads: Uploads,
-    /// Looks into uploads.
-    pub prober: Prober,
-    pub limits: UploadLimits,
+    pub intake: Intake,
     pub models_loaded: ModelsLoaded,
-    /// Those that the Whisper model knows.
-    pub languages: Arc<[Language]>,
     /// How many jobs are worked on at the same time.
     pub max_workers: u32,
-    pub bells: Bells,
-    /// The thread that computes.
-    pub engine: Alive,
+    /// The recognizer.
+    pub engine: Liveness,
     /// The background processor.
-    pub worker: Alive,
+    pub worker: Liveness,
     /// What keeps it from working.
-    pub trouble: Trouble,
-    /// Cancelled when the server begins to stop.
-    pub stopping: CancellationToken,
+    pub faults: Faults,
     pub started: Instant,
 }
 
-impl fmt::Debug for ApiState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiState").field("uploads", &self.uploads).finish_non_exhaustive()
+impl ApiState {
+    fn store(&self) -> &dyn JobStore {
+        self.intake.store.as_ref()
     }
 }
 
@@ -79,39 +50,5 @@ pub struct ModelsLoaded {
 
 /// Every route, and sentences in JSON for whatever is none.
 pub fn router(state: ApiState) -> Router {
-    Router::new()
-        .route("/", get(index::index))
-        .route("/health", get(health::health))
-        .route("/process", post(process::process))
-        .route("/process-audio", post(synchronous::process_audio))
-        .route("/process-video", post(synchronous::process_video))
-        .route("/status/{id}", get(status::status))
-        .route("/result/{id}", get(result::result))
-        .route("/jobs/processing", get(jobs::processing))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(from_fn(access::log))
-        .with_state(state)
-}
-
-async fn no_such_path(uri: Uri) -> ApiError {
-    ApiError::NotFound(format!("There is nothing at {}; GET / lists what there is.", uri.path()))
-}
-
-async fn no_such_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::MethodNotAllowed(format!("{} does not take {method}; GET / lists what it takes.", uri.path()))
-}
-
-/// The job that `{id}` in a path names.
-struct PathJob(Job);
-
-impl FromRequestParts<ApiState> for PathJob {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let unknown = || ApiError::NotFound("There is no such job.".into());
-        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| unknown())?;
-        let id = JobId::parse(&id).ok_or_else(unknown)?;
-        state.store.get(id).await?.map(Self).ok_or_else(unknown)
-    }
+    native::router().layer(from_fn(access::log)).with_state(state)
 }

@@ -12,7 +12,7 @@ use super::measure::measure;
 use super::tools::Tools;
 use super::track::{BARE, Disposition, Program, Track, Tracks, origin, shares_clock, tracks};
 use super::{MediaError, PcmStream};
-use crate::job::FileType;
+use crate::jobs::FileType;
 
 /// Seconds of processor time for ffprobe.
 const CPU_SECONDS: u64 = 30;

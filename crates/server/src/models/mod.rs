@@ -1,21 +1,17 @@
 //! The model files that Verbatim knows, as `models.toml` pins them: which are here, whether they are
 //! what they should be, and where to get them.
 
-mod command;
 mod fetch;
 mod part;
 mod retry;
 mod verify;
-mod whisper;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use command::run;
 pub use fetch::{Hub, HubError};
 pub use verify::{State, check, hash_model, look};
-pub use whisper::{WhisperModel, is_name};
 
 /// `models.toml` as it was when this program was built.
 const MANIFEST: &str = include_str!("../../../../models.toml");
@@ -107,7 +103,7 @@ impl KnownModel {
     }
 
     /// Bytes of its files, as far as they are known.
-    fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.files.iter().filter_map(|file| file.bytes).sum()
     }
 }

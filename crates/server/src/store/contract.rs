@@ -10,9 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use verbatim_speech::{Language, Segment, Task, WindowTranscript, Word};
 
 use super::{Claim, Counts, EventKind, JobStore, Lease, Outcome, Progress, StoreError, StoredWindow};
-use crate::job::{FileType, Job, JobId, JobStatus, NewJob};
-use crate::process::ProcessId;
-use crate::wishes::{Temperatures, Wishes};
+use crate::jobs::options::{JobOptions, Temperatures};
+use crate::jobs::{FileType, Job, JobId, JobStatus, NewJob};
+use crate::store::ProcessId;
 
 pub(super) type Handles = [Arc<dyn JobStore>; 2];
 
@@ -48,7 +48,7 @@ fn new_job() -> NewJob {
         file_type: FileType::Video,
         duration: Some(61.5),
         tracks: serde_json::from_str(TRACKS).unwrap(),
-        wishes: Wishes {
+        options: JobOptions {
             language: Language::parse("de"),
             task: Some(Task::Translate),
             word_timestamps: Some(false),
@@ -137,7 +137,7 @@ pub(super) async fn a_job_comes_back_as_it_went_in([store, other]: Handles) {
     assert_eq!(job.duration, new.duration);
     assert_eq!(job.tracks, new.tracks);
     assert!(job.tracks.is_some());
-    assert_eq!(job.wishes, new.wishes);
+    assert_eq!(job.options, new.options);
     assert_eq!(job.webhook_url, new.webhook_url);
     assert_eq!(job.status, JobStatus::Pending);
     assert_eq!(job.created_at, at(0));

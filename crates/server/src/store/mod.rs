@@ -12,6 +12,7 @@
 
 #[cfg(test)]
 mod contract;
+mod process_id;
 mod sqlite;
 
 use std::collections::HashSet;
@@ -23,9 +24,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use verbatim_speech::{Language, WindowTranscript};
 
-use crate::job::{Job, JobId, JobStatus, NewJob};
-use crate::process::ProcessId;
+use crate::jobs::{Job, JobId, JobStatus, NewJob};
 
+pub use process_id::ProcessId;
 pub use sqlite::SqliteStore;
 
 /// What a job that waits is doing, in words.

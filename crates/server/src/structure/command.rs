@@ -9,8 +9,8 @@ use verbatim_speech::{Language, Segment, Task};
 
 use super::{Structure, Structurer};
 use crate::app::load_structurer;
-use crate::config::StructureCommand;
-use crate::result::{Entity, Keyword, LanguageDetection, NumberedSegment, Sentence, Topic};
+use crate::jobs::result::{Entity, Keyword, LanguageDetection, NumberedSegment, Sentence, Topic};
+use crate::settings::StructureCommand;
 
 /// What a result says of the text that its structure is made from.
 #[derive(Debug, Deserialize)]

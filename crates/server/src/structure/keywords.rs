@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::english::NounPhrase;
 use super::phrases::{Forms, telling};
 use super::transcript::TimedText;
-use crate::result::Keyword;
+use crate::jobs::result::Keyword;
 
 /// How many a recording has at most.
 const MOST: usize = 50;
@@ -72,7 +72,7 @@ mod tests {
 
     use super::super::english::NounWord;
     use super::*;
-    use crate::result::Sentence;
+    use crate::jobs::result::Sentence;
 
     /// Phrases by what is said; lemmas lose their “s”.
     fn phrases(text: &str, said: &[&str]) -> Vec<NounPhrase> {

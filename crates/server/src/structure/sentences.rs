@@ -8,7 +8,7 @@ use verbatim_speech::Language;
 
 use super::abbreviations;
 use super::transcript::{TimedText, trimmed};
-use crate::result::Sentence;
+use crate::jobs::result::Sentence;
 
 /// What opens a quotation or a bracket, where no space need stand before it.
 const OPENERS: [char; 13] = ['「', '『', '（', '［', '【', '〔', '《', '〈', '“', '‘', '(', '[', '{'];

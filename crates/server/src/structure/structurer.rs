@@ -13,7 +13,7 @@ use super::keywords::keywords;
 use super::sentences::{by_rules, timed};
 use super::topics::{TopicOptions, Topics, topics};
 use super::transcript::TimedText;
-use crate::result::{Entity, Keyword, Sentence, Topic};
+use crate::jobs::result::{Entity, Keyword, Sentence, Topic};
 
 /// What transcripts are structured with.
 #[derive(Debug, Clone, Default)]

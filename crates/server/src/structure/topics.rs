@@ -8,7 +8,7 @@ use super::phrases::{Phrases, title};
 use super::segmentation::Text;
 use super::summary::{Closeness, summary};
 use super::words::{Word, words};
-use crate::result::{Sentence, Topic};
+use crate::jobs::result::{Sentence, Topic};
 
 /// What `models_used` calls the method by words alone.
 const LEXICAL: &str = "lexical";

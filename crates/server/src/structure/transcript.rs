@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use verbatim_speech::Segment;
 
-use crate::result::Sentence;
+use crate::jobs::result::Sentence;
 
 /// The whole text of a recording: what its sentences and entities are places in.
 pub fn transcript(segments: &[Segment]) -> String {

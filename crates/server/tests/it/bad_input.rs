@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use verbatim::config::UploadLimits;
+use verbatim::settings::UploadLimits;
 
 use crate::inputs::{hundred_hours, playlists, refused};
 use crate::support::app::{ApiAlone, problem};

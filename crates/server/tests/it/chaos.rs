@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
-use verbatim::job::{JobId, JobStatus};
+use verbatim::jobs::{JobId, JobStatus};
 use verbatim::store::{EventKind, JobStore, SqliteStore};
 
 use crate::pipeline::comparable;

@@ -7,8 +7,9 @@ use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use verbatim::job::JobId;
-use verbatim::process::ProcessId;
+use verbatim::jobs::JobId;
+use verbatim::recognizer::Recognizer;
+use verbatim::store::ProcessId;
 use verbatim::store::{Claim, JobStore, SqliteStore};
 use verbatim_speech::Language;
 
@@ -38,13 +39,13 @@ async fn at_a_stop_what_the_engine_has_begun_is_stored_for_every_job() {
     let jobs = [service.submit(&file, None).await, service.submit(&file, None).await];
     // A full batch, and behind it windows of both jobs that wait for room.
     let begun = || engine.log.begun.lock().unwrap().len();
-    let full = || async { engine.log.is_at_gate() && begun() >= ROOM && service.inference.queued() >= 2 };
+    let full = || async { engine.log.is_at_gate() && begun() >= ROOM && service.recognizer.queued() >= 2 };
     eventually("the engine to be busy", || async { engine.log.is_at_gate() }).await;
     while !full().await {
         engine.log.step().await;
     }
     service.stop.soft.cancel();
-    service.inference.stop();
+    service.recognizer.stop();
     engine.log.open_gate();
     service.workers.await.unwrap();
     let mut stored = 0;
@@ -66,12 +67,7 @@ async fn windows_of_two_models_are_not_mixed() {
     first.until_windows(id, 2).await;
     first.shut_down().await;
 
-    let base = |pipeline: &mut verbatim::pipeline::Pipeline| {
-        pipeline.model_hash = "of base".to_owned();
-        pipeline.whisper = "base".to_owned();
-    };
-    let engine = TestEngine::base();
-    let second = Service::with(dir.path(), &engine, base).await;
+    let second = Service::start(dir.path(), &TestEngine::base()).await;
     let resumed = second.result(id).await;
     let undisturbed = second.submit(&file, None).await;
     let expected = second.result(undisturbed).await;
@@ -174,13 +170,13 @@ async fn the_end_of_other_jobs_renews_no_lease() {
     let before = expires().await;
     // Each ring is heard once its worker has looked into the store, which the store's own readers tell.
     for _ in 0..20 {
-        service.bells.ended.ring();
+        service.notifiers.ended.notify();
         service.store.check().await.unwrap();
         tokio::task::yield_now().await;
     }
     assert_eq!(expires().await, before);
     assert!(service.store.cancel(id, "Cancelled.", Timestamp::now()).await.unwrap());
-    service.bells.ended.ring();
+    service.notifiers.ended.notify();
     service.until_no_uploads().await;
     engine.log.open_gate();
     service.shut_down().await;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use verbatim::job::FileType;
+use verbatim::jobs::FileType;
 use verbatim::media::{MediaError, PcmStream, Prober, Tools, probe_blocking};
 
 use crate::inputs::{PICTURE, TONE, hundred_hours, playlists, refused};

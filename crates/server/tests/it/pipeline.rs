@@ -6,10 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
-use verbatim::job::JobStatus;
-use verbatim::pipeline::Pipeline;
+use verbatim::blobs::Blobs;
+use verbatim::jobs::JobStatus;
+use verbatim::jobs::options::{JobOptions, Temperatures};
 use verbatim::store::JobStore;
-use verbatim::wishes::{Temperatures, Wishes};
+use verbatim::work::Pipeline;
 use verbatim_speech::{DecodeOptions, Language, Task};
 
 use crate::speech::{ROOM, TestEngine, novel, until};
@@ -86,7 +87,7 @@ async fn a_recording_becomes_a_transcript_with_times_and_topics() {
     );
     assert_eq!(result["filename"], "novel.mp3");
     let job = service.job(id).await;
-    assert_eq!(result["processing_completed_at"], verbatim::job::rfc3339(job.completed_at.unwrap()));
+    assert_eq!(result["processing_completed_at"], verbatim::jobs::rfc3339(job.completed_at.unwrap()));
     service.until_no_uploads().await;
     service.shut_down().await;
 }
@@ -133,18 +134,18 @@ async fn progress_grows_with_the_audio_that_is_done() {
 }
 
 #[tokio::test]
-async fn what_a_job_wishes_for_is_how_it_is_decoded() {
+async fn what_a_job_asks_for_is_how_it_is_decoded() {
     let dir = TempDir::new().unwrap();
     let engine = TestEngine::tiny_en();
     let service = Service::start(dir.path(), &engine).await;
-    let wishes = Wishes {
+    let options = JobOptions {
         word_timestamps: Some(false),
         initial_prompt: Some("A reading.".into()),
         hotwords: Some("Dashwoode".into()),
         temperature: Temperatures::parse("0.4").ok(),
-        ..Wishes::default()
+        ..JobOptions::default()
     };
-    let id = service.submit_with(&clips::novel(), wishes).await;
+    let id = service.submit_with(&clips::novel(), options).await;
     let result = service.result(id).await;
     assert_eq!(result["task"], "transcribe");
     let expected = DecodeOptions {
@@ -164,8 +165,8 @@ async fn what_a_job_wishes_for_is_how_it_is_decoded() {
 async fn a_translation_is_english_and_tells_what_was_spoken() {
     let dir = TempDir::new().unwrap();
     let service = Service::start(dir.path(), &TestEngine::base()).await;
-    let wishes = Wishes { task: Some(Task::Translate), ..Wishes::default() };
-    let id = service.submit_with(&clips::german(dir.path()), wishes).await;
+    let options = JobOptions { task: Some(Task::Translate), ..JobOptions::default() };
+    let id = service.submit_with(&clips::german(dir.path()), options).await;
     let result = service.result(id).await;
     let transcript = result["transcript"].as_str().unwrap().to_lowercase();
     let says = |words| transcript.contains(words);
@@ -185,7 +186,7 @@ async fn a_stopped_job_goes_on_behind_its_windows_and_ends_the_same() {
     let undisturbed = Service::start(dir.path(), &TestEngine::base()).await;
     let id = undisturbed.submit(&file, None).await;
     let expected = undisturbed.result(id).await;
-    let windows = undisturbed.inference.windows_transcribed();
+    let windows = undisturbed.recognizer.windows_transcribed();
     assert!(windows > ROOM as u64, "the recording is too short to be interrupted: {windows} windows");
     undisturbed.shut_down().await;
 
@@ -193,14 +194,14 @@ async fn a_stopped_job_goes_on_behind_its_windows_and_ends_the_same() {
     let first = Service::start(dir.path(), &engine).await;
     let id = first.submit(&file, None).await;
     first.until_windows(id, 1).await;
-    let begun = first.inference.clone();
+    let begun = first.recognizer.clone();
     first.shut_down().await;
     let done = begun.windows_transcribed();
     assert!((1..windows).contains(&done), "{done} of {windows}");
 
     let second = Service::start(dir.path(), &engine).await;
     let resumed = second.result(id).await;
-    assert_eq!(second.inference.windows_transcribed(), windows - done, "nothing is computed twice");
+    assert_eq!(second.recognizer.windows_transcribed(), windows - done, "nothing is computed twice");
     assert_eq!(comparable(resumed), comparable(expected));
     second.shut_down().await;
 }
@@ -218,7 +219,7 @@ async fn two_services_on_one_database_share_the_jobs_and_do_none_twice() {
         let result = services[0].result(id).await;
         assert!(result["transcript"].as_str().unwrap().contains("young man"), "{result}");
     }
-    let computed = services.each_ref().map(|service| service.inference.windows_transcribed());
+    let computed = services.each_ref().map(|service| service.recognizer.windows_transcribed());
     assert_eq!(computed.iter().sum::<u64>(), 8, "{computed:?}");
     assert!(computed.iter().all(|windows| *windows > 0), "{computed:?}");
     for service in services {
@@ -239,7 +240,7 @@ async fn a_job_that_is_given_back_at_once_is_pending_and_lost_nothing() {
     service.workers.await.unwrap();
     let job = service.store.get(id).await.unwrap().unwrap();
     assert_eq!(job.status, JobStatus::Pending);
-    assert_eq!(service.uploads.jobs().unwrap(), [id]);
+    assert_eq!(service.blobs.list().unwrap(), [id]);
     engine.log.open_gate();
 }
 
@@ -326,7 +327,7 @@ async fn what_cannot_be_decoded_fails_in_a_sentence_and_leaves_nothing() {
     let text = service.submit(&text, None).await;
     let long = service.submit(&novel(dir.path(), 24), None).await;
     let missing = service.submit(&make(dir.path(), "tone.wav", "-f lavfi -i sine -t 1"), None).await;
-    service.uploads.remove(missing).await.unwrap();
+    service.blobs.remove(missing).await.unwrap();
     for id in [text, long, missing] {
         let sentence = service.failure(id).await;
         assert!(sentence.ends_with('.') && sentence.starts_with(char::is_uppercase), "{sentence}");

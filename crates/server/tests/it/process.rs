@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use verbatim::job::JobId;
+use verbatim::jobs::JobId;
 
 use crate::speech::models_dir;
 use crate::support::app::{Client, eventually, json};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
-use verbatim::job::JobId;
-use verbatim::process::ProcessId;
+use verbatim::jobs::JobId;
+use verbatim::store::ProcessId;
 use verbatim::store::{JobStore, MAX_STRIKES, SqliteStore};
 
 use crate::pipeline::comparable;

@@ -7,7 +7,7 @@ use clap::Parser;
 use serde_json::Value;
 use tempfile::TempDir;
 use verbatim::app::App;
-use verbatim::config::ServeSettings;
+use verbatim::settings::ServeSettings;
 
 use crate::speech::models_dir;
 use crate::support::app::{Client, json};

@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
-use verbatim::inference::{Engine, Inference, Parallelism};
 use verbatim::media::PcmStream;
+use verbatim::recognizer::RecognizerModel;
+use verbatim::recognizer::cpu::{CpuRecognizer, Engine, Parallelism};
 use verbatim::structure::{Embedder, English, Structurer, TopicOptions};
-use verbatim_speech::{DecodeOptions, LanguageProbabilities, SAMPLE_RATE, Window, WindowTranscript};
+use verbatim_speech::{
+    DecodeOptions, Language, LanguageProbabilities, SAMPLE_RATE, Window, WindowTranscript,
+};
 use verbatim_vad::Vad;
 use verbatim_whisper::{ComputeType, Encoded, Error, Model, Session, Transcriber};
 
@@ -96,6 +99,7 @@ pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
 /// The real engine, observed, and held up or broken where a test wants it.
 #[derive(Debug, Clone)]
 pub(crate) struct TestEngine {
+    name: &'static str,
     transcriber: &'static LazyLock<Transcriber>,
     pub(crate) log: Arc<Log>,
 }
@@ -185,17 +189,31 @@ pub(crate) const ROOM: usize = 4;
 
 impl TestEngine {
     pub(crate) fn tiny_en() -> Self {
-        Self { transcriber: &TINY_EN, log: Arc::default() }
+        Self { name: "tiny.en", transcriber: &TINY_EN, log: Arc::default() }
     }
 
     pub(crate) fn base() -> Self {
-        Self { transcriber: &BASE, log: Arc::default() }
+        Self { name: "base", transcriber: &BASE, log: Arc::default() }
+    }
+
+    pub(crate) fn model(&self) -> RecognizerModel {
+        let known = |language: &Language| self.transcriber.model().knows(*language);
+        RecognizerModel {
+            name: self.name.to_owned(),
+            fingerprint: format!("of {}", self.name),
+            languages: Language::all().filter(known).collect(),
+        }
     }
 
     /// On one thread, so that the order of things is certain.
-    pub(crate) fn start(&self) -> Inference {
+    pub(crate) fn start(&self) -> CpuRecognizer {
         let batch_size = NonZeroUsize::new(ROOM).unwrap();
-        Inference::start(self.clone(), Parallelism { threads: NonZeroUsize::MIN, batch_size }).unwrap()
+        CpuRecognizer::start(
+            self.clone(),
+            self.model(),
+            Parallelism { threads: NonZeroUsize::MIN, batch_size },
+        )
+        .unwrap()
     }
 }
 
@@ -208,10 +226,8 @@ pub(crate) struct TestSession {
 
 impl Engine for TestEngine {
     type Session = TestSession;
-
-    fn is_multilingual(&self) -> bool {
-        self.transcriber.model().is_multilingual()
-    }
+    type Encoded = Encoded;
+    type Error = Error;
 
     fn encode(&self, window: &Window) -> Encoded {
         assert!(window.samples[0] != POISON, "poisoned");

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use verbatim::process::ProcessId;
+use verbatim::store::ProcessId;
 use verbatim::store::{JobStore, MAX_STRIKES};
 use verbatim_speech::Language;
 

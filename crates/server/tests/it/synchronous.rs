@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use reqwest::Response;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use verbatim::job::JobStatus;
-use verbatim::process::ProcessId;
+use verbatim::jobs::JobStatus;
+use verbatim::store::ProcessId;
 use verbatim::store::{JobStore, Lease, Outcome};
 
 use crate::support::app::{ApiAlone, eventually, json, problem};
@@ -19,7 +19,7 @@ async fn send_and_claim(api: &ApiAlone, path: &'static str) -> (JoinHandle<Respo
     let clip = if path == "/process-video" { clips::video(dir.path()) } else { clips::silence(dir.path()) };
     let (client, form) = (api.client.clone(), form::file(&clip));
     let answer = tokio::spawn(async move { client.post(path, form).await });
-    let mut queued = api.bells.queued.listen();
+    let mut queued = api.notifiers.queued.subscribe();
     let claimed = async {
         loop {
             let (process, lease) = (ProcessId::new(), Duration::from_secs(60));
@@ -35,7 +35,7 @@ async fn send_and_claim(api: &ApiAlone, path: &'static str) -> (JoinHandle<Respo
 
 async fn finish(api: &ApiAlone, lease: &Lease, outcome: Outcome) {
     api.store.finish(lease, &outcome, Timestamp::now()).await.unwrap();
-    api.bells.ended.ring();
+    api.notifiers.ended.notify();
 }
 
 #[tokio::test]

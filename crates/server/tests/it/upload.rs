@@ -9,7 +9,7 @@ use reqwest::multipart::{Form, Part};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use verbatim::config::UploadLimits;
+use verbatim::settings::UploadLimits;
 use verbatim_speech::Language;
 
 use crate::support::app::{ApiAlone, json, problem};
@@ -203,20 +203,20 @@ async fn a_form_that_breaks_off_or_makes_no_sense_is_refused() {
 async fn the_query_wins_over_the_form_and_empty_fields_are_none() {
     let (api, dir) = (ApiAlone::start().await, TempDir::new().unwrap());
     let silence = clips::silence(dir.path());
-    let wishes = async |path: &str, form: Form| {
+    let options = async |path: &str, form: Form| {
         let (_, accepted) = json(api.client.post(path, form).await).await;
         let id = accepted["job_id"].as_str().unwrap_or_else(|| panic!("{accepted}")).to_owned();
         let (_, status) = json(api.client.get(&format!("/status/{id}")).await).await;
         (status["language"].clone(), status["webhook_url"].clone())
     };
     let form = || form::file(&silence).text("language", "FR").text("webhook_url", "http://form.example/");
-    let (language, url) = wishes("/process?language=german&webhook_url=http://query.example/", form()).await;
+    let (language, url) = options("/process?language=german&webhook_url=http://query.example/", form()).await;
     assert_eq!((language, url), ("de".into(), "http://query.example/".into()));
-    let (language, url) = wishes("/process?language=&webhook_url=", form()).await;
+    let (language, url) = options("/process?language=&webhook_url=", form()).await;
     assert_eq!((language, url), ("fr".into(), "http://form.example/".into()));
     let before = Form::new().text("language", "en-GB").text("unknown", "field");
     let bytes = std::fs::read(&silence).unwrap();
-    let (language, url) = wishes("/process", before.part("file", Part::bytes(bytes))).await;
+    let (language, url) = options("/process", before.part("file", Part::bytes(bytes))).await;
     assert_eq!((language, url), ("en".into(), serde_json::Value::Null));
 }
 

@@ -14,13 +14,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use verbatim::config::WebhookSettings;
-use verbatim::job::{FileType, JobId, JobStatus, NewJob};
-use verbatim::process::ProcessId;
-use verbatim::signals::Bell;
+use verbatim::jobs::JobOptions;
+use verbatim::jobs::{FileType, JobId, JobStatus, NewJob};
+use verbatim::settings::WebhookSettings;
+use verbatim::signals::Notifier;
+use verbatim::store::ProcessId;
 use verbatim::store::{JobStore, Outcome, SqliteStore};
-use verbatim::webhook::Webhooks;
-use verbatim::wishes::Wishes;
+use verbatim::webhooks::Webhooks;
 
 use crate::support::app::eventually;
 
@@ -101,7 +101,7 @@ fn settings() -> WebhookSettings {
 /// A running delivery, and the store that it works from.
 struct Delivering {
     store: Arc<SqliteStore>,
-    ended: Bell,
+    ended: Notifier,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -109,7 +109,7 @@ struct Delivering {
 impl Delivering {
     async fn start(dir: &Path, settings: WebhookSettings) -> Self {
         let store = Arc::new(SqliteStore::open(&dir.join("jobs.db")).await.unwrap());
-        let (ended, stop) = (Bell::default(), CancellationToken::new());
+        let (ended, stop) = (Notifier::default(), CancellationToken::new());
         let webhooks = Webhooks::new(store.clone(), settings).unwrap();
         let task = tokio::spawn(webhooks.run(ended.clone(), stop.clone()));
         Self { store, ended, stop, task }
@@ -118,7 +118,7 @@ impl Delivering {
     /// A job that has completed just now.
     async fn end_job(&self, url: String) -> JobId {
         let id = end_job(&self.store, url, Timestamp::now()).await;
-        self.ended.ring();
+        self.ended.notify();
         id
     }
 
@@ -148,7 +148,7 @@ async fn end_job(store: &SqliteStore, url: String, now: Timestamp) -> JobId {
         file_type: FileType::Audio,
         duration: None,
         tracks: None,
-        wishes: Wishes::default(),
+        options: JobOptions::default(),
         webhook_url: Some(url),
     };
     store.insert(job, now).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_call_carries_the_payload_and_who_sends_it() {
         serde_json::json!({
             "job_id": id,
             "status": "completed",
-            "completed_at": verbatim::job::rfc3339(job.completed_at.unwrap()),
+            "completed_at": verbatim::jobs::rfc3339(job.completed_at.unwrap()),
             "result": {"transcript": "Grüße"},
         })
     );

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde_json::Value;
 use tempfile::TempDir;
-use verbatim::job::JobId;
-use verbatim::process::ProcessId;
+use verbatim::jobs::JobId;
 use verbatim::signals::Work;
+use verbatim::store::ProcessId;
 use verbatim::store::{JobStore, Lease, Outcome, Progress};
 
 use crate::support::app::{ApiAlone, json, problem};
@@ -52,7 +52,7 @@ async fn claim(api: &ApiAlone) -> Lease {
 
 async fn finish(api: &ApiAlone, lease: &Lease, outcome: Outcome) {
     api.store.finish(lease, &outcome, Timestamp::now()).await.unwrap();
-    api.bells.ended.ring();
+    api.notifiers.ended.notify();
 }
 
 #[tokio::test]
@@ -177,12 +177,12 @@ async fn health_tells_what_is_not_well() {
     assert_eq!(status, StatusCode::OK);
     redactions(body, "health");
 
-    api.trouble.note(Work::Claiming, Some("no job could be claimed: the database failed".into()));
+    api.faults.note(Work::Claiming, Some("no job could be claimed: the database failed".into()));
     let (status, body) = json(api.client.get("/health").await).await;
     assert_eq!((status, body["status"].as_str()), (StatusCode::OK, Some("degraded")));
     let told = "No job could be claimed: the database failed.";
     assert_eq!(body["background_processor"]["error"], told);
-    api.trouble.note(Work::Claiming, None);
+    api.faults.note(Work::Claiming, None);
 
     api.worker = None;
     let (status, body) = json(api.client.get("/health").await).await;

@@ -7,16 +7,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinHandle;
-use verbatim::files::Uploads;
-use verbatim::inference::Inference;
-use verbatim::job::{FileType, Job, JobId, JobStatus, NewJob};
+use verbatim::blobs::{Blobs, DiskBlobs};
+use verbatim::jobs::JobOptions;
+use verbatim::jobs::{FileType, Job, JobId, JobStatus, NewJob};
 use verbatim::media::probe_blocking;
-use verbatim::pipeline::Pipeline;
-use verbatim::process::ProcessLock;
-use verbatim::signals::{Bells, Trouble};
+use verbatim::recognizer::Recognizer;
+use verbatim::recognizer::cpu::CpuRecognizer;
+use verbatim::signals::{Faults, Notifiers};
 use verbatim::store::{JobStore, SqliteStore};
-use verbatim::wishes::Wishes;
-use verbatim::worker::{Rhythm, Stop, Workers};
+use verbatim::work::Pipeline;
+use verbatim::work::ProcessLock;
+use verbatim::work::{Intervals, Stop, Workers};
 use verbatim_speech::{DecodeOptions, Language};
 
 use crate::speech::{TestEngine, structurer, vad};
@@ -25,21 +26,21 @@ use crate::support::app::eventually;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Fast enough that no test waits, slow enough that a busy machine keeps its leases.
-const RHYTHM: Rhythm = Rhythm {
+const INTERVALS: Intervals = Intervals {
     lease: Duration::from_secs(15),
     heartbeat: Duration::from_millis(50),
     poll: Duration::from_millis(50),
-    tidy: Duration::from_millis(50),
+    clean_up: Duration::from_millis(50),
 };
 
 /// Workers on a store and a folder of their own.
 pub(crate) struct Service {
     pub(crate) store: Arc<SqliteStore>,
-    pub(crate) uploads: Uploads,
+    pub(crate) blobs: DiskBlobs,
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) bells: Bells,
+    pub(crate) notifiers: Notifiers,
     pub(crate) stop: Stop,
-    pub(crate) inference: Inference,
+    pub(crate) recognizer: CpuRecognizer,
     pub(crate) workers: JoinHandle<()>,
 }
 
@@ -50,31 +51,29 @@ impl Service {
 
     /// With its pipeline changed before it starts.
     pub(crate) async fn with(dir: &Path, engine: &TestEngine, change: impl FnOnce(&mut Pipeline)) -> Self {
-        Self::start_with(dir, engine, RHYTHM, change).await
+        Self::start_with(dir, engine, INTERVALS, change).await
     }
 
     /// With leases that are renewed only so often.
     pub(crate) async fn with_heartbeat(dir: &Path, engine: &TestEngine, heartbeat: Duration) -> Self {
-        Self::start_with(dir, engine, Rhythm { heartbeat, ..RHYTHM }, |_| {}).await
+        Self::start_with(dir, engine, Intervals { heartbeat, ..INTERVALS }, |_| {}).await
     }
 
     async fn start_with(
         dir: &Path,
         engine: &TestEngine,
-        rhythm: Rhythm,
+        intervals: Intervals,
         change: impl FnOnce(&mut Pipeline),
     ) -> Self {
         let store = Arc::new(SqliteStore::open(&dir.join("jobs.db")).await.unwrap());
-        let uploads = Uploads::open(&dir.join("data")).unwrap();
-        let (bells, stop, inference) = (Bells::default(), Stop::default(), engine.start());
+        let blobs = DiskBlobs::open(&dir.join("data")).unwrap();
+        let (notifiers, stop, recognizer) = (Notifiers::default(), Stop::default(), engine.start());
         let mut pipeline = Pipeline {
             options: DecodeOptions::default(),
             store: store.clone(),
-            uploads: uploads.clone(),
-            inference: inference.clone(),
+            blobs: Arc::new(blobs.clone()),
+            recognizer: Arc::new(recognizer.clone()),
             vad: vad(),
-            whisper: "tiny.en".to_owned(),
-            model_hash: "of tiny.en".to_owned(),
             structurer: structurer(),
             max_media_duration: DAY,
         };
@@ -83,26 +82,28 @@ impl Service {
         let workers = Workers {
             pipeline: pipeline.clone(),
             store: store.clone(),
-            uploads: uploads.clone(),
-            bells: bells.clone(),
-            rhythm,
+            blobs: Arc::new(blobs.clone()),
+            notifiers: notifiers.clone(),
+            intervals,
             stop: stop.clone(),
-            engine: inference.alive(),
+            engine: recognizer.liveness(),
             process: Arc::new(ProcessLock::take(&dir.join("data")).unwrap()),
-            trouble: Trouble::default(),
+            faults: Faults::default(),
         };
         let workers = tokio::spawn(workers.run(2));
-        Self { store, uploads, pipeline, bells, stop, inference, workers }
+        Self { store, blobs, pipeline, notifiers, stop, recognizer, workers }
     }
 
     pub(crate) async fn submit(&self, file: &Path, language: Option<Language>) -> JobId {
-        self.submit_with(file, Wishes { language, ..Wishes::default() }).await
+        self.submit_with(file, JobOptions { language, ..JobOptions::default() }).await
     }
 
     /// Puts a file in place and a job for it into the queue.
-    pub(crate) async fn submit_with(&self, file: &Path, wishes: Wishes) -> JobId {
+    pub(crate) async fn submit_with(&self, file: &Path, options: JobOptions) -> JobId {
         let id = JobId::new();
-        std::fs::copy(file, self.uploads.path(id)).unwrap();
+        let mut upload = self.blobs.begin(id).await.unwrap();
+        upload.write(&std::fs::read(file).unwrap()).await.unwrap();
+        upload.finish().await.unwrap().keep();
         let info = probe_blocking(file, DAY).ok();
         let job = NewJob {
             id,
@@ -111,11 +112,11 @@ impl Service {
             file_type: FileType::Audio,
             duration: info.as_ref().and_then(|info| info.duration),
             tracks: info.map(|info| info.tracks),
-            wishes,
+            options,
             webhook_url: None,
         };
         self.store.insert(job, Timestamp::now()).await.unwrap();
-        self.bells.queued.ring();
+        self.notifiers.queued.notify();
         id
     }
 
@@ -124,10 +125,10 @@ impl Service {
     }
 
     pub(crate) async fn end_of(&self, id: JobId) -> Job {
-        let mut ended = self.bells.ended.listen();
+        let mut ended = self.notifiers.ended.subscribe();
         let end = async {
             while !self.job(id).await.status.has_ended() {
-                // Another service's bell is not heard here.
+                // Another service notifies nobody here.
                 let _ = tokio::time::timeout(Duration::from_millis(100), ended.wait()).await;
             }
         };
@@ -155,12 +156,12 @@ impl Service {
     }
 
     pub(crate) async fn until_no_uploads(&self) {
-        eventually("the uploads to be gone", || async { self.uploads.jobs().unwrap().is_empty() }).await;
+        eventually("the uploads to be gone", || async { self.blobs.list().unwrap().is_empty() }).await;
     }
 
     pub(crate) async fn shut_down(self) {
         self.stop.soft.cancel();
-        self.inference.stop();
+        self.recognizer.stop();
         self.workers.await.unwrap();
         self.store.close().await;
     }

@@ -9,8 +9,8 @@ use verbatim_speech::Language;
 use super::{
     Handles, LEASE, assert_lost, at, claim, claim_by, failed, get, new_job, progress, window, with_webhook,
 };
-use crate::job::{JobId, JobStatus};
-use crate::process::ProcessId;
+use crate::jobs::{JobId, JobStatus};
+use crate::store::ProcessId;
 use crate::store::{Checkpoint, JobStore, MAX_STRIKES, OWN_LEASE_GRACE, SUSPECT_WAIT};
 
 pub(in crate::store) async fn a_released_job_waits_again_and_nothing_counts_against_it([store, _]: Handles) {

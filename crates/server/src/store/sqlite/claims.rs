@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::ending::{End, end};
 use super::jobs::{self, JobRow};
 use super::{SqliteStore, deadline, events, milliseconds, windows};
-use crate::job::{Job, JobStatus};
-use crate::process::ProcessId;
+use crate::jobs::{Job, JobStatus};
+use crate::store::ProcessId;
 use crate::store::{
     Claim, Lease, MAX_STRIKES, OWN_LEASE_GRACE, QUEUED, STARTED, SUSPECT_WAIT, StoreError, StoreResult,
 };

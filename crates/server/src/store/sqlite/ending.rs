@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{events, outbox};
-use crate::job::JobStatus;
+use crate::jobs::JobStatus;
 use crate::store::{CANCELLED, COMPLETED, FAILED, Outcome, StoreResult};
 
 /// What is written of a job's end.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::{corrupt, timestamp};
-use crate::job::{JobId, JobStatus};
+use crate::jobs::{JobId, JobStatus};
 use crate::store::{Event, EventKind, StatusData, StoreError, StoreResult};
 
 pub(super) async fn status(

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::{corrupt, events, job_id, timestamp};
-use crate::job::{FileType, Job, JobId, JobStatus, NewJob};
+use crate::jobs::{FileType, Job, JobId, JobStatus, NewJob};
 use crate::store::{Counts, QUEUED, StoreError, StoreResult};
 
 /// A row of `jobs`, without what only leases care for.
@@ -42,7 +42,7 @@ impl TryFrom<JobRow> for Job {
             duration: row.duration,
             // What cannot be read is looked for again.
             tracks: row.tracks.and_then(|tracks| serde_json::from_str(&tracks).ok()),
-            wishes: serde_json::from_str(&row.options)
+            options: serde_json::from_str(&row.options)
                 .map_err(|_| corrupt("set of options", &row.options))?,
             webhook_url: row.webhook_url,
             status: JobStatus::parse(&row.status).ok_or_else(|| corrupt("status", &row.status))?,
@@ -62,7 +62,7 @@ pub(super) async fn insert(
     job: NewJob,
     now: Timestamp,
 ) -> StoreResult<Job> {
-    let options = serde_json::to_string(&job.wishes).map_err(|error| {
+    let options = serde_json::to_string(&job.options).map_err(|error| {
         StoreError::Database(format!("a job's options cannot be written as JSON: {error}"))
     })?;
     let tracks = job.tracks.as_ref().and_then(|tracks| serde_json::to_string(tracks).ok());
@@ -93,7 +93,7 @@ pub(super) async fn repair(connection: &mut SqliteConnection, id: &str, now: Tim
     let row: JobRow =
         sqlx::query_as("SELECT * FROM jobs WHERE id = ?").bind(id).fetch_one(&mut *connection).await?;
     let readable = |milliseconds: i64| timestamp(milliseconds).is_ok();
-    let options = match serde_json::from_str::<crate::wishes::Wishes>(&row.options) {
+    let options = match serde_json::from_str::<crate::jobs::options::JobOptions>(&row.options) {
         Ok(_) => row.options,
         Err(_) => "{}".to_owned(),
     };

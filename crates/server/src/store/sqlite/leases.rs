@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use verbatim_speech::Language;
 
 use super::{deadline, events, windows};
-use crate::job::JobStatus;
+use crate::jobs::JobStatus;
 use crate::store::{EventKind, Lease, Progress, QUEUED, StoreError, StoreResult};
 
 pub(super) fn held(lease: &Lease, rows: u64) -> StoreResult<()> {

@@ -39,8 +39,8 @@ use super::{
     Checkpoint, Claim, Counts, Delivery, Event, Identity, JobStore, Lease, Outcome, Progress, StoreError,
     StoreResult, StoredWindow,
 };
-use crate::job::{Job, JobId, NewJob};
-use crate::process::ProcessId;
+use crate::jobs::{Job, JobId, NewJob};
+use crate::store::ProcessId;
 
 /// Primary result codes: https://www.sqlite.org/rescode.html.
 const BUSY: i32 = 5;

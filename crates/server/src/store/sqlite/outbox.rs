@@ -9,7 +9,7 @@ use sqlx::FromRow;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::{deadline, job_id, jobs, timestamp};
-use crate::job::{JobId, JobStatus, rfc3339};
+use crate::jobs::{JobId, JobStatus, rfc3339};
 use crate::store::{Delivery, StoreError, StoreResult};
 
 /// A call that was taken, still without its body.

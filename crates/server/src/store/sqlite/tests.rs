@@ -11,11 +11,11 @@ use verbatim_speech::Language;
 
 use super::SqliteStore;
 use super::open::MIGRATOR;
-use crate::job::{FileType, JobId, JobStatus, NewJob};
-use crate::process::ProcessId;
+use crate::jobs::JobOptions;
+use crate::jobs::{FileType, JobId, JobStatus, NewJob};
+use crate::store::ProcessId;
 use crate::store::contract::{Handles, contract_tests};
 use crate::store::{JobStore, StoreError};
-use crate::wishes::Wishes;
 
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -87,13 +87,13 @@ async fn database_of_version(version: i64, columns: &str, values: &str) -> (Temp
 
 #[tokio::test]
 async fn jobs_of_older_versions_go_on_with_what_they_asked_for() {
-    let german = Wishes { language: Language::parse("de"), ..Wishes::default() };
-    let without_words = Wishes { word_timestamps: Some(false), ..german.clone() };
-    let with_words = Wishes { word_timestamps: Some(true), ..Wishes::default() };
-    for (version, columns, values, wishes) in [
-        (1, "", "", Wishes::default()),
+    let german = JobOptions { language: Language::parse("de"), ..JobOptions::default() };
+    let without_words = JobOptions { word_timestamps: Some(false), ..german.clone() };
+    let with_words = JobOptions { word_timestamps: Some(true), ..JobOptions::default() };
+    for (version, columns, values, options) in [
+        (1, "", "", JobOptions::default()),
         (1, ", language", ", 'de'", german),
-        (2, "", "", Wishes::default()),
+        (2, "", "", JobOptions::default()),
         (2, ", language, word_timestamps", ", 'de', 0", without_words),
         (2, ", word_timestamps", ", 1", with_words),
     ] {
@@ -102,7 +102,7 @@ async fn jobs_of_older_versions_go_on_with_what_they_asked_for() {
         let now = Timestamp::UNIX_EPOCH;
         let claim = store.claim(ProcessId::new(), now, LEASE).await.unwrap().unwrap();
         assert_eq!((claim.job.id, claim.job.filename.as_str()), (id, "talk.mp3"));
-        assert_eq!(claim.job.wishes, wishes, "{version}{columns}");
+        assert_eq!(claim.job.options, options, "{version}{columns}");
     }
 }
 
@@ -168,7 +168,7 @@ fn new_job() -> NewJob {
         file_type: FileType::Audio,
         duration: None,
         tracks: None,
-        wishes: Wishes::default(),
+        options: JobOptions::default(),
         webhook_url: Some("https://example.com/hook".to_owned()),
     }
 }
@@ -216,7 +216,7 @@ async fn what_the_last_release_left_is_all_there_and_its_jobs_go_on() {
         let checkpoint = store.checkpoint(&claim.lease, "of this version").await.unwrap();
         assert_eq!(
             checkpoint.discarded,
-            if claim.job.filename == "novel.mp3" && claim.job.wishes.language.is_some() { 2 } else { 0 }
+            if claim.job.filename == "novel.mp3" && claim.job.options.language.is_some() { 2 } else { 0 }
         );
         store
             .finish(&claim.lease, &crate::store::Outcome::Completed { result: "{}".to_owned() }, now)

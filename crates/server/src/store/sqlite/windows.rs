@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use verbatim_speech::Language;
 
 use super::{corrupt, events, leases};
-use crate::job::JobId;
+use crate::jobs::JobId;
 use crate::store::{Checkpoint, EventKind, Lease, PAYLOAD_VERSION, StoreError, StoreResult, StoredWindow};
 
 /// A window's transcript as it is stored. Done before the write lock is taken.

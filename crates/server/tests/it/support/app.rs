@@ -13,12 +13,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use verbatim::api::{ApiState, ModelsLoaded, router};
-use verbatim::config::UploadLimits;
-use verbatim::files::Uploads;
-use verbatim::job::JobId;
+use verbatim::api::{ApiState, Intake, ModelsLoaded, router};
+use verbatim::blobs::DiskBlobs;
+use verbatim::jobs::JobId;
 use verbatim::media::{Prober, Tools};
-use verbatim::signals::{Bells, Running, Trouble};
+use verbatim::recognizer::RecognizerModel;
+use verbatim::settings::UploadLimits;
+use verbatim::signals::{Faults, Notifiers, Running};
 use verbatim::store::{JobStore, SqliteStore};
 use verbatim_speech::Language;
 
@@ -30,11 +31,11 @@ const LIMITS: UploadLimits =
 pub(crate) struct ApiAlone {
     pub(crate) client: Client,
     pub(crate) store: Arc<SqliteStore>,
-    pub(crate) bells: Bells,
+    pub(crate) notifiers: Notifiers,
     /// Dropped by a test to see what becomes of the API without an engine.
     pub(crate) engine: Option<Running>,
     pub(crate) worker: Option<Running>,
-    pub(crate) trouble: Trouble,
+    pub(crate) faults: Faults,
     pub(crate) stopping: CancellationToken,
     dir: TempDir,
     _serving: DropGuard,
@@ -66,26 +67,28 @@ impl ApiAlone {
         let store = SqliteStore::open(&dir.path().join("jobs.db")).await.expect("a database");
         let store = Arc::new(store);
         let (engine, worker) = (Running::default(), Running::default());
-        let (bells, trouble) = (Bells::default(), Trouble::default());
+        let (notifiers, faults) = (Notifiers::default(), Faults::default());
         let stopping = CancellationToken::new();
         let state = ApiState {
-            store: store.clone(),
-            uploads: Uploads::open(&dir.path().join("data")).expect("a data folder"),
-            prober: Prober::new(tools),
-            limits,
+            intake: Intake {
+                store: store.clone(),
+                blobs: Arc::new(DiskBlobs::open(&dir.path().join("data")).expect("a data folder")),
+                prober: Prober::new(tools),
+                limits,
+                model: RecognizerModel { name: "base".into(), fingerprint: "of base".into(), languages },
+                notifiers: notifiers.clone(),
+                stopping: stopping.clone(),
+            },
             models_loaded: ModelsLoaded {
                 whisper: "base".into(),
                 vad: "silero_vad_v6".into(),
                 spacy: Some("en_core_web_sm".into()),
                 embedder: None,
             },
-            languages,
             max_workers: 4,
-            bells: bells.clone(),
             engine: engine.watch(),
             worker: worker.watch(),
-            trouble: trouble.clone(),
-            stopping: stopping.clone(),
+            faults: faults.clone(),
             started: Instant::now(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -99,10 +102,10 @@ impl ApiAlone {
         Self {
             client: Client::new(address),
             store,
-            bells,
+            notifiers,
             engine: Some(engine),
             worker: Some(worker),
-            trouble,
+            faults,
             stopping,
             dir,
             _serving: serving.drop_guard(),

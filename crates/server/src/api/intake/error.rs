@@ -1,0 +1,87 @@
+//! What can go wrong on the way from a request to a job. Each dialect renders it in its clients' form.
+
+use std::error::Error;
+use std::io;
+
+use crate::media::MediaError;
+use crate::store::StoreError;
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(in crate::api) enum IntakeError {
+    /// The upload itself is refused, or the request cannot be read.
+    #[error("{0}")]
+    Refused(String),
+    /// The client sent nothing for so many seconds in the middle of its request.
+    #[error("Nothing arrived for {0} seconds, so the upload was given up; send it again.")]
+    Stalled(u64),
+    /// A parameter is missing or wrong.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("There is not enough room on the server's disk for this file; try again later.")]
+    DiskFull,
+    /// This machine is at fault. The reason is for the log, not for the client.
+    #[error("Something went wrong on the server; its log says what.")]
+    Internal(String),
+}
+
+impl From<StoreError> for IntakeError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full(reason) => {
+                tracing::warn!("a job could not be stored: {reason}");
+                Self::DiskFull
+            }
+            error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<MediaError> for IntakeError {
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::Unsupported(sentence) => Self::Refused(sentence),
+            MediaError::Tool(reason) => Self::Internal(reason),
+        }
+    }
+}
+
+/// Of writing an upload.
+impl From<io::Error> for IntakeError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                tracing::warn!("an upload was refused: {error}");
+                Self::DiskFull
+            }
+            _ => Self::Internal(format!("an upload could not be written: {error}")),
+        }
+    }
+}
+
+/// Of reading a form.
+impl From<multer::Error> for IntakeError {
+    fn from(error: multer::Error) -> Self {
+        match error {
+            multer::Error::StreamReadFailed(source) => match source.downcast::<IntakeError>() {
+                Ok(ours) => *ours,
+                Err(other) => Self::Refused(format!("The request broke off: {}.", innermost(other.as_ref()))),
+            },
+            multer::Error::IncompleteFieldData { .. }
+            | multer::Error::IncompleteHeaders
+            | multer::Error::IncompleteStream => {
+                Self::Refused("The form breaks off before its end; send it again.".into())
+            }
+            other => Self::Refused(format!("The form cannot be read: {other}.")),
+        }
+    }
+}
+
+/// The error that began it all says most.
+fn innermost<'e>(mut error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}

@@ -1,0 +1,103 @@
+//! From a request to a job, whatever the client's dialect: streams the file to its blob with flat memory, checks
+//! everything else, the cheap things first, probes, and stores the job. What is refused leaves nothing.
+//!
+//! A dialect says what its form's fields are called and mean ([`Fields`]) and renders [`IntakeError`] in its own way.
+
+mod error;
+mod filename;
+mod form;
+mod receive;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use verbatim_speech::{Language, Task};
+
+pub(super) use self::error::IntakeError;
+pub(super) use self::receive::{Fields, Received};
+use crate::blobs::{Blob, Blobs};
+use crate::jobs::{Job, JobOptions, NewJob};
+use crate::media::Prober;
+use crate::recognizer::RecognizerModel;
+use crate::settings::UploadLimits;
+use crate::signals::Notifiers;
+use crate::store::JobStore;
+
+/// What it takes to make a job of an upload.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    pub store: Arc<dyn JobStore>,
+    pub blobs: Arc<dyn Blobs>,
+    pub prober: Prober,
+    pub limits: UploadLimits,
+    /// What a job may ask for depends on it.
+    pub model: RecognizerModel,
+    pub notifiers: Notifiers,
+    /// Cancelled when the server begins to stop.
+    pub stopping: CancellationToken,
+}
+
+impl Intake {
+    /// That the model can do what is asked.
+    pub(super) fn check_options(&self, options: &JobOptions) -> Result<(), IntakeError> {
+        let RecognizerModel { name, languages, .. } = &self.model;
+        if let Some(language) = options.language.filter(|language| !languages.contains(language)) {
+            return Err(IntakeError::Invalid(format!(
+                "The model {name} does not know the language {language}."
+            )));
+        }
+        if options.task == Some(Task::Translate) && **languages == [Language::ENGLISH] {
+            return Err(IntakeError::Invalid(format!(
+                "The model {name} knows only English; it cannot translate."
+            )));
+        }
+        Ok(())
+    }
+
+    /// Probes an upload; refuses what is not media. A server that stops and a client that disconnects end the probe.
+    pub(super) async fn examine<F>(
+        &self,
+        received: Received<F>,
+    ) -> Result<(NewJob, Box<dyn Blob>), IntakeError>
+    where
+        F: Fields + Into<Submission>,
+    {
+        let Received { job, upload, filename, fields } = received;
+        let file = upload.open()?;
+        let path = file.path();
+        let probe = self.prober.probe(&path, self.limits.max_media_duration);
+        let info = self.stopping.run_until_cancelled(probe).await.ok_or_else(stopping)??;
+        let Submission { options, webhook_url } = fields.into();
+        let new = NewJob {
+            id: job,
+            filename,
+            file_size: upload.size(),
+            file_type: info.file_type,
+            duration: info.duration,
+            tracks: Some(info.tracks),
+            options,
+            webhook_url,
+        };
+        Ok((new, upload))
+    }
+
+    /// Makes a job of it. To be run where nothing cancels it half way.
+    pub(super) async fn submit(&self, new: NewJob, upload: Box<dyn Blob>) -> Result<Job, IntakeError> {
+        let job = self.store.insert(new, Timestamp::now()).await?;
+        upload.keep();
+        self.notifiers.queued.notify();
+        Ok(job)
+    }
+}
+
+/// What a client asks for besides the file, in no dialect.
+#[derive(Debug, Default)]
+pub(super) struct Submission {
+    pub(super) options: JobOptions,
+    pub(super) webhook_url: Option<String>,
+}
+
+fn stopping() -> IntakeError {
+    IntakeError::Unavailable("The server is stopping; send the file again once it is back.".into())
+}

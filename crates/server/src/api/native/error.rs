@@ -1,0 +1,77 @@
+//! What can go wrong in a request, and the one table from that to HTTP: `application/problem+json`
+//! (RFC 9457) whose `detail` is the sentence to show.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::api::intake::IntakeError;
+use crate::store::StoreError;
+
+/// Its text is the problem's `detail`.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(in crate::api) enum ApiError {
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    MethodNotAllowed(String),
+    /// The job of a synchronous request failed; the sentence is the job's.
+    #[error("{0}")]
+    JobFailed(String),
+}
+
+impl ApiError {
+    /// This machine is at fault. The reason is for the log.
+    pub(in crate::api) fn internal(reason: impl ToString) -> Self {
+        IntakeError::Internal(reason.to_string()).into()
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Intake(error) => match error {
+                IntakeError::Refused(_) => StatusCode::BAD_REQUEST,
+                IntakeError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
+                IntakeError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                IntakeError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+                IntakeError::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+                IntakeError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::JobFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// The body of every error.
+#[derive(Debug, Serialize)]
+struct Problem {
+    title: &'static str,
+    status: u16,
+    detail: String,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Intake(IntakeError::Internal(reason)) = &self {
+            tracing::error!("a request failed: {reason}");
+        }
+        let status = self.status();
+        let problem = Problem {
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: self.to_string(),
+        };
+        let problem_json = HeaderValue::from_static("application/problem+json");
+        (status, [(header::CONTENT_TYPE, problem_json)], Json(problem)).into_response()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        IntakeError::from(error).into()
+    }
+}

@@ -1,0 +1,104 @@
+//! `GET /health`: whether the parts are well, and how busy the background processor is.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+use crate::api::{ApiState, ModelsLoaded};
+use crate::blobs::RESERVED_BYTES;
+use crate::media::{Confinement, confinement};
+use crate::store::{Counts, StoreResult};
+
+#[derive(Debug, Serialize)]
+struct Health {
+    /// `healthy`; `degraded`: uploads are refused or stay pending; `unhealthy`: nothing works.
+    status: &'static str,
+    version: &'static str,
+    uptime_seconds: u64,
+    models_loaded: Option<ModelsLoaded>,
+    database: Database,
+    disk: Disk,
+    background_processor: BackgroundProcessor,
+    /// What keeps ffmpeg to the one file that it is given.
+    sandbox: Confinement,
+}
+
+#[derive(Debug, Serialize)]
+struct Database {
+    ok: bool,
+    /// A sentence; null where nothing is wrong.
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Disk {
+    /// Null where it cannot be told.
+    free_bytes: Option<u64>,
+    /// False once uploads are refused.
+    ok: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct BackgroundProcessor {
+    running: bool,
+    /// What keeps it from working, as a sentence; null where nothing does.
+    error: Option<String>,
+    /// Null without a database.
+    active_jobs: Option<u64>,
+    pending_jobs: Option<u64>,
+    max_workers: u32,
+}
+
+pub(super) async fn health(State(state): State<ApiState>) -> impl IntoResponse {
+    let counts = counts(&state).await;
+    let free_bytes = state.intake.blobs.free_bytes().ok();
+    let disk_ok = free_bytes.is_some_and(|free| free >= RESERVED_BYTES);
+    let engine_ok = state.engine.is_alive();
+    let running = state.worker.is_alive();
+    let (counts, error) = match counts {
+        Ok(counts) => (Some(counts), None),
+        Err(error) => (None, Some(sentence(&error.to_string()))),
+    };
+    let fault = state.faults.current().map(|fault| sentence(&fault));
+    let works = disk_ok && running && fault.is_none();
+    let (code, status) = match (counts.is_some() && engine_ok, works) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
+        (true, false) => (StatusCode::OK, "degraded"),
+        (true, true) => (StatusCode::OK, "healthy"),
+    };
+    let health = Health {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: state.started.elapsed().as_secs(),
+        models_loaded: engine_ok.then(|| state.models_loaded.clone()),
+        database: Database { ok: counts.is_some(), error },
+        disk: Disk { free_bytes, ok: disk_ok },
+        background_processor: BackgroundProcessor {
+            running,
+            error: fault,
+            active_jobs: counts.map(|counts| counts.processing),
+            pending_jobs: counts.map(|counts| counts.pending),
+            max_workers: state.max_workers,
+        },
+        sandbox: confinement(),
+    };
+    (code, Json(health))
+}
+
+/// Fails if the database cannot be used.
+async fn counts(state: &ApiState) -> StoreResult<Counts> {
+    let counts = async {
+        state.store().check().await?;
+        state.store().counts().await
+    };
+    counts.await.inspect_err(|error| tracing::error!("the database is not well: {error}"))
+}
+
+/// The store's errors are the ends of sentences.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}

@@ -1,0 +1,58 @@
+//! The contract's own routes, one file a resource.
+
+mod error;
+mod health;
+mod index;
+mod jobs;
+mod parameters;
+mod process;
+mod result;
+mod status;
+mod synchronous;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{Method, Uri};
+use axum::routing::{get, post};
+
+pub(super) use self::error::ApiError;
+use super::ApiState;
+use crate::jobs::{Job, JobId};
+
+/// Every route, and sentences in JSON for whatever is none.
+pub(super) fn router() -> Router<ApiState> {
+    Router::new()
+        .route("/", get(index::index))
+        .route("/health", get(health::health))
+        .route("/process", post(process::process))
+        .route("/process-audio", post(synchronous::process_audio))
+        .route("/process-video", post(synchronous::process_video))
+        .route("/status/{id}", get(status::status))
+        .route("/result/{id}", get(result::result))
+        .route("/jobs/processing", get(jobs::processing))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+}
+
+async fn no_such_path(uri: Uri) -> ApiError {
+    ApiError::NotFound(format!("There is nothing at {}; GET / lists what there is.", uri.path()))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::MethodNotAllowed(format!("{} does not take {method}; GET / lists what it takes.", uri.path()))
+}
+
+/// The job that `{id}` in a path names.
+struct PathJob(Job);
+
+impl FromRequestParts<ApiState> for PathJob {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let unknown = || ApiError::NotFound("There is no such job.".into());
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| unknown())?;
+        let id = JobId::parse(&id).ok_or_else(unknown)?;
+        state.store().get(id).await?.map(Self).ok_or_else(unknown)
+    }
+}

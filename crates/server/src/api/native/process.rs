@@ -1,0 +1,43 @@
+//! `POST /process`: takes a file and answers with its job's id at once.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::error::ApiError;
+use super::parameters::Parameters;
+use crate::api::ApiState;
+use crate::jobs::{FileType, JobId, JobStatus, rfc3339};
+
+#[derive(Debug, Serialize)]
+struct Accepted {
+    job_id: JobId,
+    status: JobStatus,
+    message: &'static str,
+    filename: String,
+    file_size: u64,
+    file_type: FileType,
+    created_at: String,
+}
+
+pub(super) async fn process(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
+    let intake = state.intake;
+    let received = intake.receive(request, |head| Parameters::of_query(&intake, head)).await?;
+    let (new, upload) = intake.examine(received).await?;
+    // A client that disconnects drops this handler, but may not part the job from its upload.
+    let stored = tokio::spawn(async move { intake.submit(new, upload).await }).await;
+    let job = stored.map_err(ApiError::internal)??;
+    let location = HeaderValue::try_from(format!("/status/{}", job.id)).map_err(ApiError::internal)?;
+    let accepted = Accepted {
+        job_id: job.id,
+        status: JobStatus::Pending,
+        message: "File uploaded successfully. Processing started.",
+        filename: job.filename,
+        file_size: job.file_size,
+        file_type: job.file_type,
+        created_at: rfc3339(job.created_at),
+    };
+    Ok(([(header::LOCATION, location)], Json(accepted)).into_response())
+}

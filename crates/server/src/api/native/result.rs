@@ -1,0 +1,109 @@
+//! `GET /result/{job_id}`: what came of a job. The stored result is sent as it is, not read again.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::PathJob;
+use super::error::ApiError;
+use crate::api::ApiState;
+use crate::jobs::{Job, JobId, JobStatus, rfc3339};
+
+/// 200
+#[derive(Debug, Serialize)]
+struct Completed {
+    job_id: JobId,
+    status: JobStatus,
+    completed_at: Option<String>,
+    result: Box<RawValue>,
+}
+
+/// 202
+#[derive(Debug, Serialize)]
+struct Unfinished {
+    job_id: JobId,
+    status: JobStatus,
+    progress_percentage: u8,
+    current_step: String,
+    message: &'static str,
+}
+
+/// 500
+#[derive(Debug, Serialize)]
+struct Failed {
+    job_id: JobId,
+    status: JobStatus,
+    completed_at: Option<String>,
+    error_message: String,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Unended>,
+}
+
+/// What a job had that has not come to its end.
+#[derive(Debug, Serialize)]
+struct Unended {
+    /// In the form of a result.
+    partial: Box<RawValue>,
+}
+
+pub(super) async fn result(
+    State(state): State<ApiState>,
+    PathJob(job): PathJob,
+) -> Result<Response, ApiError> {
+    Ok(match job.status {
+        JobStatus::Pending => unfinished(job, "Job is waiting to be processed"),
+        JobStatus::Processing => unfinished(job, "Job is currently being processed"),
+        JobStatus::Completed => {
+            let result = state.result(job.id).await?;
+            let completed_at = job.completed_at.map(rfc3339);
+            Json(Completed { job_id: job.id, status: job.status, completed_at, result }).into_response()
+        }
+        JobStatus::Failed | JobStatus::Cancelled => {
+            let partial = state.stored_result(job.id).await?;
+            failed(job, partial)
+        }
+    })
+}
+
+fn unfinished(job: Job, message: &'static str) -> Response {
+    let body = Unfinished {
+        job_id: job.id,
+        status: job.status,
+        progress_percentage: job.progress_percentage,
+        current_step: job.current_step,
+        message,
+    };
+    (StatusCode::ACCEPTED, Json(body)).into_response()
+}
+
+fn failed(job: Job, partial: Option<Box<RawValue>>) -> Response {
+    let error_message = job.error_sentence();
+    let body = Failed {
+        job_id: job.id,
+        status: job.status.of_contract(),
+        completed_at: job.completed_at.map(rfc3339),
+        detail: job.error_detail.unwrap_or_else(|| error_message.clone()),
+        error_message,
+        result: partial.map(|partial| Unended { partial }),
+    };
+    (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+}
+
+impl ApiState {
+    /// The `result` object of a completed job.
+    pub(super) async fn result(&self, job: JobId) -> Result<Box<RawValue>, ApiError> {
+        let missing = || ApiError::internal(format!("job {job} is completed, but has no result"));
+        self.stored_result(job).await?.ok_or_else(missing)
+    }
+
+    async fn stored_result(&self, job: JobId) -> Result<Option<Box<RawValue>>, ApiError> {
+        let text = self.store().result(job).await?;
+        text.map(RawValue::from_string)
+            .transpose()
+            .map_err(|error| ApiError::internal(format!("the result of job {job} is not JSON: {error}")))
+    }
+}

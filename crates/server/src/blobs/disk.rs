@@ -1,0 +1,465 @@
+//! DiskBlobs in a folder: written as `.part`, synced, renamed; removed once their job has ended.
+//!
+//! Whatever unlinks runs on a thread for that: a file of 10 GB takes some file systems seconds.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use rustix::fs::{FlockOperation, flock};
+use tokio::io::{AsyncWriteExt, BufWriter};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+
+use super::{Blob, BlobWriter, Blobs, OpenBlob, SweepError};
+use crate::jobs::JobId;
+use crate::store::JobStore;
+
+/// Bytes that an upload leaves free on the disk, so that the database and the log can still be written.
+pub const RESERVED_BYTES: u64 = 256 << 20;
+
+/// Bytes between two looks at how full the disk is.
+const SPACE_CHECK_BYTES: u64 = 16 << 20;
+
+/// Bytes that are gathered before a write goes to the disk.
+const BUFFER_BYTES: usize = 256 << 10;
+
+const PART: &str = ".part";
+const UNNAMED: &str = ".new";
+
+/// How long files that no job needs are kept aside, should somebody miss them.
+pub const ORPHANS_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// The folder of uploads, `DATA_DIR/uploads`, and beside it `DATA_DIR/orphans`.
+#[derive(Debug, Clone)]
+pub struct DiskBlobs {
+    dir: PathBuf,
+    orphans: PathBuf,
+}
+
+impl DiskBlobs {
+    /// Makes the folder where it is missing; only the owner may enter it.
+    pub fn open(data_dir: &Path) -> io::Result<Self> {
+        let dir = data_dir.join("uploads");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        Ok(Self { dir, orphans: data_dir.join("orphans") })
+    }
+
+    /// The folder, if it is there; nothing is made.
+    pub fn existing(data_dir: &Path) -> io::Result<Option<Self>> {
+        let dir = data_dir.join("uploads");
+        Ok(dir.try_exists()?.then(|| Self { dir, orphans: data_dir.join("orphans") }))
+    }
+
+    /// As [`Blobs::jobs`].
+    pub fn list(&self) -> io::Result<Vec<JobId>> {
+        let names = fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.file_name()));
+        let jobs =
+            names.filter_map(|name: io::Result<_>| name.map(|name| JobId::parse(name.to_str()?)).transpose());
+        jobs.collect()
+    }
+
+    /// Where a finished upload of this job is.
+    fn path(&self, job: JobId) -> PathBuf {
+        self.dir.join(job.to_string())
+    }
+
+    /// The time at which it was set aside becomes the file's own.
+    fn set_aside(&self, path: &Path, name: &str) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.orphans)?;
+        fs::File::options().write(true).open(path)?.set_modified(SystemTime::now())?;
+        fs::rename(path, self.orphans.join(name))
+    }
+}
+
+#[async_trait]
+impl Blobs for DiskBlobs {
+    async fn begin(&self, job: JobId) -> io::Result<Box<dyn BlobWriter>> {
+        self.require_room(0)?;
+        let path = self.dir.join(format!("{job}{PART}"));
+        // Locked before it has a name that `sweep`, of this process or another, looks at: the lock tells that somebody is
+        // at it.
+        let unnamed = self.dir.join(format!("{job}{UNNAMED}"));
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unnamed)?;
+        let mut part = Unkept::new(unnamed);
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        if path.try_exists()? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        part.rename(path)?;
+        let file = tokio::fs::File::from_std(file);
+        Ok(Box::new(DiskWriter {
+            blobs: self.clone(),
+            job,
+            file: BufWriter::with_capacity(BUFFER_BYTES, file),
+            part,
+            written: 0,
+            room_known_until: SPACE_CHECK_BYTES,
+        }))
+    }
+
+    async fn open(&self, job: JobId) -> io::Result<OpenBlob> {
+        let path = self.path(job);
+        let file = spawn_blocking(move || fs::File::open(path)).await.map_err(io::Error::other)??;
+        Ok(OpenBlob::new(file))
+    }
+
+    async fn remove(&self, job: JobId) -> io::Result<()> {
+        let path = self.path(job);
+        spawn_blocking(move || remove_if_there(&path)).await.map_err(io::Error::other)?
+    }
+
+    async fn jobs(&self) -> io::Result<Vec<JobId>> {
+        let blobs = self.clone();
+        spawn_blocking(move || blobs.list()).await.map_err(io::Error::other)?
+    }
+
+    /// A file whose upload still runs is locked, and is only let go once its job is stored. So whoever has the lock and
+    /// finds no unfinished job may take the file. Files that are not named as this module names them are left alone.
+    async fn sweep(&self, store: &dyn JobStore) -> Result<Vec<String>, SweepError> {
+        let mut moved = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let Some(job) = JobId::parse(name.strip_suffix(PART).unwrap_or(name)) else { continue };
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                continue;
+            }
+            let Some(_lock) = lock(&entry.path())? else { continue };
+            match store.get(job).await? {
+                Some(job) if !job.status.has_ended() && !name.ends_with(PART) => {}
+                Some(job) if job.status.has_ended() => self.remove(job.id).await?,
+                _ => match self.set_aside(&entry.path(), name) {
+                    Ok(()) => moved.push(name.to_owned()),
+                    // It was listed under a name that its upload has changed or removed meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+        Ok(moved)
+    }
+
+    async fn purge_orphans(&self, now: SystemTime) -> io::Result<()> {
+        let orphans = self.orphans.clone();
+        let purge = move || {
+            let entries = match fs::read_dir(orphans) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                let age = now.duration_since(entry.metadata()?.modified()?).unwrap_or_default();
+                if age > ORPHANS_KEPT {
+                    remove_if_there(&entry.path())?;
+                }
+            }
+            Ok(())
+        };
+        spawn_blocking(purge).await.map_err(io::Error::other)?
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.dir)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    fn require_room(&self, bytes: u64) -> io::Result<()> {
+        let free = self.free_bytes()?;
+        if free < bytes.saturating_add(RESERVED_BYTES) {
+            let sentence = format!(
+                "the disk of {} has only {} MB left, too little for this upload",
+                self.dir.display(),
+                free / 1_000_000
+            );
+            return Err(io::Error::new(io::ErrorKind::StorageFull, sentence));
+        }
+        Ok(())
+    }
+}
+
+/// `None` where somebody else holds the lock, or the file has gone.
+fn lock(path: &Path) -> io::Result<Option<fs::File>> {
+    let file = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        other => other.map(|()| Some(file)).map_err(io::Error::from),
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// See [`BlobWriter`].
+#[derive(Debug)]
+struct DiskWriter {
+    blobs: DiskBlobs,
+    job: JobId,
+    file: BufWriter<tokio::fs::File>,
+    part: Unkept,
+    written: u64,
+    room_known_until: u64,
+}
+
+#[async_trait]
+impl BlobWriter for DiskWriter {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.written += bytes.len() as u64;
+        if self.written > self.room_known_until {
+            self.blobs.require_room(0)?;
+            self.room_known_until = self.written + SPACE_CHECK_BYTES;
+        }
+        self.file.write_all(bytes).await
+    }
+
+    fn written(&self) -> u64 {
+        self.written
+    }
+
+    async fn finish(self: Box<Self>) -> io::Result<Box<dyn Blob>> {
+        let Self { blobs, job, mut file, mut part, written, .. } = *self;
+        file.flush().await?;
+        let file = file.into_inner().into_std().await;
+        let sync = move || -> io::Result<Box<dyn Blob>> {
+            file.sync_all()?;
+            part.rename(blobs.path(job))?;
+            fs::File::open(&blobs.dir)?.sync_all()?;
+            Ok(Box::new(DiskBlob { _lock: file, file: part, size: written }))
+        };
+        spawn_blocking(sync).await.map_err(io::Error::other)?
+    }
+}
+
+/// See [`Blob`].
+#[derive(Debug)]
+struct DiskBlob {
+    /// Holds `sweep` off until the upload is kept. Closed before `file` is dropped: see there.
+    _lock: fs::File,
+    file: Unkept,
+    size: u64,
+}
+
+impl Blob for DiskBlob {
+    fn open(&self) -> io::Result<OpenBlob> {
+        fs::File::open(&self.file.path).map(OpenBlob::new)
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn keep(mut self: Box<Self>) {
+        self.file.kept = true;
+    }
+}
+
+/// A file that is removed on drop, unless it is kept.
+#[derive(Debug)]
+struct Unkept {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Unkept {
+    fn new(path: PathBuf) -> Self {
+        Self { path, kept: false }
+    }
+
+    fn rename(&mut self, to: PathBuf) -> io::Result<()> {
+        fs::rename(&self.path, &to)?;
+        self.path = to;
+        Ok(())
+    }
+}
+
+impl Drop for Unkept {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        // A name is gone at once. Giving the blocks back, which takes time, falls to whoever closes the file last.
+        let open = fs::File::open(&self.path);
+        if let Err(error) = remove_if_there(&self.path) {
+            tracing::warn!("{} could not be removed: {error}", self.path.display());
+        }
+        if let (Ok(runtime), Ok(file)) = (Handle::try_current(), open) {
+            runtime.spawn_blocking(move || drop(file));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tempfile::TempDir;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::jobs::JobOptions;
+    use crate::jobs::{FileType, NewJob};
+    use crate::store::SqliteStore;
+
+    fn names(uploads: &DiskBlobs) -> Vec<String> {
+        let entries = fs::read_dir(&uploads.dir).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_kept_upload_stays_until_its_job_removes_it() {
+        let data = TempDir::new().unwrap();
+        let uploads = DiskBlobs::open(data.path()).unwrap();
+        let job = JobId::new();
+        let mut writer = uploads.begin(job).await.unwrap();
+        writer.write(b"first ").await.unwrap();
+        writer.write(b"second").await.unwrap();
+        assert_eq!(writer.written(), 12);
+        assert_eq!(names(&uploads), [format!("{job}.part")]);
+
+        let upload = writer.finish().await.unwrap();
+        assert_eq!((upload.size(), fs::read(upload.open().unwrap().path()).unwrap().len()), (12, 12));
+        upload.keep();
+        assert_eq!(fs::read(uploads.path(job)).unwrap(), b"first second");
+
+        uploads.remove(job).await.unwrap();
+        uploads.remove(job).await.unwrap();
+        assert_eq!(names(&uploads), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_kept_goes_when_it_is_dropped() {
+        let data = TempDir::new().unwrap();
+        let uploads = DiskBlobs::open(data.path()).unwrap();
+        let mut writer = uploads.begin(JobId::new()).await.unwrap();
+        writer.write(&vec![7; BUFFER_BYTES * 3]).await.unwrap();
+        drop(writer);
+        assert_eq!(names(&uploads), Vec::<String>::new());
+
+        let upload = uploads.begin(JobId::new()).await.unwrap().finish().await.unwrap();
+        drop(upload);
+        assert_eq!(names(&uploads), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_second_writer_of_the_same_job_leaves_the_first_alone() {
+        let data = TempDir::new().unwrap();
+        let uploads = DiskBlobs::open(data.path()).unwrap();
+        let job = JobId::new();
+        let first = uploads.begin(job).await.unwrap();
+        assert_eq!(uploads.begin(job).await.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(names(&uploads), [format!("{job}.part")]);
+        drop(first);
+    }
+
+    async fn store(data: &TempDir) -> SqliteStore {
+        SqliteStore::open(&data.path().join("jobs.db")).await.unwrap()
+    }
+
+    fn new_job(id: JobId) -> NewJob {
+        NewJob {
+            id,
+            filename: "talk.mp3".to_owned(),
+            file_size: 1,
+            file_type: FileType::Audio,
+            duration: None,
+            tracks: None,
+            options: JobOptions::default(),
+            webhook_url: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_sweep_sets_orphans_aside_for_a_day_and_nothing_else() {
+        let data = TempDir::new().unwrap();
+        let uploads = DiskBlobs::open(data.path()).unwrap();
+        let store = store(&data).await;
+        let (needed, orphan, crashed) = (JobId::new(), JobId::new(), JobId::new());
+        store.insert(new_job(needed), Timestamp::now()).await.unwrap();
+        let ended = JobId::new();
+        store.insert(new_job(ended), Timestamp::now()).await.unwrap();
+        store.cancel(ended, "Cancelled.", Timestamp::now()).await.unwrap();
+        fs::write(uploads.path(ended), "x").unwrap();
+        for name in [needed.to_string(), orphan.to_string(), format!("{crashed}.part"), "notes".to_owned()] {
+            fs::write(&uploads.dir.join(name), "x").unwrap();
+        }
+        fs::create_dir(&uploads.dir.join(JobId::new().to_string())).unwrap();
+        let running = uploads.begin(JobId::new()).await.unwrap();
+        let unkept = uploads.begin(JobId::new()).await.unwrap().finish().await.unwrap();
+
+        let before = names(&uploads).len();
+        let mut expected = [orphan.to_string(), format!("{crashed}.part")];
+        expected.sort();
+        let mut moved = uploads.sweep(&store).await.unwrap();
+        moved.sort();
+        assert_eq!(moved, expected);
+        let left = names(&uploads);
+        assert_eq!(left.len(), before - 3);
+        assert!(
+            !uploads.path(ended).exists() && !data.path().join("orphans").join(ended.to_string()).exists()
+        );
+        assert!(!left.contains(&expected[0]) && !left.contains(&expected[1]));
+        assert!(unkept.open().is_ok());
+        drop(running);
+
+        let set_aside = |name: &String| data.path().join("orphans").join(name).exists();
+        let now = SystemTime::now();
+        uploads.purge_orphans(now + ORPHANS_KEPT / 2).await.unwrap();
+        assert!(expected.iter().all(set_aside));
+        uploads.purge_orphans(now + ORPHANS_KEPT + Duration::from_secs(60)).await.unwrap();
+        assert!(!expected.iter().any(set_aside));
+    }
+
+    /// Whatever the order in which two processes get to it: one keeps an upload while the other starts.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_start_takes_an_upload_that_another_process_has_just_kept() {
+        let data = TempDir::new().unwrap();
+        let uploads = DiskBlobs::open(data.path()).unwrap();
+        let (store, other) = (store(&data).await, store(&data).await);
+        let all_kept = CancellationToken::new();
+        let sweeping = tokio::spawn({
+            let (uploads, all_kept) = (uploads.clone(), all_kept.clone());
+            async move {
+                let mut swept = Vec::new();
+                while !all_kept.is_cancelled() {
+                    swept.extend(uploads.sweep(&other).await.unwrap());
+                }
+                swept
+            }
+        });
+        let mut kept = Vec::new();
+        for _ in 0..100 {
+            let id = JobId::new();
+            let upload = uploads.begin(id).await.unwrap().finish().await.unwrap();
+            store.insert(new_job(id), Timestamp::now()).await.unwrap();
+            upload.keep();
+            kept.push(id);
+        }
+        all_kept.cancel();
+        assert_eq!(sweeping.await.unwrap(), Vec::<String>::new());
+        assert!(kept.iter().all(|id| uploads.path(*id).exists()));
+    }
+
+    #[test]
+    fn a_disk_without_room_says_so() {
+        let data = TempDir::new().unwrap();
+        let uploads = DiskBlobs::open(data.path()).unwrap();
+        uploads.require_room(1).unwrap();
+        let error = uploads.require_room(u64::MAX).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.to_string().contains("MB left"), "{error}");
+    }
+}

@@ -1,0 +1,4 @@
+//! The commands beside `serve`: each does its work and ends.
+
+pub mod models;
+pub mod transcribe;

@@ -1,0 +1,271 @@
+//! `verbatim transcribe`: files -> transcripts, here and now, without a server or a database.
+
+mod output;
+mod stages;
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use tokio::runtime::{self, Runtime};
+use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
+use verbatim_speech::{DecodeOptions, Language};
+use verbatim_vad::Vad;
+
+use self::output::Plan;
+pub use self::output::PlanError;
+use crate::app::{load_structurer, start_recognizer};
+use crate::jobs::JobId;
+use crate::jobs::result::TranscriptionResult;
+use crate::media::{MediaError, PcmStream, identify, measure_duration};
+use crate::recognizer::{Recognizer, RecognizerError};
+use crate::settings::{Format, TranscribeSettings};
+use crate::store::StoredWindow;
+use crate::structure::Structurer;
+use crate::terminal::complain;
+use crate::work::{Place, Recording, Sink, Source, SourceEvent, Transcribing, Transcription, assemble};
+
+/// What may go wrong with one file; the others are done all the same.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    #[error(transparent)]
+    Engine(#[from] RecognizerError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Transcribes every file. False if one failed; the others are done all the same. Nothing is begun if
+/// the outputs make no sense ([`PlanError`]).
+pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Result<bool> {
+    let plan = Plan::new(&settings.files, &settings.format, settings.output.as_deref())?;
+    let models_dir = &settings.model.models_dir;
+    let started = start_recognizer(&settings.model, &settings.engine);
+    let (recognizer, vad) = started.map_err(|error| models_dir.explain(error))?;
+    // No other format shows it.
+    let structurer = if settings.format.contains(&Format::Json) {
+        load_structurer(&settings.structure, models_dir).map_err(|error| models_dir.explain(error))?
+    } else {
+        Structurer::default()
+    };
+    let run = Run {
+        runtime: runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?,
+        recognizer,
+        options: settings.options(),
+        vad,
+        structurer,
+        max_duration: settings.max_media_duration,
+        structuring: Cell::default(),
+    };
+    let mut all_well = true;
+    for (index, file) in settings.files.iter().enumerate() {
+        match run.transcribe(file, settings.language).and_then(|result| plan.write(index, &result, stdout)) {
+            Ok(()) => {}
+            // Whoever reads has gone away, and nobody else will come.
+            Err(FileError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                all_well = false;
+                complain(format_args!("{}: {error}", file.display()));
+            }
+        }
+    }
+    if settings.stages {
+        stages::write(&mut io::stderr(), run.structuring.get())
+            .context("cannot write where the time went")?;
+    }
+    Ok(all_well)
+}
+
+/// What every file is transcribed with.
+struct Run {
+    /// Waits for the source and the recognizer, both of which have threads of their own.
+    runtime: Runtime,
+    recognizer: Arc<dyn Recognizer>,
+    options: DecodeOptions,
+    vad: Arc<Vad>,
+    structurer: Structurer,
+    max_duration: Duration,
+    /// How long structure has taken, of all threads and files.
+    structuring: Cell<Duration>,
+}
+
+impl Run {
+    fn transcribe(&self, path: &Path, language: Option<Language>) -> Result<TranscriptionResult, FileError> {
+        let file_size = path.metadata()?.len();
+        let media = identify(path, self.max_duration)?;
+        let source = Source { vad: self.vad.clone(), known: HashSet::new() };
+        let (file, tracks, longest) = (path.to_owned(), media.tracks.clone(), self.max_duration);
+        // Decoding begins while the file is measured: for a short clip, programs take as long to start as its transcript
+        // takes.
+        let events = source.start(move || PcmStream::open_known(&file, tracks, longest))?;
+        let duration = media.duration.or_else(|| measure_duration(path, &media.tracks));
+        let filename = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let bar = bar(&filename, duration);
+        let job = JobId::new();
+        let options = DecodeOptions { language, ..self.options.clone() };
+        let transcription = Transcription {
+            recognizer: self.recognizer.clone(),
+            job,
+            options,
+            detected: None,
+            stop: CancellationToken::new(),
+        };
+        let windows = self.runtime.block_on(windows(events, transcription, &bar));
+        bar.finish_and_clear();
+        let recording = Recording {
+            job,
+            filename,
+            file_size,
+            file_type: media.file_type,
+            language,
+            task: self.options.task,
+            whisper: self.recognizer.model().name.clone(),
+            structurer: Ok(self.structurer.clone()),
+        };
+        let (windows, before) = (windows?, stages::own_time());
+        let result = assemble(recording, &windows, Timestamp::now());
+        self.structuring.set(self.structuring.get() + stages::own_time().saturating_sub(before));
+        Ok(result)
+    }
+}
+
+/// All windows of a recording, in order.
+async fn windows(
+    events: Receiver<SourceEvent>,
+    transcription: Transcription,
+    bar: &ProgressBar,
+) -> Result<Vec<StoredWindow>, FileError> {
+    let mut collect = Collect { bar, windows: Vec::new() };
+    transcription.run(events, &mut collect).await?;
+    collect.windows.sort_by_key(|window| window.index);
+    Ok(collect.windows)
+}
+
+/// Keeps the windows of a recording in memory.
+struct Collect<'a> {
+    bar: &'a ProgressBar,
+    windows: Vec<StoredWindow>,
+}
+
+impl Sink for Collect<'_> {
+    type Error = FileError;
+
+    async fn take(&mut self, event: Transcribing) -> Result<(), FileError> {
+        match event {
+            Transcribing::Transcribed(Place { index, start, end }, transcript) => {
+                self.bar.inc((end - start) as u64);
+                self.windows.push(StoredWindow { index, start, end, transcript });
+            }
+            Transcribing::ReadAll { damage: Some(damage), .. } => {
+                self.bar.suspend(|| complain(format_args!("{damage} What comes before is kept.")));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Seconds of sound; on standard error, and only on a terminal.
+fn bar(name: &str, seconds: Option<f64>) -> ProgressBar {
+    let template = match seconds {
+        Some(_) => "{msg} {bar:30} {percent} % {eta} left",
+        None => "{msg} {spinner} {pos} s",
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(seconds.unwrap_or(0.0).ceil() as u64);
+    let bar = bar.with_style(style).with_message(name.to_owned());
+    // Shows itself before the first window is done, and goes on turning.
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use tokio::sync::mpsc;
+    use verbatim_speech::{LanguageProbabilities, WindowTranscript};
+
+    use super::*;
+    use crate::recognizer::{RecognizerInput, RecognizerModel};
+    use crate::signals::{Liveness, Running};
+
+    /// For a recording without a window.
+    #[derive(Debug)]
+    struct NoRecognizer(RecognizerModel);
+
+    #[async_trait]
+    impl Recognizer for NoRecognizer {
+        fn model(&self) -> &RecognizerModel {
+            &self.0
+        }
+
+        fn capacity(&self) -> usize {
+            1
+        }
+
+        async fn detect(
+            &self,
+            _: JobId,
+            _: Arc<RecognizerInput>,
+        ) -> Result<LanguageProbabilities, RecognizerError> {
+            unreachable!("there is no window")
+        }
+
+        async fn transcribe(
+            &self,
+            _: JobId,
+            _: Arc<RecognizerInput>,
+            _: Arc<DecodeOptions>,
+        ) -> Result<WindowTranscript, RecognizerError> {
+            unreachable!("there is no window")
+        }
+
+        fn stop(&self) {}
+
+        fn liveness(&self) -> Liveness {
+            Running::default().watch()
+        }
+    }
+
+    /// What comes of a source that gives these events and then is gone.
+    async fn collected(given: Vec<SourceEvent>) -> Result<Vec<StoredWindow>, FileError> {
+        let (source, events) = mpsc::channel(given.len().max(1));
+        for event in given {
+            source.send(event).await.unwrap();
+        }
+        drop(source);
+        let model = RecognizerModel {
+            name: "none".to_owned(),
+            fingerprint: String::new(),
+            languages: Arc::new([Language::ENGLISH]),
+        };
+        let transcription = Transcription {
+            recognizer: Arc::new(NoRecognizer(model)),
+            job: JobId::new(),
+            options: DecodeOptions::default(),
+            detected: None,
+            stop: CancellationToken::new(),
+        };
+        windows(events, transcription, &ProgressBar::hidden()).await
+    }
+
+    #[tokio::test]
+    async fn a_source_that_vanishes_is_not_the_end_of_the_recording() {
+        assert_eq!(collected(vec![SourceEvent::End { read: 1.0, damage: None }]).await.unwrap(), []);
+        let silence = SourceEvent::Window { index: 0, end: 1.0, window: None, read: 1.0 };
+        for given in [vec![], vec![silence]] {
+            let error = collected(given).await.unwrap_err();
+            assert_eq!(error.to_string(), "Reading the sound broke off (an internal error).");
+        }
+    }
+}

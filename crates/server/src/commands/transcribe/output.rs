@@ -1,0 +1,193 @@
+//! Where transcripts go: planned before anything is computed, written so that no file is ever half there.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::formats;
+use crate::jobs::result::TranscriptionResult;
+use crate::settings::Format;
+
+use super::FileError;
+
+/// The outputs make no sense together: the command line is at fault.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    #[error("several formats cannot all go to the terminal; say where to with --output")]
+    SeveralFormats,
+    #[error("subtitles of several files cannot all go to the terminal; say where to with --output")]
+    SeveralSubtitles,
+    #[error("{first} and {second} would both be written to {path}; give them folders of their own",
+        first = first.display(), second = second.display(), path = path.display())]
+    SamePath { first: PathBuf, second: PathBuf, path: PathBuf },
+    #[error("{} would be overwritten with its own transcript; give --output another name", .0.display())]
+    OverInput(PathBuf),
+}
+
+/// Where each file's transcript goes, in each format.
+#[derive(Debug)]
+pub(super) enum Plan {
+    Stdout(Format),
+    /// For each input, its outputs.
+    Files(Vec<Vec<(Format, PathBuf)>>),
+}
+
+impl Plan {
+    pub(super) fn new(
+        inputs: &[PathBuf],
+        formats: &[Format],
+        output: Option<&Path>,
+    ) -> Result<Self, PlanError> {
+        let mut formats = formats.to_vec();
+        formats.sort();
+        formats.dedup();
+        let plan = match (output, formats.as_slice()) {
+            (None, [Format::Srt | Format::Vtt]) if inputs.len() > 1 => {
+                return Err(PlanError::SeveralSubtitles);
+            }
+            (None, [format]) => return Ok(Self::Stdout(*format)),
+            (None, _) => return Err(PlanError::SeveralFormats),
+            (Some(file), [format]) if inputs.len() == 1 && !names_folder(file) => {
+                vec![vec![(*format, file.to_owned())]]
+            }
+            (Some(dir), formats) => inputs.iter().map(|input| in_folder(dir, input, formats)).collect(),
+        };
+        refuse_clashes(inputs, &plan)?;
+        Ok(Self::Files(plan))
+    }
+
+    /// Writes the transcript of the input with this index.
+    pub(super) fn write(
+        &self,
+        input: usize,
+        result: &TranscriptionResult,
+        stdout: &mut impl Write,
+    ) -> Result<(), FileError> {
+        match self {
+            Self::Stdout(format) => {
+                stdout.write_all(render(*format, result)?.as_bytes())?;
+                stdout.flush()?;
+            }
+            Self::Files(plan) => {
+                for (format, path) in &plan[input] {
+                    write_file(path, &render(*format, result)?).map_err(|error| {
+                        io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A folder is one that is there, or whose name ends in a slash.
+fn names_folder(path: &Path) -> bool {
+    path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+/// `interview.mp3` -> `dir/interview.srt`
+fn in_folder(dir: &Path, input: &Path, formats: &[Format]) -> Vec<(Format, PathBuf)> {
+    let stem = input.file_stem().unwrap_or(input.as_os_str());
+    let path = |format: Format| {
+        let mut name = stem.to_owned();
+        name.push(".");
+        name.push(format.extension());
+        dir.join(name)
+    };
+    formats.iter().map(|format| (*format, path(*format))).collect()
+}
+
+fn refuse_clashes(inputs: &[PathBuf], plan: &[Vec<(Format, PathBuf)>]) -> Result<(), PlanError> {
+    let mut taken: HashMap<&Path, &Path> = HashMap::new();
+    for (input, outputs) in inputs.iter().zip(plan) {
+        for (_, path) in outputs {
+            if let Some(first) = taken.insert(path, input) {
+                let (first, second, path) = (first.to_owned(), input.clone(), path.clone());
+                return Err(PlanError::SamePath { first, second, path });
+            }
+            let real = path.canonicalize().ok();
+            if real.is_some() && inputs.iter().any(|input| input.canonicalize().ok() == real) {
+                return Err(PlanError::OverInput(path.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn render(format: Format, result: &TranscriptionResult) -> io::Result<String> {
+    let segments = result.whisper_segments.iter().map(|numbered| &numbered.segment);
+    Ok(match format {
+        Format::Txt => formats::txt(segments),
+        Format::Srt => formats::srt(segments),
+        Format::Vtt => formats::vtt(segments),
+        Format::Json => formats::json(result)?,
+    })
+}
+
+/// Under another name first, so that whoever looks finds all of it or nothing.
+fn write_file(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        fs::create_dir_all(dir)?;
+    }
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let written = fs::write(&part, text).and_then(|()| fs::rename(&part, path));
+    if written.is_err() {
+        // What there is of it is of no use; if it cannot be removed, the first error still says why.
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(inputs: &[&str], formats: &[Format], output: Option<&Path>) -> Result<Plan, PlanError> {
+        let inputs: Vec<_> = inputs.iter().map(PathBuf::from).collect();
+        Plan::new(&inputs, formats, output)
+    }
+
+    fn paths(plan: Plan) -> Vec<PathBuf> {
+        match plan {
+            Plan::Files(plan) => plan.into_iter().flatten().map(|(_, path)| path).collect(),
+            Plan::Stdout(_) => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn one_format_goes_to_the_terminal() {
+        assert!(matches!(plan(&["a.mp3"], &[Format::Srt], None), Ok(Plan::Stdout(Format::Srt))));
+        assert!(matches!(plan(&["a.mp3", "b.mp3"], &[Format::Txt; 2], None), Ok(Plan::Stdout(Format::Txt))));
+        let several = plan(&["a.mp3"], &[Format::Srt, Format::Txt], None);
+        assert_eq!(several.unwrap_err(), PlanError::SeveralFormats);
+        let subtitles = plan(&["a.mp3", "b.mp3"], &[Format::Vtt], None);
+        assert_eq!(subtitles.unwrap_err(), PlanError::SeveralSubtitles);
+    }
+
+    #[test]
+    fn an_output_is_a_file_for_one_and_a_folder_for_several() {
+        let out = |text: &'static str| Some(Path::new(text));
+        assert_eq!(paths(plan(&["x/a.mp3"], &[Format::Srt], out("b.srt")).unwrap()), [Path::new("b.srt")]);
+        let folder = plan(&["x/a.b.mp3"], &[Format::Srt], out("subs/")).unwrap();
+        assert_eq!(paths(folder), [Path::new("subs/a.b.srt")]);
+        let several = plan(&["a.mp3", "b.mp3"], &[Format::Json, Format::Txt], out("o")).unwrap();
+        assert_eq!(paths(several), ["o/a.txt", "o/a.json", "o/b.txt", "o/b.json"].map(PathBuf::from));
+        let there = tempfile::tempdir().unwrap();
+        let there = plan(&["a.mp3"], &[Format::Txt], Some(there.path())).unwrap();
+        assert!(paths(there)[0].ends_with("a.txt"));
+    }
+
+    #[test]
+    fn two_files_never_share_an_output_and_none_is_written_over() {
+        let error = plan(&["x/a.mp3", "y/a.mkv"], &[Format::Txt], Some(Path::new("o"))).unwrap_err();
+        assert!(matches!(error, PlanError::SamePath { .. }), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        let input = dir.path().join("a.txt");
+        fs::write(&input, "sound").unwrap();
+        let error = Plan::new(std::slice::from_ref(&input), &[Format::Txt], Some(dir.path())).unwrap_err();
+        assert_eq!(error, PlanError::OverInput(input));
+    }
+}

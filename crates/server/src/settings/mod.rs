@@ -1,0 +1,420 @@
+//! The command line and the environment -> validated settings. Nothing else reads the environment.
+
+mod engine;
+mod log;
+mod models_dir;
+mod structure;
+mod whisper_model;
+
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use url::Url;
+use verbatim_speech::{DecodeOptions, Language, Task};
+
+use crate::jobs::options;
+use crate::units;
+pub use engine::{ComputeType, EngineSettings, ModelSettings};
+pub use log::{LogFilter, LogFormat};
+pub use models_dir::ModelsDir;
+pub use structure::{ENGLISH, SpacyModel, StructureCommand, StructureSettings};
+pub use whisper_model::WhisperModel;
+
+/// Transcribes audio and video on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "verbatim", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub log: LogSettings,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the HTTP API and work on its jobs
+    Serve(ServeSettings),
+    /// Transcribe files here and now, without a server
+    Transcribe(TranscribeSettings),
+    /// Structure stored results or plain text again, without their sound
+    Structure(StructureCommand),
+    /// List, fetch and check model files
+    Models(ModelsSettings),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Log lines")]
+pub struct LogSettings {
+    /// trace, debug, info, warn, error or off; or one per module, as in "info,sqlx=debug"
+    /// [default: info for serve, warn for the others]
+    #[arg(long, env = "LOG_LEVEL", global = true, value_parser = LogFilter::parse)]
+    pub log_level: Option<LogFilter>,
+
+    /// How log lines look
+    #[arg(long, env = "LOG_FORMAT", global = true, value_enum, ignore_case = true, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ServeSettings {
+    #[command(flatten)]
+    pub listen: ListenSettings,
+
+    #[command(flatten)]
+    pub storage: StorageSettings,
+
+    #[command(flatten)]
+    pub model: ModelSettings,
+
+    #[command(flatten)]
+    pub engine: EngineSettings,
+
+    #[command(flatten)]
+    pub structure: StructureSettings,
+
+    #[command(flatten)]
+    pub limits: UploadLimits,
+
+    /// How many jobs are worked on at the same time
+    #[arg(help_heading = "Limits", long, env = "MAX_CONCURRENT_JOBS", default_value = "4", value_parser = one_to::<1000>)]
+    pub max_concurrent_jobs: u32,
+
+    #[command(flatten)]
+    pub webhook: WebhookSettings,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Address")]
+pub struct ListenSettings {
+    /// The address to listen on; 0.0.0.0 is every network that this machine is in
+    #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = host)]
+    pub host: IpAddr,
+
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, env = "PORT", default_value = "8000", value_parser = port)]
+    pub port: u16,
+}
+
+impl ListenSettings {
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Storage")]
+pub struct StorageSettings {
+    /// The SQLite file that keeps the jobs; created if it is not there
+    #[arg(long, env = "DATABASE_PATH", default_value = "./transcription_jobs.db", value_parser = path)]
+    pub database_path: PathBuf,
+
+    /// The folder for uploads while their job waits and runs
+    #[arg(long, env = "DATA_DIR", default_value = "./data", value_parser = path)]
+    pub data_dir: PathBuf,
+}
+
+/// What is taken and what is refused.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct UploadLimits {
+    /// The largest file taken, as in 10GB, 500MB, 1GiB or plain bytes
+    #[arg(long, env = "MAX_FILE_SIZE", default_value = "10GB", value_parser = units::parse_size)]
+    pub max_file_size: u64,
+
+    /// The longest recording taken, as in 24h, 90m or plain seconds
+    #[arg(long, env = "MAX_MEDIA_DURATION", default_value = "24h", value_parser = units::parse_duration)]
+    pub max_media_duration: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Webhooks")]
+pub struct WebhookSettings {
+    /// How long one webhook call may take, in seconds
+    #[arg(long = "webhook-timeout", env = "WEBHOOK_TIMEOUT", default_value = "30", value_parser = units::parse_duration)]
+    pub timeout: Duration,
+
+    /// How many times a webhook is tried in all
+    #[arg(long = "webhook-max-retries", env = "WEBHOOK_MAX_RETRIES", default_value = "3", value_parser = one_to::<100>)]
+    pub max_retries: u32,
+
+    /// The time between two tries, in seconds
+    #[arg(long = "webhook-retry-delay", env = "WEBHOOK_RETRY_DELAY", default_value = "5", value_parser = units::parse_duration_or_zero)]
+    pub retry_delay: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TranscribeSettings {
+    /// Audio or video files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// The language spoken, as a code (de) or a name (German) [default: detect it]
+    #[arg(long, value_parser = language)]
+    pub language: Option<Language>,
+
+    /// transcribe, or translate into English
+    #[arg(long, default_value = "transcribe", value_parser = options::parse_task)]
+    pub task: Task,
+
+    /// What to write; several, separated by commas, need --output
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "txt")]
+    pub format: Vec<Format>,
+
+    /// Where to write: a folder, or for one file in one format a file's name [default: the terminal]
+    #[arg(long, short, value_parser = path)]
+    pub output: Option<PathBuf>,
+
+    /// The longest recording taken, as in 24h, 90m or plain seconds
+    #[arg(long, env = "MAX_MEDIA_DURATION", default_value = "24h", value_parser = units::parse_duration)]
+    pub max_media_duration: Duration,
+
+    /// Do not find out when each word was said, whatever WORD_TIMESTAMPS says; segments are timed less exactly
+    #[arg(long)]
+    pub no_word_timestamps: bool,
+
+    /// Say in the end, on standard error, where the time went
+    #[arg(long)]
+    pub stages: bool,
+
+    #[command(flatten)]
+    pub model: ModelSettings,
+
+    #[command(flatten)]
+    pub engine: EngineSettings,
+
+    #[command(flatten)]
+    pub structure: StructureSettings,
+}
+
+impl TranscribeSettings {
+    /// How to decode.
+    pub fn options(&self) -> DecodeOptions {
+        let options = self.engine.options();
+        DecodeOptions {
+            task: self.task,
+            word_timestamps: options.word_timestamps && !self.no_word_timestamps,
+            ..options
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Format {
+    /// One segment a line
+    Txt,
+    /// SubRip subtitles
+    Srt,
+    /// WebVTT subtitles
+    Vtt,
+    /// All there is, as the API gives it
+    Json,
+}
+
+impl Format {
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Txt => "txt",
+            Self::Srt => "srt",
+            Self::Vtt => "vtt",
+            Self::Json => "json",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(arg_required_else_help = true)]
+pub struct ModelsSettings {
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+
+    #[command(flatten)]
+    pub models_dir: ModelsDir,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum ModelsCommand {
+    /// Show every known model and whether it is here
+    List,
+    /// Fetch models from the Hugging Face hub, each file checked against its pinned hash
+    Fetch {
+        /// Their names, as `verbatim models list` shows them
+        #[arg(required = true, value_name = "MODEL")]
+        names: Vec<String>,
+
+        /// Where the hub is
+        #[arg(long, env = "HF_ENDPOINT", default_value = "https://huggingface.co", value_parser = http_url)]
+        hf_endpoint: Url,
+    },
+    /// Read every file that is here and compare it with its pinned hash
+    Check {
+        /// Only these [default: every model that is here]
+        #[arg(value_name = "MODEL")]
+        names: Vec<String>,
+    },
+}
+
+/// What is wrong with a value of the command line or the environment, in one sentence; `None` where
+/// the error is of another kind.
+pub fn explain(error: &clap::Error) -> Option<String> {
+    if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
+        return None;
+    }
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) if !text.is_empty() => Some(text.as_str()),
+        _ => None,
+    };
+    // As in "--port <PORT>".
+    let argument = context(ContextKind::InvalidArg)?.split(' ').next()?;
+    let name = match environment_variable(&Cli::command(), argument) {
+        Some(variable) => format!("{variable} ({argument})"),
+        None => argument.to_owned(),
+    };
+    if let Some(source) = error.source() {
+        return Some(format!("{name}: {source}."));
+    }
+    let value = context(ContextKind::InvalidValue)?;
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(known)) => {
+            Some(format!("{name}: “{value}” is not one of {}.", known.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+/// The variable that a flag can be set by, too.
+fn environment_variable(command: &clap::Command, flag: &str) -> Option<String> {
+    let long = flag.strip_prefix("--")?;
+    let here = command.get_arguments().find(|argument| argument.get_long() == Some(long));
+    match here.and_then(|argument| argument.get_env()) {
+        Some(variable) => Some(variable.to_string_lossy().into_owned()),
+        None => command.get_subcommands().find_map(|command| environment_variable(command, flag)),
+    }
+}
+
+fn host(text: &str) -> Result<IpAddr, String> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    text.parse().map_err(|_| format!("“{text}” is not an IP address, such as 127.0.0.1, 0.0.0.0 or ::1"))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("“{text}” is not a port; ports are 0 to 65535"))
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("the path is empty".into()) } else { Ok(text.into()) }
+}
+
+fn one_to<const MOST: u32>(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number @ 1..) if number <= MOST => Ok(number),
+        _ => Err(format!("“{text}” is not a whole number from 1 to {MOST}")),
+    }
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    Language::parse(text)
+        .ok_or_else(|| format!("“{text}” is not a language that Whisper knows; write en or English"))
+}
+
+fn http_url(text: &str) -> Result<Url, String> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| format!("“{text}” is not an address that begins with http:// or https://"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+    use crate::structure::TopicOptions;
+
+    /// Blind to the environment that the tests run in.
+    fn serve(arguments: &[&str]) -> Result<ServeSettings, clap::Error> {
+        let without_environment = |arg: clap::Arg| arg.env(clap::builder::Resettable::Reset);
+        let blind = Cli::command()
+            .mut_args(without_environment)
+            .mut_subcommand("serve", |serve| serve.mut_args(without_environment));
+        let matches = blind.try_get_matches_from(["verbatim", "serve"].iter().chain(arguments))?;
+        ServeSettings::from_arg_matches(matches.subcommand_matches("serve").unwrap())
+    }
+
+    #[test]
+    fn the_definitions_make_sense_to_clap() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let settings = serve(&[]).unwrap();
+        assert_eq!(settings.listen.address().to_string(), "127.0.0.1:8000");
+        assert_eq!(settings.storage.database_path, PathBuf::from("./transcription_jobs.db"));
+        assert_eq!(settings.max_concurrent_jobs, 4);
+        assert_eq!(settings.webhook.timeout, Duration::from_secs(30));
+        assert_eq!(settings.webhook.max_retries, 3);
+        assert_eq!(settings.webhook.retry_delay, Duration::from_secs(5));
+        assert_eq!(settings.limits.max_file_size, 10_000_000_000);
+        assert_eq!(settings.limits.max_media_duration, Duration::from_secs(24 * 3600));
+        assert_eq!(settings.engine.options(), DecodeOptions { beam_size: 4, ..DecodeOptions::default() });
+        assert!(settings.model.whisper_path().ends_with("models/base"));
+        assert_eq!(settings.structure.topics(), Some(TopicOptions::default()));
+        assert_eq!(settings.structure.spacy_model, None);
+    }
+
+    #[test]
+    fn what_is_set_is_how_it_is_decoded() {
+        let arguments = ["--initial-prompt= A talk. ", "--hotwords=Dashwoode", "--temperature=0,0.5"];
+        let expected = DecodeOptions {
+            beam_size: 4,
+            initial_prompt: Some("A talk.".into()),
+            hotwords: Some("Dashwoode".into()),
+            temperatures: vec![0.0, 0.5],
+            ..DecodeOptions::default()
+        };
+        assert_eq!(serve(&arguments).unwrap().engine.options(), expected);
+    }
+
+    #[test]
+    fn a_bad_value_is_one_sentence_that_names_flag_and_variable() {
+        for (flag, value, variable) in [
+            ("--host", "nowhere", "HOST"),
+            ("--port", "65536", "PORT"),
+            ("--database-path", "", "DATABASE_PATH"),
+            ("--whisper-model", "base model", "WHISPER_MODEL"),
+            ("--max-file-size", "lots", "MAX_FILE_SIZE"),
+            ("--max-media-duration", "0", "MAX_MEDIA_DURATION"),
+            ("--max-concurrent-jobs", "0", "MAX_CONCURRENT_JOBS"),
+            ("--word-timestamps", "perhaps", "WORD_TIMESTAMPS"),
+            ("--initial-prompt", &"x".repeat(5000), "INITIAL_PROMPT"),
+            ("--hotwords", &"x".repeat(5000), "HOTWORDS"),
+            ("--temperature", "0,2", "TEMPERATURE"),
+            ("--spacy-model", "../en", "SPACY_MODEL"),
+            ("--enable-topics", "perhaps", "ENABLE_TOPICS"),
+            ("--min-topic-sentences", "0", "MIN_TOPIC_SENTENCES"),
+            ("--topic-granularity", "NaN", "TOPIC_GRANULARITY"),
+            ("--webhook-max-retries", "-1", "WEBHOOK_MAX_RETRIES"),
+            ("--webhook-timeout", "0", "WEBHOOK_TIMEOUT"),
+            ("--log-level", "loud", "LOG_LEVEL"),
+            ("--log-format", "xml", "LOG_FORMAT"),
+        ] {
+            let error = serve(&[&format!("{flag}={value}")]).unwrap_err();
+            let sentence = explain(&error).unwrap_or_else(|| panic!("{flag}: {error}"));
+            assert!(sentence.starts_with(&format!("{variable} ({flag}): ")), "{sentence}");
+            assert!(sentence.ends_with('.') && !sentence.contains('\n'), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_bad_value_is_left_to_clap() {
+        assert_eq!(explain(&serve(&["--nope"]).unwrap_err()), None);
+        assert_eq!(explain(&Cli::try_parse_from(["verbatim", "--help"]).unwrap_err()), None);
+    }
+}

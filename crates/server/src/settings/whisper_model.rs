@@ -1,0 +1,78 @@
+//! Which Whisper model to load.
+
+use std::fmt;
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
+
+/// A folder or file in the models' folder by its name, or one anywhere by its path. What holds a separator, such as
+/// `./base`, is a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhisperModel(String);
+
+/// Whether a text can be the name of a file or folder in the models' folder.
+pub(super) fn is_name(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    !text.is_empty() && !text.starts_with('.') && text.chars().all(is_plain)
+}
+
+impl WhisperModel {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if is_name(text) || text.contains(MAIN_SEPARATOR) {
+            return Ok(Self(text.into()));
+        }
+        Err(format!(
+            "“{text}” is neither a model's name, such as base or large-v3, nor a path, such as ./ggml-base.bin"
+        ))
+    }
+
+    /// Where it is: a folder in CTranslate2's format or a ggml file of whisper.cpp.
+    pub fn path(&self, models_dir: &Path) -> PathBuf {
+        if self.is_path() { PathBuf::from(&self.0) } else { models_dir.join(&self.0) }
+    }
+
+    /// Whether it says itself where it is, rather than to be looked for in the models' folder.
+    pub fn is_path(&self) -> bool {
+        self.0.contains(MAIN_SEPARATOR)
+    }
+
+    /// What results and log lines call it: the name of its folder or file.
+    pub fn name(&self) -> &str {
+        let last = Path::new(&self.0).file_name().and_then(|name| name.to_str()).unwrap_or(&self.0);
+        last.strip_suffix(".bin").unwrap_or(last)
+    }
+}
+
+/// As it was given.
+impl fmt::Display for WhisperModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_for_in_the_models_folder_and_a_path_is_used_as_it_is() {
+        for (text, path, name) in [
+            ("base", "models/base", "base"),
+            ("distil-large-v3.5", "models/distil-large-v3.5", "distil-large-v3.5"),
+            ("ggml-base-q5_1.bin", "models/ggml-base-q5_1.bin", "ggml-base-q5_1"),
+            ("/srv/whisper models/ggml-base.bin", "/srv/whisper models/ggml-base.bin", "ggml-base"),
+            ("./small", "./small", "small"),
+            ("../small/", "../small/", "small"),
+            ("/", "/", "/"),
+        ] {
+            let model = WhisperModel::parse(text).unwrap();
+            assert_eq!(model.path(Path::new("models")), Path::new(path));
+            assert_eq!(model.name(), name);
+        }
+    }
+
+    #[test]
+    fn what_is_neither_is_refused() {
+        for text in ["", ".", "..", "base model", "größe"] {
+            assert!(WhisperModel::parse(text).unwrap_err().contains(&format!("“{text}”")), "{text}");
+        }
+    }
+}

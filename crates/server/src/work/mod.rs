@@ -1,0 +1,22 @@
+//! One job's way from its upload to its result, and who takes it there.
+//!
+//! [`Workers`] claim jobs and renew their leases; a [`Pipeline`] does one job: a [`Source`] cuts its sound into windows, a
+//! [`Transcription`] has the recognizer transcribe them, and the result is assembled from what is stored. [`ProcessLock`]
+//! tells which processes have ended.
+
+mod assemble;
+mod decoding;
+mod fingerprint;
+mod pipeline;
+mod processes;
+mod progress;
+mod source;
+mod transcribe;
+mod workers;
+
+pub(crate) use assemble::{Recording, assemble};
+pub use pipeline::{Finished, Pipeline, PipelineError};
+pub use processes::{ProcessLock, RequeueError};
+pub use source::{Sound, Source, SourceEvent};
+pub use transcribe::{Ended, Place, Sink, Transcribing, Transcription};
+pub use workers::{Intervals, Stop, Workers};

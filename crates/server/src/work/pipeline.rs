@@ -1,0 +1,286 @@
+//! One job: its upload transcribed, structured and put together. Every window is stored as it ends. A job that was
+//! interrupted reads its media again, which is quick, and computes only what is not stored yet.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rayon::ThreadPoolBuilder;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use verbatim_speech::{DecodeOptions, WindowTranscript};
+use verbatim_vad::Vad;
+
+use super::assemble::{Recording, assemble};
+use super::fingerprint::{fingerprint, model_of};
+use super::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
+use super::source::{Sound, Source};
+use super::transcribe::{Ended, Place, Sink, Transcribing, Transcription};
+use crate::blobs::{Blobs, OpenBlob};
+use crate::media::{MediaError, PcmStream, Tracks};
+use crate::recognizer::{Recognizer, RecognizerError};
+use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow};
+use crate::structure::Structurer;
+
+/// What is said of a transcript that is not structured any more.
+const HOPELESS: &str = "The transcript was not structured: the service ended each time that it tried.";
+
+/// What is said of a transcript that ends before its recording does.
+const PARTIAL: &str = "The transcript was not structured, for the job failed before its end.";
+
+/// Between two tries of a write that may pass.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The job cannot be done. A sentence for whoever sent it.
+    #[error("{0}")]
+    Job(String),
+    /// Told to stop; what is done is stored.
+    #[error("the job was stopped before its end")]
+    Stopped,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<MediaError> for PipelineError {
+    fn from(error: MediaError) -> Self {
+        Self::Job(error.to_string())
+    }
+}
+
+impl From<RecognizerError> for PipelineError {
+    fn from(error: RecognizerError) -> Self {
+        match error {
+            RecognizerError::Stopping | RecognizerError::Gone => Self::Stopped,
+            RecognizerError::Refused(_) | RecognizerError::Panicked(_) => Self::Job(error.to_string()),
+        }
+    }
+}
+
+/// What a job ends with.
+#[derive(Debug)]
+pub struct Finished {
+    /// The contract's `result` object, as JSON.
+    pub result: String,
+    /// The moment that the result names.
+    pub at: Timestamp,
+}
+
+/// What jobs are worked on with.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub store: Arc<dyn JobStore>,
+    pub blobs: Arc<dyn Blobs>,
+    pub recognizer: Arc<dyn Recognizer>,
+    pub vad: Arc<Vad>,
+    pub structurer: Structurer,
+    pub max_media_duration: Duration,
+    /// How to decode what does not ask for anything else.
+    pub options: DecodeOptions,
+}
+
+impl Pipeline {
+    /// Does a job to its end, or until `stop`: then windows that the engine has begun are waited for
+    /// and stored.
+    pub async fn run(&self, claim: &Claim, stop: &CancellationToken) -> Result<Finished, PipelineError> {
+        let (job, lease) = (&claim.job, &claim.lease);
+        let options = job.options.over(&self.options);
+        let fingerprint = fingerprint(self.recognizer.model(), &options)
+            .map_err(|error| PipelineError::Job(format!("The options cannot be written down: {error}.")))?;
+        let checkpoint = retried(|| self.store.checkpoint(lease, &fingerprint)).await?;
+        if checkpoint.discarded > 0 {
+            tracing::warn!(
+                job = %job.id, windows = checkpoint.discarded,
+                "the stored windows were made with another model or other options; the job starts anew"
+            );
+        }
+        let resumed = !checkpoint.windows.is_empty();
+        let mut run = Run { pipeline: self, claim, done: Done::new(job.duration), transcribed: 0 };
+        run.say(STARTED).await?;
+        let upload = self.blobs.open(job.id).await;
+        let upload =
+            upload.map_err(|error| PipelineError::Job(format!("The file could not be opened: {error}.")))?;
+        let (tracks, longest) = (job.tracks.clone(), self.max_media_duration);
+        let open = move || UploadSound::open(upload, tracks, longest);
+        let source = Source { vad: self.vad.clone(), known: checkpoint.windows };
+        let events = source
+            .start(open)
+            .map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))?;
+        let transcription = Transcription {
+            recognizer: self.recognizer.clone(),
+            job: job.id,
+            options,
+            detected: checkpoint.language,
+            stop: stop.clone(),
+        };
+        if transcription.run(events, &mut run).await? == Ended::Stopped {
+            return Err(PipelineError::Stopped);
+        }
+        run.say(STRUCTURING).await?;
+        // Earlier starts had nothing left to do but this, and took the process down with them.
+        let hopeless = claim.strikes + 1 >= MAX_STRIKES && resumed && run.transcribed == 0;
+        let structurer = if hopeless { Err(HOPELESS) } else { Ok(self.structurer.clone()) };
+        self.assemble(claim, &self.recognizer.model().name, structurer).await
+    }
+
+    /// What a job has that will not come to its end, in the form of a result, without structure; `None` where that is
+    /// nothing.
+    pub async fn partial(&self, claim: &Claim) -> Result<Option<String>, PipelineError> {
+        if self.store.windows(claim.job.id).await?.is_empty() {
+            return Ok(None);
+        }
+        // A job that is given up was not started here, so its windows may be another model's.
+        let not_started = claim.fingerprint.as_deref().filter(|_| claim.strikes >= MAX_STRIKES);
+        let whisper = not_started.map_or(self.recognizer.model().name.as_str(), model_of);
+        Ok(Some(self.assemble(claim, whisper, Err(PARTIAL)).await?.result))
+    }
+
+    /// From the store alone, see [`assemble`]; on a thread for that.
+    async fn assemble(
+        &self,
+        claim: &Claim,
+        whisper: &str,
+        structurer: Result<Structurer, &'static str>,
+    ) -> Result<Finished, PipelineError> {
+        let job = &claim.job;
+        let windows = self.store.windows(job.id).await?;
+        let recording = Recording {
+            job: job.id,
+            filename: job.filename.clone(),
+            file_size: job.file_size,
+            file_type: job.file_type,
+            language: job.options.language,
+            task: job.options.task.unwrap_or(self.options.task),
+            whisper: whisper.to_owned(),
+            structurer,
+        };
+        let at = Timestamp::now();
+        let write = move || serde_json::to_string(&assemble(recording, &windows, at));
+        let result = spawn_blocking(|| in_own_pool(write)).await;
+        let result =
+            result.map_err(|error| error.to_string()).and_then(|json| json.map_err(|e| e.to_string()));
+        let result = result
+            .map_err(|error| PipelineError::Job(format!("The result cannot be written down: {error}.")))?;
+        Ok(Finished { result, at })
+    }
+}
+
+/// An upload's sound.
+struct UploadSound {
+    pcm: PcmStream,
+    /// What `pcm` may open again.
+    _upload: OpenBlob,
+}
+
+impl UploadSound {
+    fn open(upload: OpenBlob, tracks: Option<Tracks>, longest: Duration) -> Result<Self, MediaError> {
+        let pcm = match tracks {
+            Some(tracks) => PcmStream::open_known(&upload.path(), tracks, longest)?,
+            None => PcmStream::open(&upload.path(), longest)?,
+        };
+        Ok(Self { pcm, _upload: upload })
+    }
+}
+
+impl Iterator for UploadSound {
+    type Item = io::Result<Vec<f32>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.pcm.next()
+    }
+}
+
+impl Sound for UploadSound {
+    fn damage(&self) -> Option<&str> {
+        self.pcm.damage()
+    }
+}
+
+/// On threads of its own: in a pool that all share, a short transcript's work would wait behind a long one's.
+fn in_own_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    match ThreadPoolBuilder::new().build() {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
+    }
+}
+
+/// A job under way.
+struct Run<'a> {
+    pipeline: &'a Pipeline,
+    claim: &'a Claim,
+    done: Done,
+    /// Windows that this attempt has transcribed.
+    transcribed: usize,
+}
+
+impl Run<'_> {
+    fn lease(&self) -> &Lease {
+        &self.claim.lease
+    }
+
+    async fn say(&self, step: &str) -> StoreResult<()> {
+        let progress = self.done.progress(step);
+        retried(|| self.pipeline.store.set_progress(self.lease(), &progress, Timestamp::now())).await
+    }
+
+    /// Notes that the recognizer has this window.
+    async fn begin(&self, Place { index, start, end }: Place) -> StoreResult<()> {
+        retried(|| self.pipeline.store.begin_window(self.lease(), index, start, end)).await
+    }
+
+    async fn keep(&mut self, place: Place, transcript: WindowTranscript) -> StoreResult<()> {
+        let Place { index, start, end } = place;
+        tracing::debug!(job = %self.claim.job.id, window = index, start, end, "window transcribed");
+        self.done.window(index, end);
+        self.transcribed += 1;
+        let window = StoredWindow { index, start, end, transcript };
+        let progress = self.done.progress(TRANSCRIBING);
+        let store = &self.pipeline.store;
+        retried(|| store.store_window(self.lease(), &window, &progress, Timestamp::now())).await
+    }
+}
+
+impl Sink for Run<'_> {
+    type Error = PipelineError;
+
+    async fn take(&mut self, event: Transcribing) -> Result<(), PipelineError> {
+        match event {
+            Transcribing::DetectingLanguage => self.say(DETECTING).await?,
+            Transcribing::LanguageDetected(language) => {
+                retried(|| self.pipeline.store.decide_language(self.lease(), language)).await?;
+            }
+            Transcribing::Started => self.say(TRANSCRIBING).await?,
+            Transcribing::Read(seconds) => self.done.read(seconds),
+            Transcribing::Skipped { index, end } => self.done.window(index, end),
+            Transcribing::Begun(place) => self.begin(place).await?,
+            Transcribing::Transcribed(place, transcript) => self.keep(place, transcript).await?,
+            Transcribing::ReadAll { seconds, damage } => {
+                if let Some(damage) = damage {
+                    tracing::warn!(job = %self.claim.job.id, "{damage} What comes before is kept.");
+                }
+                self.done.read_all(seconds);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tries again while the database has no room or does not answer, so that nothing that was computed is lost. The lease
+/// ends it: whoever does not renew it for long has lost the job.
+pub(crate) async fn retried<T, F>(mut write: impl FnMut() -> F) -> StoreResult<T>
+where
+    F: Future<Output = StoreResult<T>>,
+{
+    loop {
+        match write().await {
+            Err(error) if error.may_pass() => {
+                tracing::warn!("a job waits for the database: {error}");
+                sleep(RETRY_DELAY).await;
+            }
+            other => return other,
+        }
+    }
+}
