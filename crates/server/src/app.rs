@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use verbatim_structure::{Embedder, LoadError, Structurer};
 use verbatim_whisper::{Language, Model, Transcriber, Vad};
 
 use crate::api::{self, ApiState, ModelsLoaded};
-use crate::config::{
-    ENGLISH, EngineSettings, ModelSettings, ServeSettings, SpacyModel, StorageSettings, StructureSettings,
-};
+use crate::config::{EngineSettings, ModelSettings, ServeSettings, StorageSettings};
 use crate::data_dir::{self, PairError};
 use crate::files::{SweepError, Uploads};
 use crate::inference::Inference;
@@ -26,7 +25,6 @@ use crate::pipeline::Pipeline;
 use crate::process::{ProcessLock, RequeueError};
 use crate::signals::{Bells, Running, Trouble};
 use crate::store::{JobStore, SqliteStore, StoreError};
-use crate::structure::{Embedder, EmbedderError, English, Structurer};
 use crate::webhook::{ClientError, Webhooks};
 use crate::worker::{Rhythm, Stop, Workers};
 
@@ -55,14 +53,7 @@ pub enum AppError {
     #[error(transparent)]
     Model(#[from] verbatim_whisper::Error),
     #[error(transparent)]
-    Embedder(#[from] EmbedderError),
-    #[error(
-        "there is no spaCy pipeline in {}; SPACY_MODEL names a folder of MODELS_DIR, or is none to do without",
-        path.display()
-    )]
-    NoPipeline { path: PathBuf },
-    #[error(transparent)]
-    Pipeline(#[from] verbatim_spacy::LoadError),
+    Structure(#[from] LoadError),
     #[error(transparent)]
     Media(#[from] MediaError),
     #[error(transparent)]
@@ -99,8 +90,8 @@ impl App {
         tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
         let Engine { inference, vad, languages, model_hash } =
             start_engine(settings.model.clone(), settings.engine.clone()).await?;
-        let (structure, models_dir) = (settings.structure.clone(), settings.model.models_dir.clone());
-        let structurer = tokio::task::spawn_blocking(move || load_structurer(&structure, &models_dir));
+        let options = settings.structure.options(&settings.model.models_dir);
+        let structurer = tokio::task::spawn_blocking(move || Structurer::load(&options));
         let structurer = structurer.await.map_err(io::Error::other)??;
         let Storage { store, uploads, process } = open_storage(&settings.storage).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
@@ -272,43 +263,4 @@ fn models_loaded(whisper: &str, structurer: &Structurer) -> ModelsLoaded {
         spacy: structurer.english.as_ref().map(|english| english.name().to_owned()),
         embedder: structurer.embedder.as_ref().map(|_| Embedder::NAME.to_owned()),
     }
-}
-
-/// Loads what transcripts are structured with: of the models that are wanted, those that are here.
-pub(crate) fn load_structurer(
-    settings: &StructureSettings,
-    models_dir: &Path,
-) -> Result<Structurer, AppError> {
-    let topics = settings.topics();
-    let path = settings.embedder_path(models_dir);
-    let embedder = match topics {
-        None => None,
-        Some(_) if path.exists() => Some(Arc::new(Embedder::load(&path)?)),
-        Some(_) => {
-            let path = path.display();
-            tracing::info!("there is no model in {path}; topics are told apart by their words alone");
-            None
-        }
-    };
-    Ok(Structurer { english: load_english(settings.spacy_model.as_ref(), models_dir)?, embedder, topics })
-}
-
-fn load_english(asked: Option<&SpacyModel>, models_dir: &Path) -> Result<Option<Arc<English>>, AppError> {
-    let name = match asked {
-        Some(SpacyModel::None) => return Ok(None),
-        Some(SpacyModel::Named(name)) => name,
-        None => ENGLISH,
-    };
-    let path = models_dir.join(name);
-    if path.exists() {
-        return Ok(Some(Arc::new(English::load(&path, name)?)));
-    }
-    if asked.is_some() {
-        return Err(AppError::NoPipeline { path });
-    }
-    let path = path.display();
-    tracing::info!(
-        "there is no spaCy pipeline in {path}; English is cut into sentences by rule, without entities"
-    );
-    Ok(None)
 }

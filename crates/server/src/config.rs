@@ -19,7 +19,7 @@ use crate::units;
 use crate::wishes;
 pub use engine::{ComputeType, EngineSettings, ModelSettings};
 pub use models_dir::ModelsDir;
-pub use structure::{ENGLISH, SpacyModel, StructureCommand, StructureSettings};
+pub use structure::{StructureCommand, StructureSettings};
 
 /// Transcribes audio and video on your own machine.
 #[derive(Debug, Parser)]
@@ -332,8 +332,9 @@ fn http_url(text: &str) -> Result<Url, String> {
 mod tests {
     use clap::FromArgMatches;
 
+    use verbatim_structure::TopicOptions;
+
     use super::*;
-    use crate::structure::TopicOptions;
 
     /// Blind to the environment that the tests run in.
     fn serve(arguments: &[&str]) -> Result<ServeSettings, clap::Error> {

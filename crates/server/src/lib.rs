@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod commands;
 pub mod config;
 pub mod data_dir;
 pub mod files;
@@ -16,7 +17,6 @@ pub mod process;
 pub mod result;
 pub mod signals;
 pub mod store;
-pub mod structure;
 pub mod telemetry;
 pub mod terminal;
 pub mod transcribe;

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What is found out by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// The text itself, of which all others are made.
     Text,
     /// The analysis of English, of which the parser's sentences, entities and keywords are made.
@@ -40,11 +40,11 @@ impl Part {
 
 /// The parts that have failed.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Vec<Part>);
+pub(crate) struct Failures(Vec<Part>);
 
 impl Failures {
     /// What a part finds, unless it panics; the panic itself is logged where all are.
-    pub(super) fn survive<T>(&mut self, part: Part, find: impl FnOnce() -> T) -> Option<T> {
+    pub(crate) fn survive<T>(&mut self, part: Part, find: impl FnOnce() -> T) -> Option<T> {
         let find = AssertUnwindSafe(|| {
             #[cfg(test)]
             broken::panic_in(part);
@@ -58,7 +58,7 @@ impl Failures {
     }
 
     /// All that is missing, in sentences.
-    pub(super) fn told(&self) -> Option<String> {
+    pub(crate) fn told(&self) -> Option<String> {
         let sentences: Vec<_> = self.0.iter().map(|part| part.missing()).collect();
         (!sentences.is_empty()).then(|| sentences.join(" "))
     }
@@ -66,7 +66,7 @@ impl Failures {
 
 /// Parts that fail, for tests: no text is known that makes one fail.
 #[cfg(test)]
-pub(super) mod broken {
+pub(crate) mod broken {
     use std::cell::Cell;
 
     use super::Part;
@@ -76,7 +76,7 @@ pub(super) mod broken {
     }
 
     /// Runs something while a part panics on this thread.
-    pub(in crate::structure) fn without<T>(part: Part, run: impl FnOnce() -> T) -> T {
+    pub(crate) fn without<T>(part: Part, run: impl FnOnce() -> T) -> T {
         BROKEN.set(Some(part));
         let result = run();
         BROKEN.set(None);

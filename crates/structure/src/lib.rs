@@ -1,33 +1,36 @@
-//! Transcript -> what a reader wants: sentences with their times, topics, entities, keywords.
+//! A transcript as what a reader wants of it: sentences with their times, topics, entities and keywords.
+//!
+//! [`Structurer::load`] reads the models; [`Structurer::structure`] makes a [`Structure`] of the segments that a recognizer
+//! has written. Sentences and topics are found in every language, entities and keywords in English alone. A part that
+//! fails is left out and named in [`Structure::error`].
+//!
+//! Everything here blocks, and computes on the calling thread and in the rayon pool that it is called in.
 
-mod abbreviations;
-mod command;
 mod embedder;
 mod english;
 mod failures;
 mod keywords;
-mod phrases;
-mod segmentation;
+mod load;
 mod sentences;
+mod structure;
 mod structurer;
-mod summary;
+#[cfg(test)]
+mod testing;
 mod topics;
 mod transcript;
 mod words;
 
-pub use command::run;
 pub use embedder::{Embedder, EmbedderError, Embedding};
 pub use english::English;
-pub use structurer::{Structure, Structurer};
+pub use load::{LoadError, SpacyModel, StructurerOptions};
+pub use structure::{Entity, Keyword, Sentence, Structure, Topic};
+pub use structurer::Structurer;
 pub use topics::TopicOptions;
 pub use transcript::transcript;
 
-/// Where `make models` puts the model of that name.
-#[cfg(test)]
-fn model_folder(name: &str) -> std::path::PathBuf {
-    use std::path::{Path, PathBuf};
-
-    let models = std::env::var_os("MODELS_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);
-    models.join(name)
+/// The plain data of recognition that a structure is made from.
+mod speech {
+    #[cfg(test)]
+    pub(crate) use verbatim_whisper::Word;
+    pub(crate) use verbatim_whisper::{Language, Segment};
 }

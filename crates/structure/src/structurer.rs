@@ -4,16 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use verbatim_spacy::Label;
-use verbatim_whisper::{Language, Segment};
 
-use super::embedder::Embedder;
-use super::english::{Analysis, English, within};
-use super::failures::{Failures, Part};
-use super::keywords::keywords;
-use super::sentences::{by_rules, timed};
-use super::topics::{TopicOptions, Topics, topics};
-use super::transcript::TimedText;
-use crate::result::{Entity, Keyword, Sentence, Topic};
+use crate::embedder::Embedder;
+use crate::english::{Analysis, English, within};
+use crate::failures::{Failures, Part};
+use crate::keywords::keywords;
+use crate::sentences::{by_rules, timed};
+use crate::speech::{Language, Segment};
+use crate::structure::{Entity, Sentence, Structure};
+use crate::topics::{TopicOptions, Topics, topics};
+use crate::transcript::TimedText;
 
 /// What transcripts are structured with.
 #[derive(Debug, Clone, Default)]
@@ -24,28 +24,6 @@ pub struct Structurer {
     pub embedder: Option<Arc<Embedder>>,
     /// `None` where no topics are wanted.
     pub topics: Option<TopicOptions>,
-}
-
-/// What was found out.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Structure {
-    pub sentences: Vec<Sentence>,
-    pub topics: Vec<Topic>,
-    pub entities: Vec<Entity>,
-    pub keywords: Vec<Keyword>,
-    /// The name of the pipeline that has run.
-    pub spacy: Option<String>,
-    /// What found the topics.
-    pub topic_method: Option<String>,
-    /// What has failed and is missing for that, in sentences. What is turned off is no error.
-    pub error: Option<String>,
-}
-
-impl Structure {
-    /// Nothing, for that reason.
-    pub fn left_out(reason: &str) -> Self {
-        Self { error: Some(reason.to_owned()), ..Self::default() }
-    }
 }
 
 impl Structurer {
@@ -130,9 +108,9 @@ fn timed_entities(text: &TimedText, places: Vec<(Range<usize>, Label)>) -> Vec<E
 
 #[cfg(test)]
 mod tests {
-    use super::super::failures::broken::without;
-    use super::super::model_folder;
     use super::*;
+    use crate::failures::broken::without;
+    use crate::testing::{model_folder, segment};
 
     fn said(texts: &[&str]) -> Vec<Sentence> {
         let sentence = |(i, text): (usize, &&str)| Sentence {
@@ -155,7 +133,7 @@ mod tests {
     fn each_part_that_panics_is_missing_and_told_of_and_the_others_are_there() {
         let text =
             "Mr. Dashwood sold his old boats in Paris. He never came back there. The old boats were lost.";
-        let segments = [segment(text)];
+        let segments = [segment(0.0, 8.0, text)];
         let structurer = structurer();
         let structure = || structurer.structure(&segments, Some(Language::ENGLISH));
         let whole = structure();
@@ -197,22 +175,6 @@ mod tests {
         let mut failures = Failures::default();
         without(part, || failures.survive(part, || ()));
         failures.told().unwrap()
-    }
-
-    fn segment(text: &str) -> Segment {
-        Segment {
-            seek: 0,
-            start: 0.0,
-            end: 8.0,
-            text: text.to_owned(),
-            tokens: Vec::new(),
-            temperature: 0.0,
-            avg_logprob: 0.0,
-            compression_ratio: 0.0,
-            no_speech_prob: 0.0,
-            suspect: false,
-            words: Vec::new(),
-        }
     }
 
     #[test]

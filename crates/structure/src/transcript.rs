@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use verbatim_whisper::Segment;
-
-use crate::result::Sentence;
+use crate::speech::Segment;
+use crate::structure::Sentence;
 
 /// The whole text of a recording: what its sentences and entities are places in.
 pub fn transcript(segments: &[Segment]) -> String {
@@ -13,8 +12,8 @@ pub fn transcript(segments: &[Segment]) -> String {
 
 /// The [`transcript`], with the time of every place in it.
 #[derive(Debug, Default)]
-pub(super) struct TimedText {
-    pub(super) text: String,
+pub(crate) struct TimedText {
+    pub(crate) text: String,
     /// In order; together they hold all of `text` but white space.
     said: Vec<Said>,
 }
@@ -29,7 +28,7 @@ struct Said {
 }
 
 impl TimedText {
-    pub(super) fn new(segments: &[Segment]) -> Self {
+    pub(crate) fn new(segments: &[Segment]) -> Self {
         let mut text = String::with_capacity(segments.iter().map(|segment| segment.text.len() + 1).sum());
         let mut said = Vec::new();
         for segment in segments {
@@ -52,7 +51,7 @@ impl TimedText {
     }
 
     /// Of sentences that were found before, and where each of them is.
-    pub(super) fn of_sentences(sentences: &[Sentence]) -> (Self, Vec<Range<usize>>) {
+    pub(crate) fn of_sentences(sentences: &[Sentence]) -> (Self, Vec<Range<usize>>) {
         let mut timed = Self::default();
         for Sentence { text, start, end } in sentences {
             let Some(range) = trimmed(text, 0..text.len()) else { continue };
@@ -70,7 +69,7 @@ impl TimedText {
     /// The seconds at which a stretch of `text` that is not blank begins and ends: those of its first and its
     /// last word. Where it cuts a word, or a segment whose words are not known, the time is in proportion to the
     /// letters before and behind the cut.
-    pub(super) fn seconds(&self, range: Range<usize>) -> (f64, f64) {
+    pub(crate) fn seconds(&self, range: Range<usize>) -> (f64, f64) {
         let first = self.said.partition_point(|said| said.range.end <= range.start);
         let behind = self.said.partition_point(|said| said.range.start < range.end);
         let within = self.said.get(first..behind).unwrap_or_default();
@@ -107,7 +106,7 @@ fn parts(segment: &Segment) -> Vec<(Range<usize>, f64, f64)> {
 }
 
 /// Without white space at the ends; `None` where nothing else is there.
-pub(super) fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
+pub(crate) fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let piece = &text[range.clone()];
     let start = range.start + (piece.len() - piece.trim_start().len());
     let end = range.start + piece.trim_end().len();

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use verbatim_structure::Structurer;
 use verbatim_whisper::{Options, Vad, Window, WindowTranscript};
 
 pub(crate) use self::assemble::{Recording, assemble};
@@ -29,7 +30,6 @@ use crate::files::Uploads;
 use crate::inference::{Inference, InferenceError};
 use crate::media::MediaError;
 use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow};
-use crate::structure::Structurer;
 
 /// What is said of a transcript that is not structured any more.
 const HOPELESS: &str = "The transcript was not structured: the service ended each time that it tried.";

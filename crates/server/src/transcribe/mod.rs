@@ -15,11 +15,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::Receiver;
+use verbatim_structure::Structurer;
 use verbatim_whisper::{Language, Options, Vad};
 
 use self::output::Plan;
 pub use self::output::PlanError;
-use crate::app::{load_models, load_structurer};
+use crate::app::load_models;
 use crate::config::{Format, TranscribeSettings};
 use crate::inference::{Inference, InferenceError};
 use crate::job::JobId;
@@ -27,7 +28,6 @@ use crate::media::{MediaError, identify, measure_duration};
 use crate::pipeline::{Decoding, Event, Place, Recording, Source, assemble};
 use crate::result::TranscriptionResult;
 use crate::store::StoredWindow;
-use crate::structure::Structurer;
 use crate::terminal::complain;
 
 /// What may go wrong with one file; the others are done all the same.
@@ -50,7 +50,8 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
     let (transcriber, vad) = loaded.map_err(|error| models_dir.explain(error))?;
     // No other format shows it.
     let structurer = if settings.format.contains(&Format::Json) {
-        load_structurer(&settings.structure, models_dir).map_err(|error| models_dir.explain(error))?
+        let options = settings.structure.options(models_dir);
+        Structurer::load(&options).map_err(|error| models_dir.explain(error))?
     } else {
         Structurer::default()
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use verbatim::inference::{Engine, Inference, Parallelism};
 use verbatim::media::PcmStream;
-use verbatim::structure::{Embedder, English, Structurer, TopicOptions};
+use verbatim_structure::{Embedder, English, Structurer, TopicOptions};
 use verbatim_whisper::{
     ComputeType, Encoded, Error, LanguageProbabilities, Model, Options, SAMPLE_RATE, Session, Transcriber,
     Vad, Window, WindowTranscript,

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::english::NounPhrase;
-use super::phrases::{Forms, telling};
-use super::transcript::TimedText;
-use crate::result::Keyword;
+use super::phrase::{Forms, telling};
+use crate::english::NounPhrase;
+use crate::structure::Keyword;
+use crate::transcript::TimedText;
 
 /// How many a recording has at most.
 const MOST: usize = 50;
@@ -21,7 +21,7 @@ struct Mentions {
 }
 
 /// The most telling noun phrases, the most telling first. Phrases of the same lemmas are one.
-pub(super) fn keywords(text: &TimedText, phrases: &[NounPhrase]) -> Vec<Keyword> {
+pub(crate) fn keywords(text: &TimedText, phrases: &[NounPhrase]) -> Vec<Keyword> {
     let mut numbers: HashMap<Vec<String>, usize> = HashMap::new();
     let mut all: Vec<Mentions> = Vec::new();
     let mut frequencies: HashMap<String, usize> = HashMap::new();
@@ -70,9 +70,9 @@ impl Mentions {
 mod tests {
     use std::ops::Range;
 
-    use super::super::english::NounWord;
     use super::*;
-    use crate::result::Sentence;
+    use crate::english::NounWord;
+    use crate::structure::Sentence;
 
     /// Phrases by what is said; lemmas lose their “s”.
     fn phrases(text: &str, said: &[&str]) -> Vec<NounPhrase> {

@@ -1,6 +1,6 @@
 //! Where a full stop marks an abbreviation rather than the end of a sentence.
 
-use verbatim_whisper::Language;
+use crate::speech::Language;
 
 /// Always belongs to the word behind it.
 const TITLES: &[&str] = &[

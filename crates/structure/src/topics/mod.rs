@@ -1,14 +1,16 @@
 //! What a recording is about, in stretches.
 
-use verbatim_whisper::Language;
+mod segmentation;
+mod summary;
 
-use super::embedder::{Embedder, Embedding};
-use super::english::NounPhrase;
-use super::phrases::{Phrases, title};
-use super::segmentation::Text;
-use super::summary::{Closeness, summary};
-use super::words::{Word, words};
-use crate::result::{Sentence, Topic};
+use self::segmentation::Text;
+use self::summary::{Closeness, summary};
+use crate::embedder::{Embedder, Embedding};
+use crate::english::NounPhrase;
+use crate::keywords::{Phrases, title};
+use crate::speech::Language;
+use crate::structure::{Sentence, Topic};
+use crate::words::{Word, words};
 
 /// What `models_used` calls the method by words alone.
 const LEXICAL: &str = "lexical";
@@ -36,16 +38,16 @@ impl Default for TopicOptions {
 
 /// Topics, and what found them.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Topics {
-    pub(super) topics: Vec<Topic>,
+pub(crate) struct Topics {
+    pub(crate) topics: Vec<Topic>,
     /// `None` where nothing was said.
-    pub(super) method: Option<String>,
+    pub(crate) method: Option<String>,
 }
 
 /// The topics of a text in `language`, in order; together they hold every sentence. English sentences are compared by
 /// their vectors and words, where there is an embedder, all others by their words alone. `nouns` are the noun
 /// phrases of each sentence, where they are known.
-pub(super) fn topics(
+pub(crate) fn topics(
     sentences: &[Sentence],
     nouns: Option<&[Vec<NounPhrase>]>,
     language: Option<Language>,

@@ -1,0 +1,3 @@
+//! What the command line asks for: one file a command.
+
+pub mod structure;
