@@ -16,6 +16,7 @@ const EMBEDDER: &str = "all-minilm-l6-v2";
 pub struct StructurerOptions {
     /// The folder that holds each model's own.
     pub models_dir: PathBuf,
+    /// The pipeline for English.
     pub spacy_model: SpacyModel,
     /// `None` where no topics are wanted.
     pub topics: Option<TopicOptions>,

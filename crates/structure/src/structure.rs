@@ -15,7 +15,7 @@ pub struct Structure {
     pub keywords: Vec<Keyword>,
     /// The name of the spaCy pipeline that has run.
     pub spacy: Option<String>,
-    /// What found the topics.
+    /// What found the topics: [`Embedder::NAME`](crate::Embedder::NAME), or lexical where words alone did.
     pub topic_method: Option<String>,
     /// What has failed and is missing for that, in sentences. What is turned off is no error.
     pub error: Option<String>,
@@ -28,7 +28,7 @@ impl Structure {
     }
 }
 
-/// Never blank.
+/// A sentence and its times. Its text is never blank.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sentence {
     pub text: String,
@@ -51,6 +51,7 @@ pub struct Topic {
     /// Where the last sentence ends, in seconds.
     #[serde(default)]
     pub end: f64,
+    /// The texts of its sentences, in order.
     pub sentences: Vec<String>,
     /// Phrases that tell it from the other topics, the most telling first.
     #[serde(default)]
@@ -67,7 +68,7 @@ pub struct Entity {
     pub start: usize,
     /// Characters of the transcript up to its end.
     pub end: usize,
-    /// When it is said.
+    /// When it is said, in seconds in the original.
     pub seconds: f64,
 }
 
@@ -78,7 +79,8 @@ pub struct Keyword {
     pub phrase: String,
     /// The forms of its words that stand in a dictionary.
     pub lemma: String,
+    /// How many mentions it has.
     pub count: usize,
-    /// When each mention is said, in order.
+    /// When each mention is said, in order: seconds in the original.
     pub seconds: Vec<f64>,
 }

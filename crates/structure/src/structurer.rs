@@ -1,4 +1,4 @@
-//! All that is found out of a transcript. A part that fails is left out and told of; nothing fails for it.
+//! Finds the structure of a transcript. A part that panics is left out and named; the others are found all the same.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,21 +29,21 @@ pub struct Structurer {
 impl Structurer {
     /// The structure of a transcript in `language`. Takes seconds for a day's: not to be called where others wait.
     pub fn structure(&self, segments: &[Segment], language: Option<Language>) -> Structure {
-        survived(|failures| {
-            let text = failures.survive(Part::Text, || TimedText::new(segments))?;
+        with_failures(|failures| {
+            let text = failures.catch(Part::Text, || TimedText::new(segments))?;
             Some(self.text(&text, None, language, failures))
         })
     }
 
     /// The structure of a text whose sentences are known, and stay as they are.
     pub fn sentences(&self, sentences: &[Sentence], language: Option<Language>) -> Structure {
-        survived(|failures| {
-            let (text, ranges) = failures.survive(Part::Text, || TimedText::of_sentences(sentences))?;
+        with_failures(|failures| {
+            let (text, ranges) = failures.catch(Part::Text, || TimedText::of_sentences(sentences))?;
             Some(self.text(&text, Some(ranges), language, failures))
         })
     }
 
-    /// All but the errors. Whatever works on the text does so within [`Failures::survive`].
+    /// Everything but the message about failures. Whatever works on the text does so within [`Failures::catch`].
     fn text(
         &self,
         text: &TimedText,
@@ -59,33 +59,33 @@ impl Structurer {
             Some(Analysis { sentences, entities, noun_phrases }) => (sentences, entities, noun_phrases),
             None => (None, None, None),
         };
-        let sentences = failures.survive(Part::Sentences, || {
+        let sentences = failures.catch(Part::Sentences, || {
             let ranges = known.or(cut).unwrap_or_else(|| by_rules(&text.text, language));
             (timed(text, &ranges), ranges)
         });
         let (sentences, ranges) = sentences.unwrap_or_default();
         let topics = self.topics.and_then(|options| {
-            failures.survive(Part::Topics, || {
+            failures.catch(Part::Topics, || {
                 let nouns = phrases.as_ref().map(|phrases| within(phrases, &ranges));
                 topics(&sentences, nouns.as_deref(), language, self.embedder.as_deref(), options)
             })
         });
         let Topics { topics, method } = topics.unwrap_or_default();
         let entities = entities
-            .and_then(|places| failures.survive(Part::Entities, || timed_entities(text, places)))
+            .and_then(|places| failures.catch(Part::Entities, || timed_entities(text, places)))
             .unwrap_or_default();
         let keywords = phrases
-            .and_then(|phrases| failures.survive(Part::Keywords, || keywords(text, &phrases)))
+            .and_then(|phrases| failures.catch(Part::Keywords, || keywords(text, &phrases)))
             .unwrap_or_default();
         Structure { sentences, topics, entities, keywords, spacy, topic_method: method, error: None }
     }
 }
 
-/// A structure, and what of it has failed.
-fn survived(find: impl FnOnce(&mut Failures) -> Option<Structure>) -> Structure {
+/// A structure, with a message about the parts that have failed.
+fn with_failures(find: impl FnOnce(&mut Failures) -> Option<Structure>) -> Structure {
     let mut failures = Failures::default();
     let structure = find(&mut failures).unwrap_or_default();
-    Structure { error: failures.told(), ..structure }
+    Structure { error: failures.message(), ..structure }
 }
 
 /// Entities by their places in bytes, which are in order.
@@ -173,8 +173,8 @@ mod tests {
     /// What is said of a part that has failed.
     fn told(part: Part) -> String {
         let mut failures = Failures::default();
-        without(part, || failures.survive(part, || ()));
-        failures.told().unwrap()
+        without(part, || failures.catch(part, || ()));
+        failures.message().unwrap()
     }
 
     #[test]

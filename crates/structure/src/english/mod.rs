@@ -53,8 +53,8 @@ impl English {
             entities: Some(Vec::new()),
             noun_phrases: Some(Vec::new()),
         };
-        for piece in failures.survive(Part::English, || pieces(text, PIECE))? {
-            let doc = failures.survive(Part::English, || self.pipeline.analyze(&text[piece.clone()]))?;
+        for piece in failures.catch(Part::English, || pieces(text, PIECE))? {
+            let doc = failures.catch(Part::English, || self.pipeline.analyze(&text[piece.clone()]))?;
             analysis.add(&doc, piece.start, failures);
         }
         Some(analysis)
@@ -99,13 +99,13 @@ impl Analysis {
     fn add(&mut self, doc: &Doc, place: usize, failures: &mut Failures) {
         let moved = |range: Range<usize>| place + range.start..place + range.end;
         let sentences = || sentences(doc).into_iter().map(moved).collect();
-        extend(&mut self.sentences, failures.survive(Part::ParserSentences, sentences));
+        extend(&mut self.sentences, failures.catch(Part::ParserSentences, sentences));
         let entity = |entity: &Span| {
             let range = trimmed(doc.text(), doc.range(entity))?;
             Some((moved(range), entity.label.clone()))
         };
         let entities = || doc.entities().iter().filter_map(entity).collect();
-        extend(&mut self.entities, failures.survive(Part::Entities, entities));
+        extend(&mut self.entities, failures.catch(Part::Entities, entities));
         let phrases = || {
             let chunks = doc.noun_chunks();
             let mut phrases: Vec<NounPhrase> =
@@ -115,7 +115,7 @@ impl Analysis {
             }
             phrases
         };
-        extend(&mut self.noun_phrases, failures.survive(Part::Keywords, phrases));
+        extend(&mut self.noun_phrases, failures.catch(Part::Keywords, phrases));
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
     fn analyze(text: &str) -> Found {
         let mut failures = Failures::default();
         let analysis = english().analyze(text, &mut failures).unwrap();
-        assert_eq!(failures.told(), None);
+        assert_eq!(failures.message(), None);
         let Analysis { sentences, entities, noun_phrases } = analysis;
         Found {
             sentences: sentences.unwrap(),

@@ -24,7 +24,7 @@ pub(crate) struct NounWord {
     pub(crate) is_name: bool,
 }
 
-/// Those of one noun chunk.
+/// The noun phrases in one noun chunk.
 pub(super) fn noun_phrases(doc: &Doc, chunk: &Span) -> Vec<NounPhrase> {
     let mut phrases = vec![Vec::new()];
     for index in chunk.start..chunk.end {

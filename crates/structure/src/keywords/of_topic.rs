@@ -1,4 +1,4 @@
-//! Phrases that tell a stretch of sentences from the rest of its text: a topic's keywords and title.
+//! Keywords and title of a topic: phrases that tell a stretch of sentences from the rest of its text.
 //!
 //! Candidates are noun phrases where a parser has found them, and else runs of content words without a mark between them, as in
 //! RAKE (Rose et al. 2010). They are weighed by how often their words are said within, and how rarely outside (tf-idf,
@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::phrase::{Forms, telling};
+use super::phrase::{Forms, score};
 use crate::english::NounPhrase;
 use crate::words::Word;
 
@@ -94,7 +94,7 @@ impl<'t> Phrases<'t> {
             .into_iter()
             .map(|candidate| {
                 let weights = candidate.stems.iter().map(|stem| weight(stem));
-                (telling(weights, candidate.count, candidate.is_name()), candidate)
+                (score(weights, candidate.count, candidate.is_name()), candidate)
             })
             .collect();
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -1,13 +1,14 @@
 //! How a phrase is said, and how much it tells.
 
-/// What has a capital within a sentence counts this much more: names, and German nouns.
+/// A phrase with a capital within a sentence counts this much more: a name, or a German noun.
 const NAME: f64 = 1.25;
 
-/// How a phrase was said: each form with how often, in order of appearance.
+/// The forms that a phrase was said in, each with how often, in order of appearance.
 #[derive(Debug, Default)]
 pub(super) struct Forms(Vec<(String, usize)>);
 
 impl Forms {
+    /// Counts a form once more.
     pub(super) fn add(&mut self, said: &str) {
         match self.0.iter_mut().find(|(form, _)| form == said) {
             Some((_, count)) => *count += 1,
@@ -21,14 +22,14 @@ impl Forms {
         most.map(|(form, _)| form).unwrap_or_default()
     }
 
-    /// Each form once.
+    /// The forms, each once.
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(form, _)| form.as_str())
     }
 }
 
-/// How telling a phrase is whose words have these weights.
-pub(super) fn telling(weights: impl ExactSizeIterator<Item = f64>, count: usize, is_name: bool) -> f64 {
+/// How much a phrase tells whose words have these weights, and that is said `count` times.
+pub(super) fn score(weights: impl ExactSizeIterator<Item = f64>, count: usize, is_name: bool) -> f64 {
     let words = weights.len() as f64;
     // What is said again as a whole is a term; of what is said once, longer is not better.
     let term = if count > 1 { words.sqrt() } else { 0.9 };
