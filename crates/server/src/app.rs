@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use verbatim_speech::Language;
+use verbatim_structure::{Embedder, LoadError, Structurer};
 use verbatim_vad::Vad;
 use verbatim_whisper::{Model, Transcriber};
 
@@ -22,13 +23,9 @@ use crate::media::{self, MediaError, Prober, Tools};
 use crate::models::hash_model;
 use crate::recognizer::cpu::{CpuRecognizer, Parallelism};
 use crate::recognizer::{Recognizer, RecognizerModel};
-use crate::settings::{
-    ENGLISH, EngineSettings, ModelSettings, ServeSettings, SpacyModel, StorageSettings, StructureSettings,
-    WhisperModel,
-};
+use crate::settings::{EngineSettings, ModelSettings, ServeSettings, StorageSettings, WhisperModel};
 use crate::signals::{Faults, Notifiers, Running};
 use crate::store::{JobStore, SqliteStore, StoreError};
-use crate::structure::{Embedder, EmbedderError, English, Structurer};
 use crate::webhooks::{ClientError, Webhooks};
 use crate::work::{Intervals, Pipeline, ProcessLock, RequeueError, Stop, Workers};
 
@@ -59,14 +56,7 @@ pub enum AppError {
     #[error(transparent)]
     Vad(#[from] verbatim_vad::Error),
     #[error(transparent)]
-    Embedder(#[from] EmbedderError),
-    #[error(
-        "there is no spaCy pipeline in {}; SPACY_MODEL names a folder of MODELS_DIR, or is none to do without",
-        path.display()
-    )]
-    NoPipeline { path: PathBuf },
-    #[error(transparent)]
-    Pipeline(#[from] verbatim_spacy::LoadError),
+    Structure(#[from] LoadError),
     #[error(transparent)]
     Media(#[from] MediaError),
     #[error(transparent)]
@@ -118,8 +108,8 @@ impl App {
         let (model, engine) = (settings.model.clone(), settings.engine.clone());
         let loaded = tokio::task::spawn_blocking(move || recognizer(&model, &engine));
         let (recognizer, vad) = loaded.await.map_err(io::Error::other)??;
-        let (structure, models_dir) = (settings.structure.clone(), settings.model.models_dir.clone());
-        let structurer = tokio::task::spawn_blocking(move || load_structurer(&structure, &models_dir));
+        let options = settings.structure.options(&settings.model.models_dir);
+        let structurer = tokio::task::spawn_blocking(move || Structurer::load(&options));
         let structurer = structurer.await.map_err(io::Error::other)??;
         let Storage { store, blobs, process } = open_storage(&settings.storage).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
@@ -277,43 +267,4 @@ fn models_loaded(whisper: &str, structurer: &Structurer) -> ModelsLoaded {
         spacy: structurer.english.as_ref().map(|english| english.name().to_owned()),
         embedder: structurer.embedder.as_ref().map(|_| Embedder::NAME.to_owned()),
     }
-}
-
-/// Loads what transcripts are structured with: of the models that are wanted, those that are here.
-pub(crate) fn load_structurer(
-    settings: &StructureSettings,
-    models_dir: &Path,
-) -> Result<Structurer, AppError> {
-    let topics = settings.topics();
-    let path = settings.embedder_path(models_dir);
-    let embedder = match topics {
-        None => None,
-        Some(_) if path.exists() => Some(Arc::new(Embedder::load(&path)?)),
-        Some(_) => {
-            let path = path.display();
-            tracing::info!("there is no model in {path}; topics are told apart by their words alone");
-            None
-        }
-    };
-    Ok(Structurer { english: load_english(settings.spacy_model.as_ref(), models_dir)?, embedder, topics })
-}
-
-fn load_english(asked: Option<&SpacyModel>, models_dir: &Path) -> Result<Option<Arc<English>>, AppError> {
-    let name = match asked {
-        Some(SpacyModel::None) => return Ok(None),
-        Some(SpacyModel::Named(name)) => name,
-        None => ENGLISH,
-    };
-    let path = models_dir.join(name);
-    if path.exists() {
-        return Ok(Some(Arc::new(English::load(&path, name)?)));
-    }
-    if asked.is_some() {
-        return Err(AppError::NoPipeline { path });
-    }
-    let path = path.display();
-    tracing::info!(
-        "there is no spaCy pipeline in {path}; English is cut into sentences by rule, without entities"
-    );
-    Ok(None)
 }

@@ -14,7 +14,6 @@ pub mod recognizer;
 pub mod settings;
 pub mod signals;
 pub mod store;
-pub mod structure;
 pub mod telemetry;
 pub mod terminal;
 pub mod units;

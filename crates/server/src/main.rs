@@ -8,12 +8,12 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use verbatim::app::{App, AppError};
-use verbatim::commands::models;
 use verbatim::commands::transcribe::{self, PlanError};
+use verbatim::commands::{models, structure};
 use verbatim::settings::{Cli, Command, LogFilter, ServeSettings, explain};
-use verbatim::structure;
 use verbatim::telemetry;
 use verbatim::terminal::{Output, complain};
+use verbatim_structure::LoadError;
 
 /// The engine takes and gives back buffers of some megabytes for every window. The system's allocator leaves
 /// holes between them, by which a process grew 7 MB with every hour of audio (docs/performance.md). Huge pages
@@ -77,9 +77,9 @@ fn serve(settings: ServeSettings) -> anyhow::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let models_dir = settings.model.models_dir.clone();
         let app = App::start(settings).await.map_err(|error| match error {
-            AppError::NotFetched { .. } | AppError::NoPipeline { .. } | AppError::Model(_) => {
-                models_dir.explain(error)
-            }
+            AppError::NotFetched { .. }
+            | AppError::Structure(LoadError::NoPipeline { .. })
+            | AppError::Model(_) => models_dir.explain(error),
             error => error.into(),
         })?;
         tracing::info!(address = %app.address(), "listening");

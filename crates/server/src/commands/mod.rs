@@ -1,4 +1,5 @@
 //! The commands beside `serve`: each does its work and ends.
 
 pub mod models;
+pub mod structure;
 pub mod transcribe;

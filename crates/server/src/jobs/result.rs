@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use verbatim_speech::{Segment, Task};
+pub use verbatim_structure::{Entity, Keyword, Sentence, Topic};
 
 use crate::jobs::FileType;
 
@@ -40,60 +41,6 @@ pub struct LanguageDetection {
     pub language: Option<String>,
     /// The probability that the model gives this language, the mean over the windows judged.
     pub confidence: f32,
-}
-
-/// Never blank.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sentence {
-    pub text: String,
-    /// Seconds in the original, where the first word starts.
-    pub start: f64,
-    /// Seconds in the original, where the last word ends.
-    pub end: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Topic {
-    /// One or two of its sentences, of at most 200 characters.
-    pub summary: String,
-    /// A few of its keywords; empty where it has none.
-    #[serde(default)]
-    pub title: String,
-    /// Where the first sentence starts, in seconds.
-    pub seconds: f64,
-    /// Where the last sentence ends, in seconds.
-    #[serde(default)]
-    pub end: f64,
-    pub sentences: Vec<String>,
-    /// Phrases that tell it from the other topics, the most telling first.
-    #[serde(default)]
-    pub keywords: Vec<String>,
-}
-
-/// A stretch of the transcript that names something.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entity {
-    pub text: String,
-    /// What it names, as spaCy has it: PERSON, GPE, DATE ...
-    pub label: String,
-    /// Characters of the transcript before it.
-    pub start: usize,
-    /// Characters of the transcript up to its end.
-    pub end: usize,
-    /// When it is said.
-    pub seconds: f64,
-}
-
-/// A noun phrase, with all its mentions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Keyword {
-    /// As it is said most often.
-    pub phrase: String,
-    /// The forms of its words that stand in a dictionary.
-    pub lemma: String,
-    pub count: usize,
-    /// When each mention is said, in order.
-    pub seconds: Vec<f64>,
 }
 
 /// A segment in Whisper's own form: its number over the whole recording comes first.

@@ -21,7 +21,7 @@ use crate::units;
 pub use engine::{ComputeType, EngineSettings, ModelSettings};
 pub use log::{LogFilter, LogFormat};
 pub use models_dir::ModelsDir;
-pub use structure::{ENGLISH, SpacyModel, StructureCommand, StructureSettings};
+pub use structure::{StructureCommand, StructureSettings};
 pub use whisper_model::WhisperModel;
 
 /// Transcribes audio and video on your own machine.
@@ -334,8 +334,9 @@ fn http_url(text: &str) -> Result<Url, String> {
 mod tests {
     use clap::FromArgMatches;
 
+    use verbatim_structure::TopicOptions;
+
     use super::*;
-    use crate::structure::TopicOptions;
 
     /// Blind to the environment that the tests run in.
     fn serve(arguments: &[&str]) -> Result<ServeSettings, clap::Error> {

@@ -3,24 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args};
-
 use verbatim_speech::Language;
+use verbatim_structure::{SpacyModel, StructurerOptions, TopicOptions};
 
 use super::whisper_model::is_name;
 use super::{ModelsDir, language, one_to};
-use crate::structure::TopicOptions;
 use crate::units;
-
-/// The folders in the models' folder.
-pub const ENGLISH: &str = "en_core_web_sm";
-const EMBEDDER: &str = "all-minilm-l6-v2";
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Structure")]
 pub struct StructureSettings {
     /// The spaCy pipeline for English, by its name in the models' folder, or none to do without [default: en_core_web_sm,
     /// if it is there]
-    #[arg(long, env = "SPACY_MODEL", value_name = "NAME", value_parser = SpacyModel::parse)]
+    #[arg(long, env = "SPACY_MODEL", value_name = "NAME", value_parser = spacy_model)]
     pub spacy_model: Option<SpacyModel>,
 
     /// Whether to find out what a recording is about, and where its subject changes
@@ -34,23 +29,6 @@ pub struct StructureSettings {
     /// How finely to divide into topics, from 0.1 to 10: above 1 there are more, below 1 fewer
     #[arg(long, env = "TOPIC_GRANULARITY", value_name = "NUMBER", default_value = "1", value_parser = granularity)]
     pub topic_granularity: f64,
-}
-
-/// Which spaCy pipeline is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SpacyModel {
-    None,
-    Named(String),
-}
-
-impl SpacyModel {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            _ if text.eq_ignore_ascii_case("none") => Ok(Self::None),
-            name if is_name(name) => Ok(Self::Named(name.to_owned())),
-            _ => Err(format!("“{text}” is neither a pipeline's name, such as {ENGLISH}, nor none")),
-        }
-    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -80,9 +58,24 @@ impl StructureSettings {
         self.enable_topics.then_some(options)
     }
 
-    /// Where the model is that compares sentences.
-    pub fn embedder_path(&self, models_dir: &Path) -> PathBuf {
-        models_dir.join(EMBEDDER)
+    /// What to load from the folder of model files.
+    pub fn options(&self, models_dir: &Path) -> StructurerOptions {
+        StructurerOptions {
+            models_dir: models_dir.to_owned(),
+            spacy_model: self.spacy_model.clone().unwrap_or_default(),
+            topics: self.topics(),
+        }
+    }
+}
+
+fn spacy_model(text: &str) -> Result<SpacyModel, String> {
+    match text {
+        _ if text.eq_ignore_ascii_case("none") => Ok(SpacyModel::Off),
+        name if is_name(name) => Ok(SpacyModel::Named(name.to_owned())),
+        _ => {
+            let example = SpacyModel::DEFAULT;
+            Err(format!("“{text}” is neither a pipeline's name, such as {example}, nor none"))
+        }
     }
 }
 

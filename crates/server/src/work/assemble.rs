@@ -5,12 +5,12 @@ use std::iter::repeat_n;
 
 use jiff::Timestamp;
 use verbatim_speech::{Language, LanguageProbabilities, Segment, Task};
+use verbatim_structure::{Structure, Structurer, transcript};
 
 use super::decoding::LANGUAGE_WINDOWS;
 use crate::jobs::result::{LanguageDetection, ModelsUsed, NumberedSegment, TranscriptionResult};
 use crate::jobs::{FileType, JobId, rfc3339};
 use crate::store::StoredWindow;
-use crate::structure::{self, Structure, Structurer};
 
 /// What the result says of a recording besides what was said in it.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) 
     let structure =
         of.structurer.map_or_else(Structure::left_out, |structurer| structurer.structure(&segments, written));
     TranscriptionResult {
-        transcript: structure::transcript(&segments),
+        transcript: transcript(&segments),
         language_detection,
         task: of.task,
         topics: structure.topics,

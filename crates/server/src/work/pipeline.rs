@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use verbatim_speech::{DecodeOptions, WindowTranscript};
+use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
 
 use super::assemble::{Recording, assemble};
@@ -22,7 +23,6 @@ use crate::blobs::{Blobs, OpenBlob};
 use crate::media::{MediaError, PcmStream, Tracks};
 use crate::recognizer::{Recognizer, RecognizerError};
 use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow};
-use crate::structure::Structurer;
 
 /// What is said of a transcript that is not structured any more.
 const HOPELESS: &str = "The transcript was not structured: the service ended each time that it tried.";

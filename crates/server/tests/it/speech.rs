@@ -9,10 +9,10 @@ use std::time::Duration;
 use verbatim::media::PcmStream;
 use verbatim::recognizer::RecognizerModel;
 use verbatim::recognizer::cpu::{CpuRecognizer, Engine, Parallelism};
-use verbatim::structure::{Embedder, English, Structurer, TopicOptions};
 use verbatim_speech::{
     DecodeOptions, Language, LanguageProbabilities, SAMPLE_RATE, Window, WindowTranscript,
 };
+use verbatim_structure::{Embedder, English, Structurer, TopicOptions};
 use verbatim_vad::Vad;
 use verbatim_whisper::{ComputeType, Encoded, Error, Model, Session, Transcriber};
 

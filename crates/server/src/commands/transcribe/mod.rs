@@ -17,18 +17,18 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use verbatim_speech::{DecodeOptions, Language};
+use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
 
 use self::output::Plan;
 pub use self::output::PlanError;
-use crate::app::{load_structurer, start_recognizer};
+use crate::app::start_recognizer;
 use crate::jobs::JobId;
 use crate::jobs::result::TranscriptionResult;
 use crate::media::{MediaError, PcmStream, identify, measure_duration};
 use crate::recognizer::{Recognizer, RecognizerError};
 use crate::settings::{Format, TranscribeSettings};
 use crate::store::StoredWindow;
-use crate::structure::Structurer;
 use crate::terminal::complain;
 use crate::work::{Place, Recording, Sink, Source, SourceEvent, Transcribing, Transcription, assemble};
 
@@ -52,7 +52,8 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
     let (recognizer, vad) = started.map_err(|error| models_dir.explain(error))?;
     // No other format shows it.
     let structurer = if settings.format.contains(&Format::Json) {
-        load_structurer(&settings.structure, models_dir).map_err(|error| models_dir.explain(error))?
+        let options = settings.structure.options(models_dir);
+        Structurer::load(&options).map_err(|error| models_dir.explain(error))?
     } else {
         Structurer::default()
     };

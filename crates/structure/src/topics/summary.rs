@@ -1,7 +1,7 @@
 //! What a stretch of sentences says, in one or two of them.
 
-use super::embedder::{Embedding, dot};
-use super::words::{Word, words};
+use crate::embedder::{Embedding, dot};
+use crate::words::{Word, words};
 
 /// Characters.
 const LONGEST: usize = 200;

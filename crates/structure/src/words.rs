@@ -44,33 +44,33 @@ static ENGLISH: LazyLock<Vec<&str>> = LazyLock::new(|| {
 
 /// A word where it stands in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Word {
+pub(crate) struct Word {
     /// Bytes of the text.
-    pub(super) range: Range<usize>,
+    pub(crate) range: Range<usize>,
     /// In lower case, with the typewriter's apostrophe.
-    pub(super) lower: String,
+    pub(crate) lower: String,
 }
 
 impl Word {
     /// What forms of one word have in common.
-    pub(super) fn stem(&self) -> &str {
+    pub(crate) fn stem(&self) -> &str {
         let end = self.lower.char_indices().nth(STEM).map_or(self.lower.len(), |(at, _)| at);
         &self.lower[..end]
     }
 
     /// Whether it is a word of English that says nothing of a subject.
-    pub(super) fn is_english_function_word(&self) -> bool {
+    pub(crate) fn is_english_function_word(&self) -> bool {
         is_english_function_word(&self.lower)
     }
 }
 
 /// Whether a word in lower case is one of English that says nothing of a subject.
-pub(super) fn is_english_function_word(lower: &str) -> bool {
+pub(crate) fn is_english_function_word(lower: &str) -> bool {
     ENGLISH.binary_search(&lower).is_ok() || lower.chars().count() == 1
 }
 
 /// By Unicode's rules (UAX #29), and by dictionary where a script puts no space between words.
-pub(super) fn words(text: &str) -> Vec<Word> {
+pub(crate) fn words(text: &str) -> Vec<Word> {
     let mut found = Vec::new();
     let mut from = 0;
     for (to, kind) in SEGMENTER.segment_str(text).iter_with_word_type() {

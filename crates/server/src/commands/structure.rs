@@ -6,9 +6,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use verbatim_speech::{Language, Segment, Task};
+use verbatim_structure::{Structure, Structurer};
 
-use super::{Structure, Structurer};
-use crate::app::load_structurer;
 use crate::jobs::result::{Entity, Keyword, LanguageDetection, NumberedSegment, Sentence, Topic};
 use crate::settings::StructureCommand;
 
@@ -43,7 +42,7 @@ struct Used {
 
 /// Prints a line of JSON for every file.
 pub fn run(settings: &StructureCommand, out: &mut impl Write) -> anyhow::Result<()> {
-    let structurer = load_structurer(&settings.structure, &settings.models_dir);
+    let structurer = Structurer::load(&settings.structure.options(&settings.models_dir));
     let structurer = structurer.map_err(|error| settings.models_dir.explain(error))?;
     for file in &settings.files {
         let printed = Printed::from(structure(&structurer, file, settings.language)?);

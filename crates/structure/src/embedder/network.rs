@@ -5,8 +5,9 @@ use rten_simd::{SimdOp, SimdUnaryOp};
 use rten_tensor::NdTensorView;
 use rten_vecmath::{Gelu, Normalize, NormalizeOptions, Softmax, Sum, SumSquareSub};
 
+use super::files::EmbedderError;
+use super::vector::{Embedding, dot};
 use super::weights::{Config, Tensors, Weights};
-use super::{EmbedderError, Embedding, dot};
 
 thread_local! {
     // The executor cannot be sent between threads; it is only a choice of kernel.

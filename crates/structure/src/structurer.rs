@@ -1,19 +1,19 @@
-//! All that is found out of a transcript. A part that fails is left out and told of; nothing fails for it.
+//! Finds the structure of a transcript. A part that panics is left out and named; the others are found all the same.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use verbatim_spacy::Label;
-use verbatim_speech::{Language, Segment};
 
-use super::embedder::Embedder;
-use super::english::{Analysis, English, within};
-use super::failures::{Failures, Part};
-use super::keywords::keywords;
-use super::sentences::{by_rules, timed};
-use super::topics::{TopicOptions, Topics, topics};
-use super::transcript::TimedText;
-use crate::jobs::result::{Entity, Keyword, Sentence, Topic};
+use crate::embedder::Embedder;
+use crate::english::{Analysis, English, within};
+use crate::failures::{Failures, Part};
+use crate::keywords::keywords;
+use crate::sentences::{by_rules, timed};
+use verbatim_speech::{Language, Segment};
+use crate::structure::{Entity, Sentence, Structure};
+use crate::topics::{TopicOptions, Topics, topics};
+use crate::transcript::TimedText;
 
 /// What transcripts are structured with.
 #[derive(Debug, Clone, Default)]
@@ -26,46 +26,24 @@ pub struct Structurer {
     pub topics: Option<TopicOptions>,
 }
 
-/// What was found out.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Structure {
-    pub sentences: Vec<Sentence>,
-    pub topics: Vec<Topic>,
-    pub entities: Vec<Entity>,
-    pub keywords: Vec<Keyword>,
-    /// The name of the pipeline that has run.
-    pub spacy: Option<String>,
-    /// What found the topics.
-    pub topic_method: Option<String>,
-    /// What has failed and is missing for that, in sentences. What is turned off is no error.
-    pub error: Option<String>,
-}
-
-impl Structure {
-    /// Nothing, for that reason.
-    pub fn left_out(reason: &str) -> Self {
-        Self { error: Some(reason.to_owned()), ..Self::default() }
-    }
-}
-
 impl Structurer {
     /// The structure of a transcript in `language`. Takes seconds for a day's: not to be called where others wait.
     pub fn structure(&self, segments: &[Segment], language: Option<Language>) -> Structure {
-        survived(|failures| {
-            let text = failures.survive(Part::Text, || TimedText::new(segments))?;
+        with_failures(|failures| {
+            let text = failures.catch(Part::Text, || TimedText::new(segments))?;
             Some(self.text(&text, None, language, failures))
         })
     }
 
     /// The structure of a text whose sentences are known, and stay as they are.
     pub fn sentences(&self, sentences: &[Sentence], language: Option<Language>) -> Structure {
-        survived(|failures| {
-            let (text, ranges) = failures.survive(Part::Text, || TimedText::of_sentences(sentences))?;
+        with_failures(|failures| {
+            let (text, ranges) = failures.catch(Part::Text, || TimedText::of_sentences(sentences))?;
             Some(self.text(&text, Some(ranges), language, failures))
         })
     }
 
-    /// All but the errors. Whatever works on the text does so within [`Failures::survive`].
+    /// Everything but the message about failures. Whatever works on the text does so within [`Failures::catch`].
     fn text(
         &self,
         text: &TimedText,
@@ -81,33 +59,33 @@ impl Structurer {
             Some(Analysis { sentences, entities, noun_phrases }) => (sentences, entities, noun_phrases),
             None => (None, None, None),
         };
-        let sentences = failures.survive(Part::Sentences, || {
+        let sentences = failures.catch(Part::Sentences, || {
             let ranges = known.or(cut).unwrap_or_else(|| by_rules(&text.text, language));
             (timed(text, &ranges), ranges)
         });
         let (sentences, ranges) = sentences.unwrap_or_default();
         let topics = self.topics.and_then(|options| {
-            failures.survive(Part::Topics, || {
+            failures.catch(Part::Topics, || {
                 let nouns = phrases.as_ref().map(|phrases| within(phrases, &ranges));
                 topics(&sentences, nouns.as_deref(), language, self.embedder.as_deref(), options)
             })
         });
         let Topics { topics, method } = topics.unwrap_or_default();
         let entities = entities
-            .and_then(|places| failures.survive(Part::Entities, || timed_entities(text, places)))
+            .and_then(|places| failures.catch(Part::Entities, || timed_entities(text, places)))
             .unwrap_or_default();
         let keywords = phrases
-            .and_then(|phrases| failures.survive(Part::Keywords, || keywords(text, &phrases)))
+            .and_then(|phrases| failures.catch(Part::Keywords, || keywords(text, &phrases)))
             .unwrap_or_default();
         Structure { sentences, topics, entities, keywords, spacy, topic_method: method, error: None }
     }
 }
 
-/// A structure, and what of it has failed.
-fn survived(find: impl FnOnce(&mut Failures) -> Option<Structure>) -> Structure {
+/// A structure, with a message about the parts that have failed.
+fn with_failures(find: impl FnOnce(&mut Failures) -> Option<Structure>) -> Structure {
     let mut failures = Failures::default();
     let structure = find(&mut failures).unwrap_or_default();
-    Structure { error: failures.told(), ..structure }
+    Structure { error: failures.message(), ..structure }
 }
 
 /// Entities by their places in bytes, which are in order.
@@ -130,9 +108,9 @@ fn timed_entities(text: &TimedText, places: Vec<(Range<usize>, Label)>) -> Vec<E
 
 #[cfg(test)]
 mod tests {
-    use super::super::failures::broken::without;
-    use super::super::model_folder;
     use super::*;
+    use crate::failures::broken::without;
+    use crate::testing::{model_folder, segment};
 
     fn said(texts: &[&str]) -> Vec<Sentence> {
         let sentence = |(i, text): (usize, &&str)| Sentence {
@@ -155,7 +133,7 @@ mod tests {
     fn each_part_that_panics_is_missing_and_told_of_and_the_others_are_there() {
         let text =
             "Mr. Dashwood sold his old boats in Paris. He never came back there. The old boats were lost.";
-        let segments = [segment(text)];
+        let segments = [segment(0.0, 8.0, text)];
         let structurer = structurer();
         let structure = || structurer.structure(&segments, Some(Language::ENGLISH));
         let whole = structure();
@@ -195,24 +173,8 @@ mod tests {
     /// What is said of a part that has failed.
     fn told(part: Part) -> String {
         let mut failures = Failures::default();
-        without(part, || failures.survive(part, || ()));
-        failures.told().unwrap()
-    }
-
-    fn segment(text: &str) -> Segment {
-        Segment {
-            seek: 0,
-            start: 0.0,
-            end: 8.0,
-            text: text.to_owned(),
-            tokens: Vec::new(),
-            temperature: 0.0,
-            avg_logprob: 0.0,
-            compression_ratio: 0.0,
-            no_speech_prob: 0.0,
-            suspect: false,
-            words: Vec::new(),
-        }
+        without(part, || failures.catch(part, || ()));
+        failures.message().unwrap()
     }
 
     #[test]

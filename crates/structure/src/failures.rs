@@ -1,10 +1,10 @@
-//! The parts of a transcript's structure, each of which may fail without the others.
+//! The parts of a transcript's structure, each of which may panic without the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What is found out by itself.
+/// A part of the structure that is found by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// The text itself, of which all others are made.
     Text,
     /// The analysis of English, of which the parser's sentences, entities and keywords are made.
@@ -17,7 +17,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// What is missing without it, and why, in a sentence.
+    /// Says what is missing without it, and why, in a sentence.
     fn missing(self) -> &'static str {
         match self {
             Self::Text => "The transcript could not be structured (an internal error).",
@@ -38,13 +38,13 @@ impl Part {
     }
 }
 
-/// The parts that have failed.
+/// The parts that have failed so far.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Vec<Part>);
+pub(crate) struct Failures(Vec<Part>);
 
 impl Failures {
-    /// What a part finds, unless it panics; the panic itself is logged where all are.
-    pub(super) fn survive<T>(&mut self, part: Part, find: impl FnOnce() -> T) -> Option<T> {
+    /// Finds a part, and returns `None` where that panics. The panic hook logs it as any other.
+    pub(crate) fn catch<T>(&mut self, part: Part, find: impl FnOnce() -> T) -> Option<T> {
         let find = AssertUnwindSafe(|| {
             #[cfg(test)]
             broken::panic_in(part);
@@ -57,8 +57,8 @@ impl Failures {
         found
     }
 
-    /// All that is missing, in sentences.
-    pub(super) fn told(&self) -> Option<String> {
+    /// Says all that is missing, in sentences; `None` where nothing is.
+    pub(crate) fn message(&self) -> Option<String> {
         let sentences: Vec<_> = self.0.iter().map(|part| part.missing()).collect();
         (!sentences.is_empty()).then(|| sentences.join(" "))
     }
@@ -66,7 +66,7 @@ impl Failures {
 
 /// Parts that fail, for tests: no text is known that makes one fail.
 #[cfg(test)]
-pub(super) mod broken {
+pub(crate) mod broken {
     use std::cell::Cell;
 
     use super::Part;
@@ -76,7 +76,7 @@ pub(super) mod broken {
     }
 
     /// Runs something while a part panics on this thread.
-    pub(in crate::structure) fn without<T>(part: Part, run: impl FnOnce() -> T) -> T {
+    pub(crate) fn without<T>(part: Part, run: impl FnOnce() -> T) -> T {
         BROKEN.set(Some(part));
         let result = run();
         BROKEN.set(None);
@@ -95,13 +95,13 @@ mod tests {
     #[test]
     fn a_part_that_panics_is_missing_and_told_of_once() {
         let mut failures = Failures::default();
-        assert_eq!(failures.survive(Part::Sentences, || 3), Some(3));
-        assert_eq!(failures.told(), None);
+        assert_eq!(failures.catch(Part::Sentences, || 3), Some(3));
+        assert_eq!(failures.message(), None);
         for part in [Part::Topics, Part::Entities, Part::Topics] {
-            assert_eq!(broken::without(part, || failures.survive(part, || 3)), None);
+            assert_eq!(broken::without(part, || failures.catch(part, || 3)), None);
         }
         let told = "There are no topics: finding them failed (an internal error). There are no entities: finding \
                     them failed (an internal error).";
-        assert_eq!(failures.told().as_deref(), Some(told));
+        assert_eq!(failures.message().as_deref(), Some(told));
     }
 }

@@ -1,16 +1,16 @@
-//! What a whole recording is about: its noun phrases, with every mention of each.
+//! Keywords of a whole recording: its noun phrases, with every mention of each.
 
 use std::collections::HashMap;
 
-use super::english::NounPhrase;
-use super::phrases::{Forms, telling};
-use super::transcript::TimedText;
-use crate::jobs::result::Keyword;
+use super::phrase::{Forms, score};
+use crate::english::NounPhrase;
+use crate::structure::Keyword;
+use crate::transcript::TimedText;
 
-/// How many a recording has at most.
+/// How many keywords a recording has at most.
 const MOST: usize = 50;
 
-/// What is one phrase, in all its forms.
+/// One phrase in all its forms.
 #[derive(Debug, Default)]
 struct Mentions {
     lemmas: Vec<String>,
@@ -21,7 +21,7 @@ struct Mentions {
 }
 
 /// The most telling noun phrases, the most telling first. Phrases of the same lemmas are one.
-pub(super) fn keywords(text: &TimedText, phrases: &[NounPhrase]) -> Vec<Keyword> {
+pub(crate) fn keywords(text: &TimedText, phrases: &[NounPhrase]) -> Vec<Keyword> {
     let mut numbers: HashMap<Vec<String>, usize> = HashMap::new();
     let mut all: Vec<Mentions> = Vec::new();
     let mut frequencies: HashMap<String, usize> = HashMap::new();
@@ -41,7 +41,7 @@ pub(super) fn keywords(text: &TimedText, phrases: &[NounPhrase]) -> Vec<Keyword>
             // live on the words of the others.
             let count = phrase.places.len();
             let weights = phrase.lemmas.iter().map(|lemma| ((frequencies[lemma] * count) as f64).sqrt());
-            (telling(weights, count, phrase.is_name), phrase)
+            (score(weights, count, phrase.is_name), phrase)
         })
         .collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -70,9 +70,9 @@ impl Mentions {
 mod tests {
     use std::ops::Range;
 
-    use super::super::english::NounWord;
     use super::*;
-    use crate::jobs::result::Sentence;
+    use crate::english::NounWord;
+    use crate::structure::Sentence;
 
     /// Phrases by what is said; lemmas lose their “s”.
     fn phrases(text: &str, said: &[&str]) -> Vec<NounPhrase> {

@@ -15,8 +15,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::embedder::{Embedding, dot};
-use super::words::Word;
+use crate::embedder::{Embedding, dot};
+use crate::words::Word;
 
 /// No segment is longer, in sentences: it bounds the work over hours of speech.
 const LONGEST: usize = 1000;
@@ -212,7 +212,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::structure::words::words;
+    use crate::words::words;
 
     const RIVER: [&str; 5] = [
         "The survey of the river began in the spring.",

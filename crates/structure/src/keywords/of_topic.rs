@@ -1,4 +1,4 @@
-//! Phrases that tell a stretch of sentences from the rest of its text: a topic's keywords and title.
+//! Keywords and title of a topic: phrases that tell a stretch of sentences from the rest of its text.
 //!
 //! Candidates are noun phrases where a parser has found them, and else runs of content words without a mark between them, as in
 //! RAKE (Rose et al. 2010). They are weighed by how often their words are said within, and how rarely outside (tf-idf,
@@ -6,8 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::english::NounPhrase;
-use super::words::Word;
+use super::phrase::{Forms, score};
+use crate::english::NounPhrase;
+use crate::words::Word;
 
 /// Words of a phrase.
 const LONGEST: usize = 3;
@@ -21,9 +22,6 @@ const TITLE: usize = 3;
 /// Characters of a title.
 const LONGEST_TITLE: usize = 60;
 
-/// What has a capital within a sentence counts this much more: names, and German nouns.
-const NAME: f64 = 1.25;
-
 /// In languages whose function words are not listed, a word that is in more than this share of all sentences says
 /// nothing of a subject, if there are enough sentences to tell.
 const COMMON: f64 = 0.08;
@@ -34,7 +32,7 @@ const SHORTEST: usize = 4;
 
 /// A text's sentences, and in how many of them each word is.
 #[derive(Debug)]
-pub(super) struct Phrases<'t> {
+pub(crate) struct Phrases<'t> {
     sentences: &'t [&'t str],
     words: &'t [Vec<Word>],
     english: bool,
@@ -54,27 +52,8 @@ struct Candidate<'t> {
     count: usize,
 }
 
-/// How a phrase was said: each form with how often, in order of appearance.
-#[derive(Debug, Default)]
-pub(super) struct Forms(Vec<(String, usize)>);
-
-impl Forms {
-    pub(super) fn add(&mut self, said: &str) {
-        match self.0.iter_mut().find(|(form, _)| form == said) {
-            Some((_, count)) => *count += 1,
-            None => self.0.push((said.to_owned(), 1)),
-        }
-    }
-
-    /// The most frequent one, of several the first.
-    pub(super) fn most_frequent(self) -> String {
-        let most = self.0.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
-        most.map(|(form, _)| form).unwrap_or_default()
-    }
-}
-
 impl<'t> Phrases<'t> {
-    pub(super) fn new(
+    pub(crate) fn new(
         sentences: &'t [&'t str],
         words: &'t [Vec<Word>],
         english: bool,
@@ -95,7 +74,7 @@ impl<'t> Phrases<'t> {
     }
 
     /// Those of some sentences of the text, the most telling first. None has a word with another one in common.
-    pub(super) fn keywords(&self, range: std::ops::Range<usize>) -> Vec<String> {
+    pub(crate) fn keywords(&self, range: std::ops::Range<usize>) -> Vec<String> {
         let mut said: HashMap<&str, (usize, usize)> = HashMap::new();
         for words in &self.words[range.clone()] {
             let mut here = HashSet::new();
@@ -115,7 +94,7 @@ impl<'t> Phrases<'t> {
             .into_iter()
             .map(|candidate| {
                 let weights = candidate.stems.iter().map(|stem| weight(stem));
-                (telling(weights, candidate.count, candidate.is_name()), candidate)
+                (score(weights, candidate.count, candidate.is_name()), candidate)
             })
             .collect();
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -208,14 +187,6 @@ impl<'t> Phrases<'t> {
     }
 }
 
-/// How telling a phrase is whose words have these weights.
-pub(super) fn telling(weights: impl ExactSizeIterator<Item = f64>, count: usize, is_name: bool) -> f64 {
-    let words = weights.len() as f64;
-    // What is said again as a whole is a term; of what is said once, longer is not better.
-    let term = if count > 1 { words.sqrt() } else { 0.9 };
-    weights.sum::<f64>() / words * term * if is_name { NAME } else { 1.0 }
-}
-
 impl Candidate<'_> {
     fn add(&mut self, form: &str) {
         self.count += 1;
@@ -223,7 +194,7 @@ impl Candidate<'_> {
     }
 
     fn is_name(&self) -> bool {
-        self.forms.0.iter().any(|(form, _)| form.starts_with(char::is_uppercase))
+        self.forms.iter().any(|form| form.starts_with(char::is_uppercase))
     }
 }
 
@@ -241,7 +212,7 @@ fn form(text: &str, phrase: &[Word], small: bool) -> String {
 }
 
 /// The first keywords, as a heading.
-pub(super) fn title(keywords: &[String]) -> String {
+pub(crate) fn title(keywords: &[String]) -> String {
     let mut title = String::new();
     for keyword in keywords.iter().take(TITLE) {
         let separator = if title.is_empty() { "" } else { ", " };
@@ -257,7 +228,7 @@ pub(super) fn title(keywords: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::structure::words::words;
+    use crate::words::words;
 
     fn keywords(sentences: &[&str], range: std::ops::Range<usize>, english: bool) -> Vec<String> {
         let words: Vec<_> = sentences.iter().map(|sentence| words(sentence)).collect();

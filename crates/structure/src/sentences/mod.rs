@@ -1,20 +1,21 @@
 //! Where sentences end by rule, in any language, and when each is said.
 
+mod abbreviations;
+
 use std::ops::Range;
 
 use icu_segmenter::SentenceSegmenter;
 use icu_segmenter::options::SentenceBreakInvariantOptions;
-use verbatim_speech::Language;
 
-use super::abbreviations;
-use super::transcript::{TimedText, trimmed};
-use crate::jobs::result::Sentence;
+use verbatim_speech::Language;
+use crate::structure::Sentence;
+use crate::transcript::{TimedText, trimmed};
 
 /// What opens a quotation or a bracket, where no space need stand before it.
 const OPENERS: [char; 13] = ['「', '『', '（', '［', '【', '〔', '《', '〈', '“', '‘', '(', '[', '{'];
 
 /// Stretches of a text as sentences, none of which starts before the end of the last.
-pub(super) fn timed(text: &TimedText, ranges: &[Range<usize>]) -> Vec<Sentence> {
+pub(crate) fn timed(text: &TimedText, ranges: &[Range<usize>]) -> Vec<Sentence> {
     let mut last_end = 0.0;
     let sentence = |range: &Range<usize>| {
         let (start, end) = text.seconds(range.clone());
@@ -28,7 +29,7 @@ pub(super) fn timed(text: &TimedText, ranges: &[Range<usize>]) -> Vec<Sentence> 
 
 /// Where the sentences are, in bytes: cut by Unicode's rules (UAX #29), then joined where those cannot
 /// know better. Together they hold all of the text but the white space between them.
-pub(super) fn by_rules(text: &str, language: Option<Language>) -> Vec<Range<usize>> {
+pub(crate) fn by_rules(text: &str, language: Option<Language>) -> Vec<Range<usize>> {
     let segmenter = SentenceSegmenter::new(SentenceBreakInvariantOptions::default());
     let mut sentences: Vec<Range<usize>> = Vec::new();
     let mut from = 0;
@@ -65,7 +66,7 @@ fn goes_on(before: &str, after: &str, language: Option<Language>) -> bool {
 }
 
 /// Whether there is nothing in it to be said: marks stand with the words that they belong to.
-pub(super) fn is_silent(text: &str) -> bool {
+pub(crate) fn is_silent(text: &str) -> bool {
     !text.contains(char::is_alphanumeric)
 }
 
@@ -83,30 +84,15 @@ fn quote_goes_on(before: &str, after: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use verbatim_speech::{Segment, Word};
 
     use super::*;
-    use crate::structure::transcript;
+    use verbatim_speech::{Segment, Word};
+    use crate::testing::segment;
+    use crate::transcript::transcript;
 
     fn sentences(segments: &[Segment], language: Option<Language>) -> Vec<Sentence> {
         let text = TimedText::new(segments);
         timed(&text, &by_rules(&text.text, language))
-    }
-
-    fn segment(start: f64, end: f64, text: &str) -> Segment {
-        Segment {
-            seek: 0,
-            start,
-            end,
-            text: text.to_owned(),
-            tokens: Vec::new(),
-            temperature: 0.0,
-            avg_logprob: 0.0,
-            compression_ratio: 1.0,
-            no_speech_prob: 0.0,
-            suspect: false,
-            words: Vec::new(),
-        }
     }
 
     fn texts(sentences: &[Sentence]) -> Vec<&str> {

@@ -1,14 +1,16 @@
 //! What a recording is about, in stretches.
 
-use verbatim_speech::Language;
+mod segmentation;
+mod summary;
 
-use super::embedder::{Embedder, Embedding};
-use super::english::NounPhrase;
-use super::phrases::{Phrases, title};
-use super::segmentation::Text;
-use super::summary::{Closeness, summary};
-use super::words::{Word, words};
-use crate::jobs::result::{Sentence, Topic};
+use self::segmentation::Text;
+use self::summary::{Closeness, summary};
+use crate::embedder::{Embedder, Embedding};
+use crate::english::NounPhrase;
+use crate::keywords::{Phrases, title};
+use verbatim_speech::Language;
+use crate::structure::{Sentence, Topic};
+use crate::words::{Word, words};
 
 /// What `models_used` calls the method by words alone.
 const LEXICAL: &str = "lexical";
@@ -36,16 +38,16 @@ impl Default for TopicOptions {
 
 /// Topics, and what found them.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Topics {
-    pub(super) topics: Vec<Topic>,
+pub(crate) struct Topics {
+    pub(crate) topics: Vec<Topic>,
     /// `None` where nothing was said.
-    pub(super) method: Option<String>,
+    pub(crate) method: Option<String>,
 }
 
 /// The topics of a text in `language`, in order; together they hold every sentence. English sentences are compared by
 /// their vectors and words, where there is an embedder, all others by their words alone. `nouns` are the noun
 /// phrases of each sentence, where they are known.
-pub(super) fn topics(
+pub(crate) fn topics(
     sentences: &[Sentence],
     nouns: Option<&[Vec<NounPhrase>]>,
     language: Option<Language>,
@@ -62,7 +64,7 @@ pub(super) fn topics(
     let text =
         vectors.as_ref().map_or_else(|| Text::lexical(&words), |vectors| Text::english(&words, vectors));
     let usual = usual_pause(sentences);
-    let share = |i: usize| 1.0 - PAUSE_SHARE * loudness_of_silence(pause_before(sentences, i) - usual);
+    let share = |i: usize| 1.0 - PAUSE_SHARE * pause_weight(pause_before(sentences, i) - usual);
     let segments = text.segments(options.min_sentences, options.granularity, share);
     let phrases = Phrases::new(&texts, &words, english, nouns);
     let topics = segments.into_iter().map(|range| {
@@ -95,8 +97,8 @@ fn usual_pause(sentences: &[Sentence]) -> f64 {
     pauses.get(pauses.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// From 0, for a pause that is not longer than usual, towards 1.
-fn loudness_of_silence(longer: f64) -> f64 {
+/// How much a pause counts that is so many seconds longer than usual: from 0, where it is not longer, towards 1.
+fn pause_weight(longer: f64) -> f64 {
     let longer = longer.max(0.0);
     longer / (longer + LONG_PAUSE)
 }
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn longer_pauses_count_more_but_never_decide_alone() {
-        let shares: Vec<_> = [-1.0, 0.0, 2.0, 60.0].map(loudness_of_silence).into();
+        let shares: Vec<_> = [-1.0, 0.0, 2.0, 60.0].map(pause_weight).into();
         assert!(shares.is_sorted() && shares[1] == 0.0 && shares[2] == 0.5 && shares[3] < 1.0, "{shares:?}");
     }
 }

@@ -1,15 +1,20 @@
 //! What spaCy's pipeline says of an English transcript: its sentences, entities and noun phrases, as places in the text.
 
+mod noun_phrases;
+
 use std::ops::Range;
 use std::path::Path;
 
-use verbatim_spacy::{Doc, Label, LoadError, Pipeline, Span, Token};
-use verbatim_speech::Language;
+use verbatim_spacy::{Doc, Label, LoadError, Pipeline, Span};
 
-use super::failures::{Failures, Part};
-use super::sentences::{by_rules, is_silent};
-use super::transcript::trimmed;
-use super::words::is_english_function_word;
+#[cfg(test)]
+pub(crate) use self::noun_phrases::NounWord;
+use self::noun_phrases::noun_phrases;
+pub(crate) use self::noun_phrases::{NounPhrase, within};
+use crate::failures::{Failures, Part};
+use crate::sentences::{by_rules, is_silent};
+use verbatim_speech::Language;
+use crate::transcript::trimmed;
 
 /// Bytes that are analyzed together: a day's transcript takes no more memory at a time than a long talk's.
 const PIECE: usize = 64 * 1024;
@@ -23,29 +28,11 @@ pub struct English {
 
 /// What was found in a text; `None` where finding it has failed. All places are in bytes.
 #[derive(Debug, PartialEq)]
-pub(super) struct Analysis {
+pub(crate) struct Analysis {
     /// Without the white space around them, none of marks alone.
-    pub(super) sentences: Option<Vec<Range<usize>>>,
-    pub(super) entities: Option<Vec<(Range<usize>, Label)>>,
-    pub(super) noun_phrases: Option<Vec<NounPhrase>>,
-}
-
-/// Nouns and what describes them: a noun chunk without the articles, pronouns and numbers before it, and without
-/// whose it is: “the crew's old boats” are a crew and old boats.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct NounPhrase {
-    /// In order; the last is a noun.
-    pub(super) words: Vec<NounWord>,
-}
-
-/// A word of a [`NounPhrase`].
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct NounWord {
-    pub(super) range: Range<usize>,
-    pub(super) lemma: Label,
-    /// Or else it describes one.
-    pub(super) is_noun: bool,
-    pub(super) is_name: bool,
+    pub(crate) sentences: Option<Vec<Range<usize>>>,
+    pub(crate) entities: Option<Vec<(Range<usize>, Label)>>,
+    pub(crate) noun_phrases: Option<Vec<NounPhrase>>,
 }
 
 impl English {
@@ -60,14 +47,14 @@ impl English {
     }
 
     /// `None` where the pipeline itself has failed.
-    pub(super) fn analyze(&self, text: &str, failures: &mut Failures) -> Option<Analysis> {
+    pub(crate) fn analyze(&self, text: &str, failures: &mut Failures) -> Option<Analysis> {
         let mut analysis = Analysis {
             sentences: Some(Vec::new()),
             entities: Some(Vec::new()),
             noun_phrases: Some(Vec::new()),
         };
-        for piece in failures.survive(Part::English, || pieces(text, PIECE))? {
-            let doc = failures.survive(Part::English, || self.pipeline.analyze(&text[piece.clone()]))?;
+        for piece in failures.catch(Part::English, || pieces(text, PIECE))? {
+            let doc = failures.catch(Part::English, || self.pipeline.analyze(&text[piece.clone()]))?;
             analysis.add(&doc, piece.start, failures);
         }
         Some(analysis)
@@ -112,13 +99,13 @@ impl Analysis {
     fn add(&mut self, doc: &Doc, place: usize, failures: &mut Failures) {
         let moved = |range: Range<usize>| place + range.start..place + range.end;
         let sentences = || sentences(doc).into_iter().map(moved).collect();
-        extend(&mut self.sentences, failures.survive(Part::ParserSentences, sentences));
+        extend(&mut self.sentences, failures.catch(Part::ParserSentences, sentences));
         let entity = |entity: &Span| {
             let range = trimmed(doc.text(), doc.range(entity))?;
             Some((moved(range), entity.label.clone()))
         };
         let entities = || doc.entities().iter().filter_map(entity).collect();
-        extend(&mut self.entities, failures.survive(Part::Entities, entities));
+        extend(&mut self.entities, failures.catch(Part::Entities, entities));
         let phrases = || {
             let chunks = doc.noun_chunks();
             let mut phrases: Vec<NounPhrase> =
@@ -128,7 +115,7 @@ impl Analysis {
             }
             phrases
         };
-        extend(&mut self.noun_phrases, failures.survive(Part::Keywords, phrases));
+        extend(&mut self.noun_phrases, failures.catch(Part::Keywords, phrases));
     }
 }
 
@@ -155,69 +142,6 @@ fn sentences(doc: &Doc) -> Vec<Range<usize>> {
     sentences
 }
 
-/// Those of one noun chunk.
-fn noun_phrases(doc: &Doc, chunk: &Span) -> Vec<NounPhrase> {
-    let mut phrases = vec![Vec::new()];
-    for index in chunk.start..chunk.end {
-        let token = &doc.tokens()[index];
-        let said = doc.token_text(index);
-        let compound = index + 1 < chunk.end && doc.token_text(index + 1) == "-";
-        if is_part(token) || (compound && &*token.pos == "ADV") {
-            phrases.last_mut().expect("there is one from the start on").push(NounWord {
-                range: token.start..token.end,
-                lemma: token.lemma.clone(),
-                is_noun: matches!(&*token.pos, "NOUN" | "PROPN"),
-                is_name: &*token.pos == "PROPN",
-            });
-        } else if said != "-" {
-            phrases.push(Vec::new());
-        }
-    }
-    phrases.into_iter().filter_map(|words| NounPhrase::of(doc.text(), words)).collect()
-}
-
-fn is_part(token: &Token) -> bool {
-    let describes = &*token.pos == "VERB" && matches!(&*token.dep, "amod" | "compound");
-    describes || matches!(&*token.pos, "NOUN" | "PROPN" | "ADJ")
-}
-
-impl NounPhrase {
-    /// Of neighbouring words; `None` where no noun is among them, or nothing that says what is spoken of.
-    fn of(text: &str, mut words: Vec<NounWord>) -> Option<Self> {
-        let says = |word: &NounWord| !is_english_function_word(&text[word.range.clone()].to_lowercase());
-        words.truncate(words.iter().rposition(|word| word.is_noun)? + 1);
-        words.drain(..words.iter().position(says)?);
-        Some(Self { words })
-    }
-
-    /// Where it is.
-    pub(super) fn range(&self) -> Range<usize> {
-        let (first, last) = (self.words.first(), self.words.last());
-        first.map_or(0, |word| word.range.start)..last.map_or(0, |word| word.range.end)
-    }
-
-    /// The lemmas of its words, in small letters.
-    pub(super) fn lemmas(&self) -> impl Iterator<Item = String> {
-        self.words.iter().map(|word| word.lemma.to_lowercase())
-    }
-}
-
-/// The phrases of each stretch of the text, as places in that stretch. What reaches over its end is left out.
-pub(super) fn within(phrases: &[NounPhrase], stretches: &[Range<usize>]) -> Vec<Vec<NounPhrase>> {
-    let mut rest = phrases;
-    let stretches = stretches.iter().map(|stretch| {
-        rest = &rest[rest.partition_point(|phrase| phrase.range().start < stretch.start)..];
-        let count = rest.partition_point(|phrase| phrase.range().start < stretch.end);
-        let mut inside: Vec<NounPhrase> =
-            rest[..count].iter().filter(|phrase| phrase.range().end <= stretch.end).cloned().collect();
-        for word in inside.iter_mut().flat_map(|phrase| &mut phrase.words) {
-            word.range = word.range.start - stretch.start..word.range.end - stretch.start;
-        }
-        inside
-    });
-    stretches.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
@@ -225,7 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::structure::model_folder;
+    use crate::testing::model_folder;
 
     #[test]
     fn a_long_text_is_cut_behind_sentences() {
@@ -253,7 +177,7 @@ mod tests {
     fn analyze(text: &str) -> Found {
         let mut failures = Failures::default();
         let analysis = english().analyze(text, &mut failures).unwrap();
-        assert_eq!(failures.told(), None);
+        assert_eq!(failures.message(), None);
         let Analysis { sentences, entities, noun_phrases } = analysis;
         Found {
             sentences: sentences.unwrap(),
@@ -320,30 +244,5 @@ mod tests {
             prop_assert_eq!(all, said(&text));
             prop_assert!(pieces.is_sorted_by(|a, b| a.end <= b.start), "{:?}", pieces);
         }
-    }
-
-    fn phrase(words: &[(usize, usize)]) -> NounPhrase {
-        let word = |&(start, end): &(usize, usize)| NounWord {
-            range: start..end,
-            lemma: "x".into(),
-            is_noun: true,
-            is_name: false,
-        };
-        NounPhrase { words: words.iter().map(word).collect() }
-    }
-
-    #[test]
-    fn phrases_are_places_in_their_sentence() {
-        let phrases = [
-            phrase(&[(2, 5), (6, 9)]),
-            phrase(&[(12, 14)]),
-            phrase(&[(18, 19), (20, 25)]),
-            phrase(&[(26, 30)]),
-        ];
-        let found = within(&phrases, &[0..10, 11..19, 20..31]);
-        assert_eq!(
-            found,
-            [vec![phrase(&[(2, 5), (6, 9)])], vec![phrase(&[(1, 3)])], vec![phrase(&[(6, 10)])]]
-        );
     }
 }

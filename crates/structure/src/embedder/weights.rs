@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use super::{EmbedderError, damaged, read};
+use super::files::{EmbedderError, damaged, read};
 
 /// What there is no telling from the tensors.
 #[derive(Debug, Clone, Copy, Deserialize)]

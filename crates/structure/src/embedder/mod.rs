@@ -4,16 +4,21 @@
 //! The products are `rten-gemm`'s, which the speech engine uses, too: a framework such as candle would bring a second
 //! set of kernels and dozens of crates for the one network that is written out in [`network`].
 
+mod files;
 mod network;
+mod vector;
 mod weights;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 use tokenizers::{Tokenizer, TruncationParams};
 
+pub use self::files::EmbedderError;
+use self::files::{damaged, read};
 use self::network::Network;
+pub use self::vector::Embedding;
+pub(crate) use self::vector::dot;
 use self::weights::Weights;
 
 /// Tokens that go through the network together: enough for its products to be worth their weights' way through the
@@ -22,18 +27,6 @@ const BLOCK: usize = 256;
 
 /// Longer sentences are cut, as the model's publishers do.
 const MAX_TOKENS: usize = 256;
-
-/// Why a model cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbedderError {
-    #[error("cannot read {}: {source}; fetch the model with `verbatim models fetch all-minilm-l6-v2`", file.display())]
-    Read { file: PathBuf, source: io::Error },
-    #[error("{} is damaged or no model of this kind: {reason}; fetch it with `verbatim models fetch all-minilm-l6-v2`", file.display())]
-    Damaged { file: PathBuf, reason: String },
-}
-
-/// A sentence's vector, `[width]`, of length 1.
-pub type Embedding = Vec<f32>;
 
 /// The model, ready to use from any thread.
 #[derive(Debug)]
@@ -118,28 +111,10 @@ fn tokenizer(bytes: &[u8], max_length: usize) -> Result<Tokenizer, String> {
     Ok(tokenizer)
 }
 
-/// `x · y`, in eight sums that do not wait for each other.
-pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
-    let mut sums = [0.0; 8];
-    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
-    let rest: f32 = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in xs.zip(ys) {
-        (0..8).for_each(|lane| sums[lane] += x[lane] * y[lane]);
-    }
-    rest + sums.iter().sum::<f32>()
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, EmbedderError> {
-    std::fs::read(file).map_err(|source| EmbedderError::Read { file: file.into(), source })
-}
-
-fn damaged(file: &Path) -> impl Fn(String) -> EmbedderError {
-    move |reason| EmbedderError::Damaged { file: file.into(), reason }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
 
     use serde::Deserialize;
 
@@ -158,7 +133,7 @@ mod tests {
     }
 
     fn dir() -> PathBuf {
-        crate::structure::model_folder("all-minilm-l6-v2")
+        crate::testing::model_folder("all-minilm-l6-v2")
     }
 
     #[test]

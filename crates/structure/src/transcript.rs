@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use verbatim_speech::Segment;
-
-use crate::jobs::result::Sentence;
+use crate::structure::Sentence;
 
 /// The whole text of a recording: what its sentences and entities are places in.
 pub fn transcript(segments: &[Segment]) -> String {
@@ -13,15 +12,15 @@ pub fn transcript(segments: &[Segment]) -> String {
 
 /// The [`transcript`], with the time of every place in it.
 #[derive(Debug, Default)]
-pub(super) struct TimedText {
-    pub(super) text: String,
+pub(crate) struct TimedText {
+    pub(crate) text: String,
     /// In order; together they hold all of `text` but white space.
-    said: Vec<Said>,
+    spans: Vec<Span>,
 }
 
 /// A word, or a segment whose words are not known, without the white space around it.
 #[derive(Debug)]
-struct Said {
+struct Span {
     /// Bytes of the whole text.
     range: Range<usize>,
     start: f64,
@@ -29,9 +28,9 @@ struct Said {
 }
 
 impl TimedText {
-    pub(super) fn new(segments: &[Segment]) -> Self {
+    pub(crate) fn new(segments: &[Segment]) -> Self {
         let mut text = String::with_capacity(segments.iter().map(|segment| segment.text.len() + 1).sum());
-        let mut said = Vec::new();
+        let mut spans = Vec::new();
         for segment in segments {
             let words = segment.text.trim_start();
             if words.is_empty() {
@@ -42,17 +41,17 @@ impl TimedText {
             }
             let place = text.len();
             text.push_str(words);
-            said.extend(parts(segment).into_iter().filter_map(|(part, start, end)| {
+            spans.extend(parts(segment).into_iter().filter_map(|(part, start, end)| {
                 let range = trimmed(&text[place..], part)?;
-                Some(Said { range: place + range.start..place + range.end, start, end })
+                Some(Span { range: place + range.start..place + range.end, start, end })
             }));
         }
         text.truncate(text.trim_end().len());
-        Self { text, said }
+        Self { text, spans }
     }
 
     /// Of sentences that were found before, and where each of them is.
-    pub(super) fn of_sentences(sentences: &[Sentence]) -> (Self, Vec<Range<usize>>) {
+    pub(crate) fn of_sentences(sentences: &[Sentence]) -> (Self, Vec<Range<usize>>) {
         let mut timed = Self::default();
         for Sentence { text, start, end } in sentences {
             let Some(range) = trimmed(text, 0..text.len()) else { continue };
@@ -61,35 +60,36 @@ impl TimedText {
             }
             let place = timed.text.len();
             timed.text.push_str(&text[range]);
-            timed.said.push(Said { range: place..timed.text.len(), start: *start, end: *end });
+            timed.spans.push(Span { range: place..timed.text.len(), start: *start, end: *end });
         }
-        let ranges = timed.said.iter().map(|said| said.range.clone()).collect();
+        let ranges = timed.spans.iter().map(|span| span.range.clone()).collect();
         (timed, ranges)
     }
 
     /// The seconds at which a stretch of `text` that is not blank begins and ends: those of its first and its
     /// last word. Where it cuts a word, or a segment whose words are not known, the time is in proportion to the
     /// letters before and behind the cut.
-    pub(super) fn seconds(&self, range: Range<usize>) -> (f64, f64) {
-        let first = self.said.partition_point(|said| said.range.end <= range.start);
-        let behind = self.said.partition_point(|said| said.range.start < range.end);
-        let within = self.said.get(first..behind).unwrap_or_default();
-        let start = within.first().map_or(0.0, |said| self.second_at(said, range.start));
-        (start, within.last().map_or(start, |said| self.second_at(said, range.end)))
+    pub(crate) fn seconds(&self, range: Range<usize>) -> (f64, f64) {
+        let first = self.spans.partition_point(|span| span.range.end <= range.start);
+        let behind = self.spans.partition_point(|span| span.range.start < range.end);
+        let within = self.spans.get(first..behind).unwrap_or_default();
+        let start = within.first().map_or(0.0, |span| self.second_at(span, range.start));
+        (start, within.last().map_or(start, |span| self.second_at(span, range.end)))
     }
 
-    fn second_at(&self, said: &Said, place: usize) -> f64 {
-        let Range { start, end } = said.range;
+    fn second_at(&self, span: &Span, place: usize) -> f64 {
+        let Range { start, end } = span.range;
         let letters = |range: Range<usize>| self.text[range].chars().count() as f64;
         match place {
-            _ if place <= start => said.start,
-            _ if place >= end => said.end,
-            _ => said.start + letters(start..place) / letters(start..end) * (said.end - said.start),
+            _ if place <= start => span.start,
+            _ if place >= end => span.end,
+            _ => span.start + letters(start..place) / letters(start..end) * (span.end - span.start),
         }
     }
 }
 
-/// What of a segment's text, without the white space before it, is said when: its words, or all of it.
+/// The parts of a segment's text, without the white space before it, and the seconds at which each begins and ends: its
+/// words, or all of it.
 fn parts(segment: &Segment) -> Vec<(Range<usize>, f64, f64)> {
     let blank = segment.text.len() - segment.text.trim_start().len();
     let mut to = 0;
@@ -107,7 +107,7 @@ fn parts(segment: &Segment) -> Vec<(Range<usize>, f64, f64)> {
 }
 
 /// Without white space at the ends; `None` where nothing else is there.
-pub(super) fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
+pub(crate) fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let piece = &text[range.clone()];
     let start = range.start + (piece.len() - piece.trim_start().len());
     let end = range.start + piece.trim_end().len();

@@ -1,0 +1,31 @@
+//! A transcript as what a reader wants of it: sentences with their times, topics, entities and keywords.
+//!
+//! [`Structurer::load`] reads the models; [`Structurer::structure`] makes a [`Structure`] of the segments that a recognizer
+//! has written. Sentences and topics are found in every language, entities and keywords in English alone. A part that
+//! fails is left out and named in [`Structure::error`].
+//!
+//! Everything here blocks, and computes on the calling thread and in the rayon pool that it is called in.
+
+mod embedder;
+mod english;
+mod failures;
+mod keywords;
+mod load;
+mod sentences;
+mod structure;
+mod structurer;
+#[cfg(test)]
+mod testing;
+mod topics;
+mod transcript;
+mod words;
+
+pub use embedder::{Embedder, EmbedderError, Embedding};
+pub use english::English;
+pub use load::{LoadError, SpacyModel, StructurerOptions};
+pub use structure::{Entity, Keyword, Sentence, Structure, Topic};
+pub use structurer::Structurer;
+pub use topics::TopicOptions;
+pub use transcript::transcript;
+
+/// The plain data of recognition that a structure is made from.
