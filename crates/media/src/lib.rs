@@ -1,47 +1,42 @@
-//! ffprobe and ffmpeg as confined child processes: what an upload is, and its sound as a stream.
+//! A file as samples: what a media file is, and its sound as a stream of 16 kHz mono.
+//!
+//! ffprobe and ffmpeg do the reading, as child processes that can reach nothing but the file. The way through:
+//!
+//! 1. [`require_tools`] checks at the start that both programs are there and run; [`confinement`] says how far this
+//!    machine's kernel confines them.
+//! 2. [`probe`] says what a file is ([`MediaInfo`]): audio or video, its duration, its [`Tracks`]. It decodes a second
+//!    and measures what the headers do not tell; [`identify`] reads the headers alone.
+//! 3. [`PcmStream`] decodes the best track that can be decoded. [`PcmStream::open_tracks`] takes the tracks of a probe,
+//!    so that the file is not probed again.
+//!
+//! Every function blocks; whoever waits for one elsewhere gives it a thread. Everything that runs a program has a
+//! limit by the clock ([`Timeouts`]) and can be ended by dropping the stream or by a [`Cancellation`].
+//!
+//! | folder | what is in it |
+//! | --- | --- |
+//! | `sandbox/` | starts a confined process: Landlock, seccomp, limits, no fork |
+//! | `ffmpeg/` | finds ffprobe and ffmpeg and runs them in the sandbox, with limits by the clock |
+//! | `headers/` | ffprobe's answer as [`MediaInfo`] and [`Tracks`] |
+//! | `decode/` | ffmpeg's packets as one gapless stream: times, channels, chunks |
+//! | `probe/` | headers, a decoded second and a measured duration, judged together |
+//!
+//! Each imports only those above it, `limits` and `error`.
 
-mod clock;
-mod complaints;
-mod confine;
 mod decode;
-mod downmix;
-mod libraries;
+mod error;
+mod ffmpeg;
+mod headers;
 mod limits;
-mod measure;
-mod packets;
 mod probe;
-mod prober;
 mod sandbox;
-mod timeline;
-mod tools;
-mod track;
 
-use std::io;
+/// Samples in a second of all sound that is decoded.
+pub(crate) use verbatim_whisper::SAMPLE_RATE;
 
 pub use decode::PcmStream;
-pub use limits::Timeouts;
-pub use probe::{MediaInfo, identify, measure_duration, probe_blocking};
-pub use prober::Prober;
+pub use error::MediaError;
+pub use ffmpeg::{Tools, require_tools};
+pub use headers::{FileType, MediaInfo, Tracks};
+pub use limits::{Cancellation, Timeouts};
+pub use probe::{identify, measure_duration, probe, probe_with};
 pub use sandbox::{Confinement, Enforced, confinement};
-pub use tools::{Tools, require_tools};
-pub use track::Tracks;
-
-#[derive(Debug, thiserror::Error)]
-pub enum MediaError {
-    /// The file is at fault: the sentence is for whoever sent it.
-    #[error("{0}")]
-    Unsupported(String),
-    /// This machine is at fault.
-    #[error("{0}")]
-    Tool(String),
-}
-
-impl MediaError {
-    fn unreadable(reason: &str) -> Self {
-        Self::Unsupported(format!("The file is not audio or video that can be read: {reason}."))
-    }
-
-    fn cannot_open(error: &io::Error) -> Self {
-        Self::Tool(format!("The file could not be opened: {error}."))
-    }
-}

@@ -1,18 +1,18 @@
 //! How long a run of a tool may take by the clock, and who ends it early.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
-
-/// How often a run that gives nothing is asked whether somebody has ended it.
+/// How often a run that gives nothing checks whether it has been cancelled.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Limits of runs by the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For all that is looked at in an upload. A sound file takes some 0.1 s, one of gigabytes that does not tell its
-    /// duration as long as reading it takes.
+    /// For a whole probe. A sound file takes some 0.1 s, one of gigabytes that does not tell its duration as long as
+    /// reading it takes.
     pub probe: Duration,
     /// For the next output of a decoder. One that seeks through a long video without sound gives none for a while.
     pub stall: Duration,
@@ -26,52 +26,67 @@ impl Default for Timeouts {
     }
 }
 
+/// Ends a probe from another thread. Clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct Cancellation(Arc<AtomicBool>);
+
+impl Cancellation {
+    /// The probe fails within some 50 ms, and its processes are gone then.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The limits of one run, or of several that share a deadline.
 #[derive(Debug, Clone)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     timeouts: Timeouts,
     deadline: Option<Instant>,
-    cancelled: CancellationToken,
+    cancellation: Cancellation,
 }
 
 impl Limits {
     /// For a decoder, which may take as long as it gives sound.
-    pub(super) fn decoding(timeouts: Timeouts) -> Self {
-        Self { timeouts, deadline: None, cancelled: CancellationToken::new() }
+    pub(crate) fn decoding(timeouts: Timeouts) -> Self {
+        Self { timeouts, deadline: None, cancellation: Cancellation::default() }
     }
 
-    /// For a look at a file, from now on.
-    pub(super) fn probing(timeouts: Timeouts, cancelled: CancellationToken) -> Self {
-        Self { timeouts, deadline: Some(Instant::now() + timeouts.probe), cancelled }
+    /// For a probe, whose deadline counts from now on.
+    pub(crate) fn probing(timeouts: Timeouts, cancellation: Cancellation) -> Self {
+        Self { timeouts, deadline: Some(Instant::now() + timeouts.probe), cancellation }
     }
 
     /// Begins to wait for output.
-    pub(super) fn output(&self) -> Wait<'_> {
+    pub(crate) fn output(&self) -> Wait<'_> {
         let stalled = Instant::now() + self.timeouts.stall;
         Wait { limits: self, until: self.deadline.map_or(stalled, |deadline| deadline.min(stalled)) }
     }
 
     /// Begins to wait for the exit.
-    pub(super) fn exit(&self) -> Wait<'_> {
+    pub(crate) fn exit(&self) -> Wait<'_> {
         Wait { limits: self, until: Instant::now() + self.timeouts.exit }
     }
 }
 
 /// A wait with an end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wait<'a> {
+pub(crate) struct Wait<'a> {
     limits: &'a Limits,
     until: Instant,
 }
 
 impl Wait<'_> {
-    /// How long to wait until this is to be asked again.
+    /// How long to wait before this is called again.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`], as the end of a sentence, where the time is over; another kind where somebody has
-    /// ended it.
-    pub(super) fn step(&self) -> io::Result<Duration> {
-        if self.limits.cancelled.is_cancelled() {
+    /// [`io::ErrorKind::TimedOut`], as the end of a sentence, where the time is over; another kind where the run was
+    /// cancelled.
+    pub(crate) fn step(&self) -> io::Result<Duration> {
+        if self.limits.cancellation.is_cancelled() {
             return Err(io::Error::other("nobody waits for it any more"));
         }
         let now = Instant::now();

@@ -11,16 +11,16 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use verbatim_media::{MediaError, Tools, require_tools};
 use verbatim_whisper::{Language, Model, Transcriber, Vad};
 
-use crate::api::{self, ApiState, ModelsLoaded};
+use crate::api::{self, ApiState, ModelsLoaded, Prober};
 use crate::config::{
     ENGLISH, EngineSettings, ModelSettings, ServeSettings, SpacyModel, StorageSettings, StructureSettings,
 };
 use crate::data_dir::{self, PairError};
 use crate::files::{SweepError, Uploads};
 use crate::inference::Inference;
-use crate::media::{self, MediaError, Prober, Tools};
 use crate::models::{WhisperModel, hash_model};
 use crate::pipeline::Pipeline;
 use crate::process::{ProcessLock, RequeueError};
@@ -96,7 +96,7 @@ impl App {
             TcpListener::bind(address).await.map_err(|error| AppError::Listen { address, error })?;
         let address = listener.local_addr()?;
         // What is only read comes first: a service that lacks it leaves nothing behind.
-        tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
+        tokio::task::spawn_blocking(require_tools).await.map_err(io::Error::other)??;
         let Engine { inference, vad, languages, model_hash } =
             start_engine(settings.model.clone(), settings.engine.clone()).await?;
         let (structure, models_dir) = (settings.structure.clone(), settings.model.models_dir.clone());

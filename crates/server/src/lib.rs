@@ -9,7 +9,6 @@ pub mod formats;
 pub mod http_client;
 pub mod inference;
 pub mod job;
-pub mod media;
 pub mod models;
 pub mod pipeline;
 pub mod process;

@@ -1,4 +1,6 @@
-//! What the tests of all crates share: telling of what was not tested.
+//! What the tests of all crates share: telling of what was not tested, and media to test with.
+
+pub mod media;
 
 use std::env;
 use std::ffi::OsStr;

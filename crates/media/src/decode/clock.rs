@@ -15,7 +15,7 @@
 //! ffmpeg raises times that run backwards to the last time before, so a clock set back looks like one that stands still
 //! until it has caught up.
 
-use verbatim_whisper::SAMPLE_RATE;
+use crate::SAMPLE_RATE;
 
 /// Samples in a millisecond, the unit of packets' times.
 const MILLISECOND: i64 = SAMPLE_RATE as i64 / 1000;

@@ -1,7 +1,7 @@
 //! Channels to one, so that nothing said on any of them is lost.
 //!
 //! The usual mix is a weighted mean. It is silent where one channel is another's inverse, and quiet where one
-//! channel of many speaks. So the sound is looked at in blocks of 20 ms, counted from the stream's beginning,
+//! channel of many speaks. So the sound is measured in blocks of 20 ms, counted from the stream's beginning,
 //! and each block is mixed in one of three ways:
 //!
 //! - **mean**, as ffmpeg does it, unless that is much quieter than the loudest channel;
@@ -10,7 +10,7 @@
 //!
 //! What comes out depends on the samples alone, not on the pieces in which they come.
 
-use verbatim_whisper::SAMPLE_RATE;
+use crate::SAMPLE_RATE;
 
 /// Samples in a block: 20 ms.
 const BLOCK: usize = SAMPLE_RATE / 50;
@@ -273,8 +273,8 @@ mod tests {
         for other in [&silence, &constant] {
             let mixed = mix(&STEREO, &interleave(&[&sound, other]));
             let constant = other[0];
-            let heard: Vec<f32> = mixed.iter().map(|sample| sample - constant).collect();
-            assert!((level(&heard) / level(&sound) - 1.0).abs() < 0.01);
+            let rest: Vec<f32> = mixed.iter().map(|sample| sample - constant).collect();
+            assert!((level(&rest) / level(&sound) - 1.0).abs() < 0.01);
         }
         // Of sixteen discrete channels too.
         let mut channels = vec![&silence[..]; 16];
@@ -307,8 +307,8 @@ mod tests {
             channels[3] = low;
             spoken.iter().for_each(|channel| channels[*channel] = &speech);
             let mixed = mix(&weights, &interleave(&channels));
-            let heard: Vec<f32> = mixed.iter().zip(low).map(|(sample, low)| sample - low * 0.1).collect();
-            level(&heard) / level(&speech)
+            let rest: Vec<f32> = mixed.iter().zip(low).map(|(sample, low)| sample - low * 0.1).collect();
+            level(&rest) / level(&speech)
         };
         // In the centre over rumble, in front, behind, and where low frequencies should be.
         assert!((level_of(&[2], &rumble) - 1.0).abs() < 0.05);

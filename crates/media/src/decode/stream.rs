@@ -6,16 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use verbatim_whisper::SAMPLE_RATE;
-
-use super::MediaError;
-use super::confine::{Confined, INPUT, Tool, input_options, lost, reason};
-use super::limits::Limits;
 use super::packets::Packets;
-use super::probe::{ANALYSIS, find_tracks, too_long};
 use super::timeline::Timeline;
-use super::tools::Tools;
-use super::track::{Track, Tracks};
+use crate::SAMPLE_RATE;
+use crate::error::MediaError;
+use crate::ffmpeg::{INPUT, Run, Tool, Tools, input_options, reason};
+use crate::headers::{self, Track, Tracks};
+use crate::limits::Limits;
 
 /// Samples in a chunk: one second.
 const CHUNK: usize = SAMPLE_RATE;
@@ -46,7 +43,7 @@ pub struct PcmStream {
     path: PathBuf,
     limits: Limits,
     /// What ffmpeg gives; `None` once it has ended.
-    running: Option<Packets<BufReader<Confined>>>,
+    running: Option<Packets<BufReader<Run>>>,
     timeline: Timeline,
     /// An error was given out: nothing comes after it.
     failed: bool,
@@ -60,27 +57,27 @@ pub struct PcmStream {
 }
 
 impl PcmStream {
-    /// Looks for the file's tracks and starts the installed ffmpeg.
+    /// Finds the file's tracks and starts the installed ffmpeg.
     pub fn open(path: &Path, max_duration: Duration) -> Result<Self, MediaError> {
         Self::open_with(&Tools::installed()?, path, max_duration)
     }
 
     /// The same with other tools.
     pub fn open_with(tools: &Tools, path: &Path, max_duration: Duration) -> Result<Self, MediaError> {
-        let limits = Limits::decoding(tools.timeouts);
-        let tracks = find_tracks(tools, path, &limits)?;
-        Self::of_tracks(tools, path, tracks, max_duration, limits)
+        let limits = Limits::decoding(tools.timeouts());
+        let tracks = headers::read(tools, path, &limits)?.info.tracks;
+        Self::start(tools, path, tracks, max_duration, limits)
     }
 
     /// Starts the installed ffmpeg on tracks that were found before.
-    pub fn open_known(path: &Path, tracks: Tracks, max_duration: Duration) -> Result<Self, MediaError> {
+    pub fn open_tracks(path: &Path, tracks: Tracks, max_duration: Duration) -> Result<Self, MediaError> {
         let tools = Tools::installed()?;
-        let limits = Limits::decoding(tools.timeouts);
-        Self::of_tracks(&tools, path, tracks, max_duration, limits)
+        let limits = Limits::decoding(tools.timeouts());
+        Self::start(&tools, path, tracks, max_duration, limits)
     }
 
-    /// The first of the tracks that can be decoded.
-    pub(super) fn of_tracks(
+    /// Starts ffmpeg on the first of the tracks; where that cannot be decoded, the next is tried.
+    pub(crate) fn start(
         tools: &Tools,
         path: &Path,
         Tracks(tracks): Tracks,
@@ -92,7 +89,7 @@ impl PcmStream {
             return Err(MediaError::Unsupported("The file has no sound.".to_owned()));
         };
         Ok(Self {
-            running: Some(start(tools, path, &track, max_duration, limits.clone())?),
+            running: Some(run_ffmpeg(tools, path, &track, max_duration, limits.clone())?),
             tools: tools.clone(),
             path: path.to_owned(),
             limits,
@@ -107,7 +104,7 @@ impl PcmStream {
     }
 
     /// The index of the track that is decoded, among the file's streams.
-    pub(super) fn track(&self) -> u32 {
+    pub(crate) fn track(&self) -> u32 {
         self.track
     }
 
@@ -133,7 +130,7 @@ impl PcmStream {
             let other = if undecodable { self.others.pop_front() } else { None };
             let Some(track) = other else { return chunk };
             let limits = self.limits.clone();
-            self.running = Some(start(&self.tools, &self.path, &track, self.max_duration, limits)?);
+            self.running = Some(run_ffmpeg(&self.tools, &self.path, &track, self.max_duration, limits)?);
             self.timeline = Timeline::new(&track);
             self.track = track.index;
         }
@@ -143,7 +140,7 @@ impl PcmStream {
         while let Some(packets) = &mut self.running
             && !self.timeline.fill(CHUNK)
         {
-            match packets.next().map_err(|error| lost(Tool::Ffmpeg, &error))? {
+            match packets.next().map_err(|error| Tool::Ffmpeg.output_lost(&error))? {
                 Some(packet) => self.timeline.push(packet),
                 None => self.end()?,
             }
@@ -154,28 +151,28 @@ impl PcmStream {
         }
         self.samples += chunk.len() as u64;
         if self.seconds_read() > self.max_duration.as_secs_f64() {
-            return Err(too_long(self.max_duration));
+            return Err(MediaError::too_long(self.max_duration));
         }
         Ok(Some(chunk))
     }
 
-    /// ffmpeg has nothing more to give: was that all?
+    /// ffmpeg has ended: sorts out whether the sound is whole, damaged or missing.
     fn end(&mut self) -> Result<(), MediaError> {
         let Some(packets) = self.running.take() else { return Ok(()) };
         let ffmpeg = packets.into_source().into_inner();
-        let (status, complaints) = ffmpeg
+        let (status, stderr) = ffmpeg
             .wait()
             .map_err(|error| MediaError::Tool(format!("ffmpeg could not be waited for: {error}.")))?;
         self.timeline.finish();
         let seconds = self.timeline.seconds();
         if seconds == 0.0 {
-            let reason = failure(status, &complaints).or_else(|| reason(&complaints));
+            let reason = failure(status, &stderr).or_else(|| reason(&stderr));
             return Err(MediaError::Unsupported(match reason {
                 Some(reason) => format!("The file's sound cannot be decoded: {reason}."),
                 None => "The file has a sound track, but it is empty.".to_owned(),
             }));
         }
-        self.damage = failure(status, &complaints)
+        self.damage = failure(status, &stderr)
             .map(|reason| format!("The file's sound breaks off at {seconds:.1} s: {reason}."));
         Ok(())
     }
@@ -198,20 +195,19 @@ impl Iterator for PcmStream {
 }
 
 /// Starts ffmpeg on one track. It resamples; times and channels it leaves to us.
-fn start(
+fn run_ffmpeg(
     tools: &Tools,
     path: &Path,
     track: &Track,
     max_duration: Duration,
     limits: Limits,
-) -> Result<Packets<BufReader<Confined>>, MediaError> {
+) -> Result<Packets<BufReader<Run>>, MediaError> {
     let map = format!("0:{}", track.index);
     let count = track.channels.weights.len().to_string();
     let layout = track.channels.layout.as_ref().map(|layout| format!(":channel_layouts={layout}"));
     let form = format!("aformat=sample_fmts=s16:sample_rates=16000{}", layout.as_deref().unwrap_or_default());
     let mut args = vec!["-nostdin", "-hide_banner", "-threads", "1"];
     args.extend(input_options());
-    args.extend(ANALYSIS);
     // Times as the file has them.
     args.extend(["-copyts", "-vn", "-sn", "-dn", "-i", INPUT, "-map", &map, "-vn", "-sn", "-dn"]);
     args.extend(["-af", &form]);
@@ -221,17 +217,17 @@ fn start(
     args.extend(["-c:a", "pcm_s16le"]);
     args.extend(["-avoid_negative_ts", "disabled", "-f", "smjpeg", "pipe:1"]);
     let cpu_seconds = CPU_SECONDS + max_duration.as_secs() / SLOWEST_SPEED;
-    let ffmpeg = Confined::spawn(tools, Tool::Ffmpeg, &args, path, cpu_seconds, limits)?;
+    let ffmpeg = tools.run(Tool::Ffmpeg, &args, path, cpu_seconds, limits)?;
     Ok(Packets::new(BufReader::with_capacity(PIPE_BYTES, ffmpeg), track.channels.weights.len()))
 }
 
 /// Why ffmpeg failed, if it did.
-fn failure(status: ExitStatus, complaints: &str) -> Option<String> {
+fn failure(status: ExitStatus, stderr: &str) -> Option<String> {
     if status.success() {
         return None;
     }
     Some(match status.code() {
-        Some(_) => reason(complaints).unwrap_or_else(|| "ffmpeg gave up on it".to_owned()),
+        Some(_) => reason(stderr).unwrap_or_else(|| "ffmpeg gave up on it".to_owned()),
         None => "it takes too much time or memory to decode".to_owned(),
     })
 }

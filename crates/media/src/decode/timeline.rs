@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 
-use verbatim_whisper::SAMPLE_RATE;
-
 use super::clock::{Clock, Held, Placement, Step};
 use super::downmix::Downmix;
 use super::packets::Packet;
-use super::track::{Times, Track};
+use crate::SAMPLE_RATE;
+use crate::headers::{Times, Track};
 
 #[derive(Debug)]
 pub(super) struct Timeline {
@@ -137,7 +136,7 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::track::Channels;
+    use crate::headers::channels::Channels;
 
     /// 20 ms of a mono packet in which every sample is `value`.
     fn packet(time: u32, value: i16) -> Packet {

@@ -1,17 +1,17 @@
-//! What a tool writes to its standard error: the last of it is kept, to be told as the end of a sentence.
+//! What a tool writes to its standard error: the last of it is kept, to become the end of a sentence.
 
 use std::collections::VecDeque;
 
-use super::confine::INPUT;
+use super::input::INPUT;
 
 /// Bytes that are kept.
 const KEPT_BYTES: usize = 4 << 10;
 
-/// The tail of what a tool complained of.
+/// The last of what a tool wrote.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(VecDeque<u8>);
+pub(super) struct Tail(VecDeque<u8>);
 
-impl Complaints {
+impl Tail {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.0.extend(bytes);
         self.0.drain(..self.0.len().saturating_sub(KEPT_BYTES));
@@ -22,13 +22,13 @@ impl Complaints {
     }
 }
 
-/// What a tool complained of, as the end of a sentence; `None` where it says nothing in particular. Only
-/// for people to read: nothing is decided by it.
-pub(super) fn reason(complaints: &str) -> Option<String> {
+/// The last message of a tool, as the end of a sentence; `None` where it says nothing in particular. Only for people to
+/// read: nothing is decided by it.
+pub(crate) fn reason(stderr: &str) -> Option<String> {
     // The lines about the input as a whole only say again that it could not be read.
     let says_nothing =
         |line: &str| line.is_empty() || line.starts_with(INPUT) || line.starts_with("Last message repeated");
-    let line = complaints.lines().map(str::trim).rfind(|line| !says_nothing(line))?;
+    let line = stderr.lines().map(str::trim).rfind(|line| !says_nothing(line))?;
     let (part, mut line) = split_part(line);
     if line.starts_with("Format not on whitelist") {
         return Some(format!("files of the kind {part} are not accepted"));
@@ -55,8 +55,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_complaint_becomes_the_end_of_a_sentence() {
-        for (complaints, expected) in [
+    fn the_last_message_becomes_the_end_of_a_sentence() {
+        for (stderr, expected) in [
             ("", None),
             ("file:/dev/stdin: Invalid data found when processing input\n", None),
             (
@@ -73,16 +73,16 @@ mod tests {
                 Some("it is damaged or incomplete (Error while decoding)"),
             ),
         ] {
-            assert_eq!(reason(complaints).as_deref(), expected, "{complaints}");
+            assert_eq!(reason(stderr).as_deref(), expected, "{stderr}");
         }
     }
 
     #[test]
-    fn only_the_tail_of_the_complaints_is_kept() {
-        let mut complaints = Complaints::default();
-        complaints.push("x".repeat(10 * KEPT_BYTES).as_bytes());
-        complaints.push(b"the end");
-        let tail = complaints.into_text();
+    fn only_the_tail_is_kept() {
+        let mut tail = Tail::default();
+        tail.push("x".repeat(10 * KEPT_BYTES).as_bytes());
+        tail.push(b"the end");
+        let tail = tail.into_text();
         assert!(tail.len() == KEPT_BYTES && tail.ends_with("xthe end"));
     }
 }

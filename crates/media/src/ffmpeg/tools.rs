@@ -1,14 +1,17 @@
-//! Where ffprobe and ffmpeg are, what they need, and whether they run.
+//! Where ffprobe and ffmpeg are, whether they run, and runs of them on a file.
 
 use std::env;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
-use super::confine::Confined;
-use super::libraries::Needed;
-use super::limits::{Limits, Timeouts};
-use super::{MediaError, sandbox};
+use super::program::Program;
+use super::run::Run;
+use crate::error::MediaError;
+use crate::limits::{Limits, Timeouts};
+use crate::sandbox;
 
 /// Seconds of processor time for a trial run.
 const TRIAL_CPU_SECONDS: u64 = 10;
@@ -16,17 +19,26 @@ const TRIAL_CPU_SECONDS: u64 = 10;
 /// Bytes of a trial run's answer, which names the configuration.
 const TRIAL_BYTES: u64 = 64 << 10;
 
+/// Which of the two programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tool {
+pub(crate) enum Tool {
     Ffmpeg,
     Ffprobe,
 }
 
 impl Tool {
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Ffmpeg => "ffmpeg",
             Self::Ffprobe => "ffprobe",
+        }
+    }
+
+    /// For output that could not be read: the refusal of its file where it took too long.
+    pub(crate) fn output_lost(self, error: &io::Error) -> MediaError {
+        match error.kind() {
+            io::ErrorKind::TimedOut => MediaError::unreadable(&error.to_string()),
+            _ => MediaError::Tool(format!("{}'s output was lost: {error}.", self.name())),
         }
     }
 }
@@ -36,11 +48,11 @@ impl Tool {
 pub struct Tools {
     ffmpeg: Arc<Program>,
     ffprobe: Arc<Program>,
-    pub(super) timeouts: Timeouts,
+    timeouts: Timeouts,
 }
 
 impl Tools {
-    /// Those on the PATH of this process; looked for and tried out until they are found. Blocks, some 0.2 s at first.
+    /// Those on the PATH of this process; searched for and tried out until they are found. Blocks, some 0.2 s at first.
     pub fn installed() -> Result<Self, MediaError> {
         static INSTALLED: OnceLock<Tools> = OnceLock::new();
         if let Some(tools) = INSTALLED.get() {
@@ -52,72 +64,57 @@ impl Tools {
 
     /// Those on this PATH. Fails with a sentence where one is missing or does not run.
     pub fn find(path: &OsStr) -> Result<Self, MediaError> {
-        let find = |tool| Program::find(tool, path).map(Arc::new).map_err(MediaError::Tool);
+        let find = |tool| find(tool, path).map(Arc::new).map_err(MediaError::Tool);
         Ok(Self { ffmpeg: find(Tool::Ffmpeg)?, ffprobe: find(Tool::Ffprobe)?, timeouts: Timeouts::default() })
     }
 
-    /// The same, with other limits by the limits.
+    /// The same, with other limits by the clock.
     pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
     }
 
-    pub(super) fn program(&self, tool: Tool) -> &Program {
-        match tool {
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
+    /// Starts `tool` on the file, with `cpu_seconds` of processor time at most.
+    pub(crate) fn run(
+        &self,
+        tool: Tool,
+        args: &[&str],
+        input: &Path,
+        cpu_seconds: u64,
+        limits: Limits,
+    ) -> Result<Run, MediaError> {
+        let file = File::open(input).map_err(|error| MediaError::cannot_open(&error))?;
+        if !file.metadata().map_err(|error| MediaError::cannot_open(&error))?.is_file() {
+            return Err(MediaError::unreadable("it is not a plain file"));
+        }
+        let program = match tool {
             Tool::Ffmpeg => &self.ffmpeg,
             Tool::Ffprobe => &self.ffprobe,
-        }
+        };
+        Run::start(program, args, Some(&file), cpu_seconds, limits)
+            .map_err(|error| MediaError::Tool(format!("{} could not be started: {error}.", tool.name())))
     }
 }
 
-/// Fails with a sentence where ffmpeg or ffprobe is missing or does not run, and tells the log what does not confine
-/// them here. Blocks, some 0.2 s at first.
+/// Fails with a sentence where ffmpeg or ffprobe is missing or does not run, and logs what does not confine them here. Blocks, some 0.2 s at first.
 pub fn require_tools() -> Result<(), MediaError> {
     sandbox::confinement();
     Tools::installed()?;
     Ok(())
 }
 
-/// An executable file and what it needs to start.
-#[derive(Debug)]
-pub(super) struct Program {
-    path: PathBuf,
-    needed: Mutex<Needed>,
-}
-
-impl Program {
-    fn find(tool: Tool, path: &OsStr) -> Result<Self, String> {
-        let name = tool.name();
-        let mut places = env::split_paths(path).map(|dir| dir.join(name));
-        let path = places
-            .find(|file| file.is_absolute() && file.is_file())
-            .ok_or_else(|| format!("{name} was not found on the PATH. Install ffmpeg, which has it."))?;
-        let fails = |reason: &str| format!("{} does not run: {}.", path.display(), reason.trim());
-        let needed = Needed::by(&path).map_err(|error| fails(&error.to_string()))?;
-        let program = Self { path: path.clone(), needed: Mutex::new(needed) };
-
-        // Whether all that it needs is within the sandbox; else every upload would be blamed for it.
-        let limits = Limits::decoding(Timeouts::default());
-        let trial = Confined::start(&program, &["-version"], None, TRIAL_CPU_SECONDS, limits);
-        match trial.and_then(|trial| trial.output(TRIAL_BYTES)) {
-            Ok(output) if output.status.success() => Ok(program),
-            Ok(output) => Err(fails(&output.complaints)),
-            Err(error) => Err(fails(&error.to_string())),
-        }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The files that it needs, asked for anew once an upgrade of the system has replaced one.
-    pub(super) fn needed(&self) -> Needed {
-        let mut needed = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
-        if !needed.exists()
-            && let Ok(now) = Needed::by(&self.path)
-        {
-            *needed = now;
-        }
-        needed.clone()
+fn find(tool: Tool, path: &OsStr) -> Result<Program, String> {
+    let program = Program::find(tool.name(), path)?;
+    // Whether all that it needs is within the sandbox; else every upload would be blamed for it.
+    let limits = Limits::decoding(Timeouts::default());
+    let trial = Run::start(&program, &["-version"], None, TRIAL_CPU_SECONDS, limits);
+    match trial.and_then(|trial| trial.output(TRIAL_BYTES)) {
+        Ok(output) if output.status.success() => Ok(program),
+        Ok(output) => Err(program.failure(&output.stderr)),
+        Err(error) => Err(program.failure(&error.to_string())),
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use super::confine::{Confined, INPUT, Tool, input_options};
-use super::limits::Limits;
-use super::probe::ANALYSIS;
-use super::tools::Tools;
+use crate::ffmpeg::{INPUT, Tool, Tools, input_options};
+use crate::limits::Limits;
 
 /// Seconds of processor time. Packets are counted without decoding, about as fast as the disk reads.
 const CPU_SECONDS: u64 = 60;
 
-/// ffmpeg tells of its progress twice a second, in some 200 bytes.
+/// ffmpeg reports its progress twice a second, in some 200 bytes.
 const REPORT_BYTES: u64 = 1 << 20;
 
 /// The seconds at which the last packet of the stream with this index ends; `None` where that cannot be found in time.
@@ -18,10 +16,9 @@ pub(super) fn measure(tools: &Tools, path: &Path, index: u32, limits: Limits) ->
     let map = format!("0:{index}");
     let mut args = vec!["-nostdin", "-hide_banner"];
     args.extend(input_options());
-    args.extend(ANALYSIS);
     args.extend(["-vn", "-sn", "-dn", "-i", INPUT, "-map", &map, "-c", "copy"]);
     args.extend(["-progress", "pipe:1", "-f", "null", "-"]);
-    let ffmpeg = Confined::spawn(tools, Tool::Ffmpeg, &args, path, CPU_SECONDS, limits).ok()?;
+    let ffmpeg = tools.run(Tool::Ffmpeg, &args, path, CPU_SECONDS, limits).ok()?;
     let output = ffmpeg.output(REPORT_BYTES).ok()?;
     output.status.success().then(|| last_time(&String::from_utf8_lossy(&output.stdout))).flatten()
 }

@@ -31,7 +31,7 @@ const THREADS: u64 = 4096;
 
 /// How a child is confined, made ready by its parent.
 #[derive(Debug)]
-pub(super) struct Confinement {
+pub(super) struct Restrictions {
     /// A Landlock ruleset; `None` where the kernel has no Landlock.
     pub(super) rules: Option<OwnedFd>,
     /// `None` where the kernel has no seccomp filters.
@@ -49,11 +49,11 @@ pub(super) struct Streams {
     pub(super) stderr: OwnedFd,
 }
 
-/// All that a child needs, and where it tells what failed.
+/// All that a child needs, and where it says what failed.
 pub(super) struct Plan<'a> {
     pub(super) parent: Pid,
     pub(super) streams: &'a Streams,
-    pub(super) confinement: &'a Confinement,
+    pub(super) restrictions: &'a Restrictions,
     pub(super) program: &'a CStr,
     /// Both end with a null pointer.
     pub(super) arguments: &'a [*const c_char],
@@ -140,7 +140,7 @@ fn connect(plan: &Plan<'_>) -> Result<(), Errno> {
 
 fn limit(plan: &Plan<'_>) -> Result<(), Errno> {
     let limits = [
-        (Resource::Cpu, plan.confinement.cpu_seconds),
+        (Resource::Cpu, plan.restrictions.cpu_seconds),
         (Resource::As, MEMORY_BYTES),
         (Resource::Fsize, 0),
         (Resource::Core, 0),
@@ -156,7 +156,7 @@ fn limit(plan: &Plan<'_>) -> Result<(), Errno> {
 }
 
 fn restrict_files(plan: &Plan<'_>) -> Result<(), Errno> {
-    let Some(rules) = &plan.confinement.rules else { return Ok(()) };
+    let Some(rules) = &plan.restrictions.rules else { return Ok(()) };
     // SAFETY: the call takes numbers: a descriptor that is open, and no flags.
     let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0) };
     if result == 0 { Ok(()) } else { Err(last_error()) }
@@ -171,7 +171,7 @@ fn drop_capabilities() -> Result<(), Errno> {
 }
 
 fn filter_calls(plan: &Plan<'_>) -> Result<(), Errno> {
-    plan.confinement.filters.as_ref().map_or(Ok(()), |filters| filters.apply())
+    plan.restrictions.filters.as_ref().map_or(Ok(()), |filters| filters.apply())
 }
 
 /// Returns only where it fails.

@@ -9,7 +9,7 @@ use landlock::{
     RulesetCreatedAttr, RulesetError, Scope,
 };
 
-use crate::media::libraries::Needed;
+use super::libraries::RequiredFiles;
 
 /// The newest rules asked for; an older kernel enforces those that it knows. This one brought scopes.
 const RULES: ABI = ABI::V6;
@@ -25,7 +25,7 @@ const SYSTEM: &[&str] = &[
 ];
 
 /// Rules for one run, to be set by the process that they are for.
-pub(super) fn rules(needed: &Needed, input: Option<&File>) -> Result<RulesetCreated, RulesetError> {
+pub(super) fn rules(required: &RequiredFiles, input: Option<&File>) -> Result<RulesetCreated, RulesetError> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(RULES))?
         .handle_access(AccessNet::from_all(RULES))?
@@ -36,10 +36,10 @@ pub(super) fn rules(needed: &Needed, input: Option<&File>) -> Result<RulesetCrea
         let file: BitFlags<AccessFs> = AccessFs::ReadFile.into();
         rules = allow(rules, path, if path.is_dir() { file | AccessFs::ReadDir } else { file })?;
     }
-    for path in &needed.executed {
+    for path in &required.executed {
         rules = allow(rules, path, AccessFs::ReadFile | AccessFs::Execute)?;
     }
-    for path in &needed.read {
+    for path in &required.read {
         rules = allow(rules, path, AccessFs::ReadFile.into())?;
     }
     if let Some(input) = input {

@@ -16,34 +16,34 @@ const INTERPRETER: u32 = 3;
 /// The kernel takes no longer path.
 const PATH_BYTES: u64 = 4096;
 
-/// What a program needs, as absolute paths.
+/// The files that a program needs to start, as absolute paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Needed {
+pub(crate) struct RequiredFiles {
     /// The program and the dynamic linker.
     pub(super) executed: Vec<PathBuf>,
     /// The libraries.
     pub(super) read: Vec<PathBuf>,
 }
 
-impl Needed {
+impl RequiredFiles {
     /// Asks the dynamic linker; blocks for some 10 ms.
-    pub(super) fn by(program: &Path) -> io::Result<Self> {
+    pub(crate) fn of(program: &Path) -> io::Result<Self> {
         let file = File::open(program)?;
-        let mut needed = Self { executed: vec![program.to_owned()], read: Vec::new() };
+        let mut required = Self { executed: vec![program.to_owned()], read: Vec::new() };
         if let Some(interpreter) = script_interpreter(&file)? {
             // A script needs what its interpreter needs, and may not start another program.
-            let of_interpreter = Self::by(&interpreter)?;
-            needed.executed.extend(of_interpreter.executed);
-            needed.read = of_interpreter.read;
+            let of_interpreter = Self::of(&interpreter)?;
+            required.executed.extend(of_interpreter.executed);
+            required.read = of_interpreter.read;
         } else if let Some(linker) = linker(&file)? {
-            needed.read = libraries(&linker, program)?;
-            needed.executed.push(linker);
+            required.read = libraries(&linker, program)?;
+            required.executed.push(linker);
         }
-        Ok(needed)
+        Ok(required)
     }
 
     /// Whether all of it is still there; an upgrade of the system may have replaced it.
-    pub(super) fn exists(&self) -> bool {
+    pub(crate) fn exist(&self) -> bool {
         self.executed.iter().chain(&self.read).all(|path| path.exists())
     }
 }
@@ -90,7 +90,7 @@ fn libraries(linker: &Path, program: &Path) -> io::Result<Vec<PathBuf>> {
     if let Some(mut stdout) = list.stdout.take() {
         stdout.read_to_string(&mut answer)?;
     }
-    // What it lacks it names, and the program's trial run says so in better words.
+    // It names what it lacks, and the program's trial run says so in better words.
     list.wait()?;
     Ok(named(&answer))
 }
@@ -116,17 +116,17 @@ mod tests {
     #[test]
     fn a_program_needs_itself_its_linker_and_its_libraries() {
         let program = env::current_exe().unwrap();
-        let needed = Needed::by(&program).unwrap();
-        assert_eq!(needed.executed[0], program);
-        assert!(needed.exists());
+        let required = RequiredFiles::of(&program).unwrap();
+        assert_eq!(required.executed[0], program);
+        assert!(required.exist());
         // Statically linked, as with musl, it needs no more.
-        if let Some(linker) = needed.executed.get(1) {
+        if let Some(linker) = required.executed.get(1) {
             assert!(linker.is_absolute());
             let libc = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("libc.");
-            assert!(needed.read.iter().any(libc), "{needed:?}");
+            assert!(required.read.iter().any(libc), "{required:?}");
         }
-        let gone = Needed { read: vec!["/nowhere/libm.so".into()], ..needed };
-        assert!(!gone.exists());
+        let gone = RequiredFiles { read: vec!["/nowhere/libm.so".into()], ..required };
+        assert!(!gone.exist());
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
         let dir = tempfile::TempDir::new().unwrap();
         let text = dir.path().join("ffmpeg");
         std::fs::write(&text, "x".repeat(100)).unwrap();
-        assert_eq!(Needed::by(&text).unwrap_err().to_string(), "it is not a program of this system");
+        assert_eq!(RequiredFiles::of(&text).unwrap_err().to_string(), "it is not a program of this system");
     }
 
     #[test]

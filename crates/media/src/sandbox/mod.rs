@@ -1,10 +1,11 @@
 //! A process that can reach the program it runs, its libraries and one input. No other file and no signal to other
-//! processes, by Landlock (`sandbox/files.rs`); no network and no second process, by seccomp filters
-//! (`sandbox/syscalls.rs`); and it ends with this process, however that ends.
+//! processes, by Landlock (`files.rs`); no network and no second process, by seccomp filters
+//! (`syscalls.rs`); and it ends with this process, however that ends.
 
 mod child;
 mod files;
 mod launcher;
+mod libraries;
 mod process;
 mod signals;
 mod spawn;
@@ -20,10 +21,10 @@ use std::thread;
 use landlock::{RulesetError, RulesetStatus};
 use serde::Serialize;
 
-pub(super) use self::process::Child;
+pub(crate) use self::libraries::RequiredFiles;
+pub(crate) use self::process::Child;
 use self::spawn::Launch;
 use self::syscalls::Filters;
-use super::libraries::Needed;
 
 /// What confines ffprobe and ffmpeg on this machine, besides limits on memory and processor time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,8 +41,11 @@ pub struct Confinement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Enforced {
+    /// All of them.
     Full,
+    /// Some of them.
     Partial,
+    /// None of them.
     None,
 }
 
@@ -68,13 +72,14 @@ fn kernel() -> &'static Kernel {
             Ok(Ok(kernel)) => kernel,
             Ok(Err(_)) | Err(_) => Kernel { confinement: nothing, filters: None },
         };
-        tell(kernel.confinement);
+        log_missing(kernel.confinement);
         kernel
     })
 }
 
 fn try_out() -> Kernel {
-    let files = files::rules(&Needed::default(), None).and_then(landlock::RulesetCreated::restrict_self);
+    let files =
+        files::rules(&RequiredFiles::default(), None).and_then(landlock::RulesetCreated::restrict_self);
     let files = match files.map(|status| status.ruleset) {
         Ok(RulesetStatus::FullyEnforced) => Enforced::Full,
         Ok(RulesetStatus::PartiallyEnforced) => Enforced::Partial,
@@ -85,8 +90,8 @@ fn try_out() -> Kernel {
     Kernel { confinement: Confinement { files, network: filtered, processes: filtered }, filters }
 }
 
-/// Tells the log what this kernel does not do.
-fn tell(confinement: Confinement) {
+/// Logs what this kernel does not do.
+fn log_missing(confinement: Confinement) {
     match confinement.files {
         Enforced::Full => {}
         Enforced::Partial => tracing::warn!(
@@ -106,30 +111,30 @@ fn tell(confinement: Confinement) {
     }
 }
 
-/// What confines ffprobe and ffmpeg here. The first call tries it out and tells the log what is missing.
+/// What confines ffprobe and ffmpeg here. The first call tries it out and logs what is missing.
 pub fn confinement() -> Confinement {
     kernel().confinement
 }
 
 /// Starts the program, which needs these files, so that it can reach `input`, its standard input, and nothing else of
 /// anybody's. Its environment is `LANG=C`, its working directory the root.
-pub(super) fn spawn(
+pub(crate) fn spawn(
     program: &Path,
     args: &[&str],
-    needed: &Needed,
+    required: &RequiredFiles,
     input: Option<&File>,
     cpu_seconds: u64,
 ) -> io::Result<Child> {
     let rules: Option<OwnedFd> = match kernel().confinement.files {
-        Enforced::Full | Enforced::Partial => files::rules(needed, input).map_err(cannot_confine)?.into(),
+        Enforced::Full | Enforced::Partial => files::rules(required, input).map_err(cannot_confine)?.into(),
         Enforced::None => None,
     };
     let stdin = match input {
         Some(file) => file.try_clone()?,
         None => File::open("/dev/null")?,
     };
-    let confinement = child::Confinement { rules, filters: kernel().filters.clone(), cpu_seconds };
-    launcher::start(Launch::new(program, args, stdin.into(), confinement)?)
+    let restrictions = child::Restrictions { rules, filters: kernel().filters.clone(), cpu_seconds };
+    launcher::start(Launch::new(program, args, stdin.into(), restrictions)?)
 }
 
 fn cannot_confine(error: RulesetError) -> io::Error {

@@ -18,12 +18,12 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A child process, the first of its process group. Dropping it kills and reaps it, with all of its group.
 #[derive(Debug)]
-pub(in crate::media) struct Child {
+pub(crate) struct Child {
     pid: Pid,
     /// Once it has ended and was reaped: its number may be another's then.
     status: Option<ExitStatus>,
-    pub(in crate::media) stdout: Option<PipeReader>,
-    pub(in crate::media) stderr: Option<PipeReader>,
+    pub(crate) stdout: Option<PipeReader>,
+    pub(crate) stderr: Option<PipeReader>,
 }
 
 impl Child {
@@ -31,13 +31,13 @@ impl Child {
         Self { pid, status: None, stdout: Some(stdout), stderr: Some(stderr) }
     }
 
-    pub(in crate::media) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().cast_unsigned()
     }
 
     /// Waits for its end, and returns how it ended; `None` where it runs on. Whatever it has left of its group ends
     /// with it.
-    pub(in crate::media) fn wait(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+    pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
         let until = Instant::now() + timeout;
         loop {
             let ended = self.reap()?;
@@ -53,7 +53,7 @@ impl Child {
     ///
     /// # Errors
     /// [`io::ErrorKind::TimedOut`] where it does not end for a while although it was killed.
-    pub(in crate::media) fn kill(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) fn kill(&mut self) -> io::Result<ExitStatus> {
         if self.reap()?.is_none() {
             kill_process_group(self.pid, Signal::KILL)?;
         }

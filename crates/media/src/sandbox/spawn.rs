@@ -16,7 +16,7 @@ use std::ptr;
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 
-use super::child::{self, Confinement, Failure, Plan, Streams};
+use super::child::{self, Failure, Plan, Restrictions, Streams};
 use super::process::Child;
 use super::signals::Blocked;
 
@@ -35,7 +35,7 @@ pub(super) struct Launch {
     streams: Streams,
     stdout: PipeReader,
     stderr: PipeReader,
-    confinement: Confinement,
+    restrictions: Restrictions,
 }
 
 impl Launch {
@@ -44,7 +44,7 @@ impl Launch {
         program: &Path,
         arguments: &[&str],
         stdin: OwnedFd,
-        confinement: Confinement,
+        restrictions: Restrictions,
     ) -> io::Result<Self> {
         let program = CString::new(program.as_os_str().as_bytes())?;
         let arguments =
@@ -57,7 +57,7 @@ impl Launch {
             stdout: beyond_standard(child_stdout.into())?,
             stderr: beyond_standard(child_stderr.into())?,
         };
-        Ok(Self { program, arguments, streams, stdout, stderr, confinement })
+        Ok(Self { program, arguments, streams, stdout, stderr, restrictions })
     }
 
     /// Blocks until the program was executed. Fails with the step that did not succeed.
@@ -67,7 +67,7 @@ impl Launch {
         let plan = Plan {
             parent: getpid(),
             streams: &self.streams,
-            confinement: &self.confinement,
+            restrictions: &self.restrictions,
             program: &self.program,
             arguments: &arguments,
             environment: &[c"LANG=C".as_ptr(), end],

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use verbatim::media::PcmStream;
+use verbatim_media::PcmStream;
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -8,11 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use verbatim::job::FileType;
-use verbatim::media::{MediaError, PcmStream, Prober, Tools, probe_blocking};
-
-use crate::inputs::{PICTURE, TONE, hundred_hours, playlists, refused};
-use crate::support::clips::make;
+use verbatim_media::{FileType, MediaError, PcmStream, probe};
+use verbatim_testing::media::inputs::{PICTURE, TONE, hundred_hours, playlists, refused};
+use verbatim_testing::media::recordings::make;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -23,7 +21,7 @@ fn decode(path: &Path) -> Vec<f32> {
 
 /// The refusal's sentence.
 fn refusal(path: &Path, max_duration: Duration) -> String {
-    match probe_blocking(path, max_duration) {
+    match probe(path, max_duration) {
         Err(MediaError::Unsupported(sentence)) => sentence,
         other => panic!("{} gave {other:?}", path.display()),
     }
@@ -75,7 +73,7 @@ fn every_format_is_known_and_decoded() {
     for (name, options, video) in FORMATS {
         let picture = if *video { PICTURE } else { "" };
         let path = make(dir.path(), name, &format!("{TONE} {picture} {options}"));
-        let info = probe_blocking(&path, DAY).unwrap();
+        let info = probe(&path, DAY).unwrap();
         let expected = if *video { FileType::Video } else { FileType::Audio };
         assert_eq!(info.file_type, expected, "{name}");
         let duration = info.duration.unwrap();
@@ -98,20 +96,19 @@ fn a_cover_makes_no_video() {
     let cover = format!("{TONE} {PICTURE} -map 0 -map 1 -frames:v 1 -disposition:v attached_pic");
     for (name, codec) in [("a.mp3", "png"), ("a.m4a", "mjpeg"), ("a.flac", "png")] {
         let path = make(dir.path(), name, &format!("{cover} -c:v {codec}"));
-        assert_eq!(probe_blocking(&path, DAY).unwrap().file_type, FileType::Audio, "{name}");
+        assert_eq!(probe(&path, DAY).unwrap().file_type, FileType::Audio, "{name}");
         assert!(loudness(&decode(&path)) > 0.02, "{name}");
     }
 }
 
-#[tokio::test]
-async fn the_name_says_nothing() {
+#[test]
+fn the_name_says_nothing() {
     let dir = TempDir::new().unwrap();
     let sound = make(dir.path(), "a.wav", TONE);
-    let prober = Prober::new(Tools::installed().unwrap());
     for name in ["none", "a.txt", "list.m3u8", "-i", "a:b.mp4", "%d.png", "quote'\"\u{1F399}.mp3"] {
         let path = dir.path().join(name);
         fs::copy(&sound, &path).unwrap();
-        let info = prober.probe(&path, DAY).await.unwrap();
+        let info = probe(&path, DAY).unwrap();
         assert_eq!((info.file_type, info.duration), (FileType::Audio, Some(3.0)), "{name}");
         assert_eq!(decode(&path).len(), 48_000, "{name}");
     }
@@ -126,7 +123,7 @@ fn sound_that_starts_late_or_has_gaps_keeps_its_times() {
         let samples = decode(&path);
         let seconds = samples.len() as f64 / 16_000.0;
         assert!((4.9..5.2).contains(&seconds), "{name} gave {seconds} s");
-        let told = probe_blocking(&path, DAY).unwrap().duration.unwrap();
+        let told = probe(&path, DAY).unwrap().duration.unwrap();
         assert!((told - seconds).abs() < 0.1, "{name} tells of {told} s, gave {seconds}");
         assert!(loudness(&samples[..31_000]) < 1e-3, "{name} starts too early");
         assert!(loudness(&samples[33_000..64_000]) > 0.02, "{name} starts too late");
@@ -148,7 +145,7 @@ fn what_is_not_sound_is_refused_with_the_reason() {
         assert!(sentence.ends_with('.') && !sentence.contains("/dev/stdin"), "{sentence}");
     }
     assert!(refusal(dir.path(), DAY).contains("not a plain file"));
-    let missing = probe_blocking(&dir.path().join("missing"), DAY);
+    let missing = probe(&dir.path().join("missing"), DAY);
     assert!(matches!(missing, Err(MediaError::Tool(_))), "{missing:?}");
 }
 
@@ -191,7 +188,7 @@ fn what_is_too_long_is_refused_by_its_header_or_broken_off() {
         refusal(&path, Duration::from_secs(5400)),
         "The file lasts longer than the 90 minutes that are allowed."
     );
-    probe_blocking(&path, DAY).unwrap();
+    probe(&path, DAY).unwrap();
 
     // Written to a pipe, a FLAC file does not tell how long it is.
     let untold = dir.path().join("untold.flac");
@@ -223,7 +220,7 @@ fn a_duration_that_is_not_told_is_measured() {
         ("live.mkv", "-c:a aac -live 1"),
     ] {
         let path = make(dir.path(), name, &format!("{quiet} {options}"));
-        let told = probe_blocking(&path, Duration::from_secs(200)).unwrap().duration.unwrap();
+        let told = probe(&path, Duration::from_secs(200)).unwrap().duration.unwrap();
         let decoded = decode(&path).len() as f64 / 16_000.0;
         assert!((decoded - 130.0).abs() < 1.0 && (told - decoded).abs() < 0.2, "{name}: {told}, {decoded}");
         assert!(refusal(&path, Duration::from_secs(125)).contains("longer than the 2 minutes"));
@@ -244,7 +241,7 @@ fn a_cut_off_file_gives_what_is_left() {
     ] {
         let path = dir.path().join(name);
         fs::write(&path, content).unwrap();
-        probe_blocking(&path, DAY).unwrap();
+        probe(&path, DAY).unwrap();
         let mut stream = PcmStream::open(&path, DAY).unwrap();
         let samples: usize = stream.by_ref().map(|chunk| chunk.unwrap().len()).sum();
         assert!((16_000 * 5..16_000 * 19).contains(&samples), "{name} gave {samples}");

@@ -1,12 +1,12 @@
-//! Containers, codecs, layouts and rates: in every combination the clip is heard at its own time and as loud as it is.
+//! Containers, codecs, layouts and rates: in every combination the clip is decoded at its own time and as loud as it is.
 
 use std::sync::Mutex;
 use std::thread;
 
 use tempfile::TempDir;
+use verbatim_testing::media::recordings::{make, novel};
 
-use crate::support::alignment::{assert_clip_at, decode, loudness};
-use crate::support::clips::{make, novel};
+use crate::alignment::{assert_clip_at, decode, loudness};
 
 /// Container, codec, rates, layouts that the codec has.
 const ROWS: &[(&str, &str, &[u32], &[&str])] = &[

@@ -1,4 +1,4 @@
-//! Recordings that were joined, broken, broadcast or badly wired: the clip in them is heard at its own times, as
+//! Recordings that were joined, broken, broadcast or badly wired: the clip in them is decoded at its own times, as
 //! loud as it was recorded.
 
 use std::fs::{self, File};
@@ -8,10 +8,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use verbatim::media::{MediaError, PcmStream, probe_blocking};
+use verbatim_media::{MediaError, PcmStream, probe};
+use verbatim_testing::media::recordings::{make, novel};
 
-use crate::support::alignment::{DAY, assert_clip_at, decode, find, loudness, seconds};
-use crate::support::clips::{make, novel};
+use crate::alignment::{DAY, assert_clip_at, decode, find, loudness, seconds};
 
 fn input() -> String {
     format!("-i {}", novel().display())
@@ -85,7 +85,7 @@ fn sound_that_starts_after_its_picture_is_late_in_every_container() {
     let picture = "-f lavfi -i testsrc=s=64x64:r=25:d=8";
     for (name, codecs) in [
         ("late.ts", "-c:v mpeg2video -c:a aac"),
-        // What ffmpeg looks at by itself ends before this one's sound.
+        // What ffmpeg analyses by itself ends before this one's sound.
         ("late.mpg", "-c:v mpeg2video -c:a mp2"),
         ("late.mkv", "-c:v mpeg4 -c:a aac"),
         ("late.mp4", "-c:v mpeg4 -c:a aac"),
@@ -95,7 +95,7 @@ fn sound_that_starts_after_its_picture_is_late_in_every_container() {
         let options = format!("{picture} -itsoffset 5 {} -ar 44100 -map 0:v -map 1:a {codecs}", input());
         let path = make(dir.path(), name, &options);
         assert_clip_at(name, &clip(), &decode(&path), &[5.0]);
-        let told = probe_blocking(&path, DAY).unwrap().duration.unwrap();
+        let told = probe(&path, DAY).unwrap().duration.unwrap();
         assert!((told - 8.0).abs() < 0.2, "{name} tells of {told} s");
     }
 }
@@ -148,7 +148,7 @@ fn a_step_of_days_or_backwards_is_another_clock() {
         let path = join(dir.path(), name, &parts);
         assert_clip_at(name, &clip(), &decode(&path), &[0.0, length]);
         // What such a container tells of its length is the difference of two clocks.
-        let told = probe_blocking(&path, Duration::from_secs(60)).unwrap().duration.unwrap();
+        let told = probe(&path, Duration::from_secs(60)).unwrap().duration.unwrap();
         assert!(told < 60.0, "{name} tells of {told} s");
     }
 
@@ -158,7 +158,7 @@ fn a_step_of_days_or_backwards_is_another_clock() {
     let chunks: Vec<_> = PcmStream::open(&path, Duration::from_secs(60)).unwrap().collect();
     assert_eq!(chunks.len(), 61);
     assert!(chunks[60].as_ref().unwrap_err().to_string().contains("lasts longer"));
-    assert!(matches!(probe_blocking(&path, Duration::from_secs(60)), Err(MediaError::Unsupported(_))));
+    assert!(matches!(probe(&path, Duration::from_secs(60)), Err(MediaError::Unsupported(_))));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn of_several_programmes_the_first_keeps_its_own_zero() {
 }
 
 #[test]
-fn the_default_track_is_heard() {
+fn the_default_track_is_decoded() {
     let dir = TempDir::new().unwrap();
     let two = format!("-f lavfi -i anullsrc=r=44100:d=3 {} -map 0:a -map 1:a -ar 44100", input());
     for (name, options) in [
@@ -208,7 +208,7 @@ fn the_default_track_is_heard() {
         ("comment.mkv", "-disposition:a:0 comment -disposition:a:1 0"),
     ] {
         let path = make(dir.path(), name, &format!("{two} -c:a aac {options}"));
-        probe_blocking(&path, DAY).unwrap();
+        probe(&path, DAY).unwrap();
         assert_clip_at(name, &clip(), &decode(&path), &[0.0]);
     }
     // None is the default: the first.
@@ -229,7 +229,7 @@ fn a_track_that_cannot_be_decoded_is_passed_over() {
     let at = bytes.windows(right.len()).position(|window| window == right).unwrap();
     bytes[at..at + right.len()].copy_from_slice(wrong);
     fs::write(&path, bytes).unwrap();
-    probe_blocking(&path, DAY).unwrap();
+    probe(&path, DAY).unwrap();
     assert_clip_at("the second", &clip(), &decode(&path), &[0.0]);
 }
 
@@ -251,7 +251,7 @@ fn channels_never_cancel_nor_fade() {
         ("constant", "pan=stereo|c0=c0|c1=-1*c0,dcshift=0.3"),
     ] {
         let path = make(dir.path(), &format!("{name}.wav"), &format!("{} -af {filter}", input()));
-        probe_blocking(&path, DAY).unwrap();
+        probe(&path, DAY).unwrap();
         let mut samples = decode(&path);
         let mean = samples.iter().sum::<f32>() / samples.len() as f32;
         samples.iter_mut().for_each(|sample| *sample -= mean);
@@ -263,14 +263,14 @@ fn channels_never_cancel_nor_fade() {
 
 /// ffmpeg has no mix for so many.
 #[test]
-fn one_microphone_of_twelve_is_heard() {
+fn one_microphone_of_twelve_is_not_lost() {
     let dir = TempDir::new().unwrap();
     let spoken = |sample: &f32| ((sample * 32768.0) as i16).to_le_bytes();
     let frame = |sample: &f32| [&[0; 16][..], &spoken(sample), &[0; 6]].concat();
     let raw = dir.path().join("raw");
     fs::write(&raw, clip().iter().flat_map(frame).collect::<Vec<u8>>()).unwrap();
     let path = make(dir.path(), "twelve.wav", &format!("-f s16le -ar 16000 -ac 12 -i {}", raw.display()));
-    probe_blocking(&path, DAY).unwrap();
+    probe(&path, DAY).unwrap();
     assert_clip_at("twelve", &clip(), &decode(&path), &[0.0]);
 }
 
@@ -320,7 +320,7 @@ fn files_without_a_header_of_their_length_and_over_four_gigabytes_are_read() {
         file.seek(SeekFrom::Start(header.len() as u64 + LONG_BYTES - 2)).unwrap();
         file.write_all(&[0, 0]).unwrap();
         drop(file);
-        let told = probe_blocking(&path, 2 * DAY).unwrap().duration.unwrap();
+        let told = probe(&path, 2 * DAY).unwrap().duration.unwrap();
         assert!((told - LONG_BYTES as f64 / 32_000.0).abs() < 1.0, "{name} tells of {told} s");
         let stream = PcmStream::open(&path, 2 * DAY).unwrap();
         let start: Vec<f32> = stream.take(3).flat_map(|chunk| chunk.unwrap()).collect();

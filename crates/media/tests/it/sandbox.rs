@@ -1,24 +1,19 @@
-//! Programs in the place of ffprobe and ffmpeg that hang or try to escape: what becomes of them, of whoever waits
-//! for them, and of what they leave.
+//! Programs in the place of ffprobe and ffmpeg that hang or try to escape: what becomes of them, and of what they
+//! leave.
 
 use std::fs;
 use std::hint::black_box;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread::available_parallelism;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::thread::disable_transparent_huge_pages;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
-use verbatim::media::{Enforced, MediaError, PcmStream, Timeouts, Tools, confinement};
-
-use crate::support::app::{ApiAlone, eventually, problem};
-use crate::support::form::named;
-use crate::support::stand_in;
+use verbatim_media::{Enforced, MediaError, PcmStream, Timeouts, Tools, confinement};
+use verbatim_testing::media::stand_in::{self, is_alive, task};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -32,16 +27,10 @@ const SOON: Timeouts = Timeouts {
 /// As long as no test runs.
 const NEVER: Timeouts = Timeouts { probe: DAY, stall: DAY, exit: DAY };
 
-/// An input that has the stand-in do something.
-fn task(dir: &Path, words: &str) -> PathBuf {
-    let path = dir.join("input");
-    fs::write(&path, words).unwrap();
-    path
-}
-
-fn is_alive(pid: u32) -> bool {
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    !state.is_empty() && !state.contains(") Z ")
+/// The stand-in in `dir` as a service finds it.
+fn tools(dir: &Path, timeouts: Timeouts) -> Tools {
+    stand_in::install(dir);
+    Tools::find(dir.as_os_str()).expect("the stand-in runs").with_timeouts(timeouts)
 }
 
 #[test]
@@ -60,7 +49,7 @@ fn a_program_that_was_taken_over_reaches_nothing() {
         words.push_str(&format!(" {}", secret.display()));
     }
     let input = task(dir.path(), &words);
-    let tools = stand_in::tools(&programs, SOON);
+    let tools = tools(&programs, SOON);
     // A descriptor that whoever started the service has left open.
     let open = fs::File::open("/etc/passwd").unwrap();
     fcntl_setfd(open.as_fd(), FdFlags::empty()).unwrap();
@@ -96,7 +85,7 @@ fn told_of(pid: u32, what: &str) -> String {
 #[test]
 fn a_program_starts_with_nothing_of_the_service() {
     let dir = TempDir::new().unwrap();
-    let tools = stand_in::tools(dir.path(), NEVER);
+    let tools = tools(dir.path(), NEVER);
     let input = task(dir.path(), "stalls").canonicalize().unwrap();
     let mut sound = PcmStream::open_with(&tools, &input, DAY).unwrap();
     sound.next().unwrap().unwrap();
@@ -132,7 +121,7 @@ fn a_program_starts_with_nothing_of_the_service() {
 fn starting_a_program_costs_the_service_no_page_of_its_memory() {
     const BYTES: usize = 32 << 20;
     let dir = TempDir::new().unwrap();
-    let tools = stand_in::tools(dir.path(), SOON);
+    let tools = tools(dir.path(), SOON);
     let input = task(dir.path(), "sounds");
     // In small pages, of which a fork would make each fault anew.
     disable_transparent_huge_pages(true).unwrap();
@@ -188,7 +177,7 @@ fn what_confines_is_named() {
 #[test]
 fn a_decoder_that_hangs_is_ended_with_a_sentence() {
     let dir = TempDir::new().unwrap();
-    let tools = stand_in::tools(dir.path(), SOON);
+    let tools = tools(dir.path(), SOON);
     for (words, seconds) in [("decoder-hangs", 0), ("stalls", 1)] {
         let mut sound = PcmStream::open_with(&tools, &task(dir.path(), words), DAY).unwrap();
         let pid = sound.process_id().unwrap();
@@ -205,7 +194,7 @@ fn a_decoder_that_hangs_is_ended_with_a_sentence() {
 #[test]
 fn a_decoder_that_gave_all_but_does_not_exit_is_ended() {
     let dir = TempDir::new().unwrap();
-    let tools = stand_in::tools(dir.path(), Timeouts { exit: SOON.exit, ..NEVER });
+    let tools = tools(dir.path(), Timeouts { exit: SOON.exit, ..NEVER });
     let mut sound = PcmStream::open_with(&tools, &task(dir.path(), "lingers"), DAY).unwrap();
     let pid = sound.process_id().unwrap();
     assert_eq!(sound.by_ref().map(|chunk| chunk.unwrap().len()).sum::<usize>(), 16_000);
@@ -216,129 +205,15 @@ fn a_decoder_that_gave_all_but_does_not_exit_is_ended() {
 #[test]
 fn complaints_without_end_hold_up_no_sound() {
     let dir = TempDir::new().unwrap();
-    let tools = stand_in::tools(dir.path(), NEVER);
+    let tools = tools(dir.path(), NEVER);
     let sound = PcmStream::open_with(&tools, &task(dir.path(), "complains"), DAY).unwrap();
     assert_eq!(sound.map(|chunk| chunk.unwrap().len()).sum::<usize>(), 16_000);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_takes_too_long_to_look_into_is_refused() {
-    let dir = TempDir::new().unwrap();
-    let api = ApiAlone::with_tools(stand_in::tools(dir.path(), SOON)).await;
-    for (path, words) in
-        [("/process", "probe-hangs"), ("/process", "decoder-hangs"), ("/process-audio", "decoder-hangs")]
-    {
-        let response = api.client.post(path, named("a.wav", words.into())).await;
-        let sentence = problem(response, 400).await;
-        assert!(sentence.contains("looking into it takes too long"), "{sentence}");
-        api.assert_nothing_left().await;
-        assert_eq!(stand_in::running(dir.path()), [0_u32; 0]);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_hangs_up_ends_the_look_at_its_file() {
-    let dir = TempDir::new().unwrap();
-    let api = ApiAlone::with_tools(stand_in::tools(dir.path(), NEVER)).await;
-    for words in ["probe-hangs", "decoder-hangs"] {
-        let client = api.client.clone();
-        let sent = tokio::spawn(async move { client.post("/process", named("a.wav", words.into())).await });
-        let looked_into = || async { !stand_in::running(dir.path()).is_empty() };
-        eventually("a look at the file", looked_into).await;
-        sent.abort();
-        eventually("its end", || async { stand_in::running(dir.path()).is_empty() }).await;
-        api.until_files(0).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_stops_ends_the_looks_at_files() {
-    let dir = TempDir::new().unwrap();
-    let api = ApiAlone::with_tools(stand_in::tools(dir.path(), NEVER)).await;
-    let count = at_once() + 2;
-    let mut sent = JoinSet::new();
-    for _ in 0..count {
-        let client = api.client.clone();
-        sent.spawn(async move { client.post("/process", named("a.wav", "decoder-hangs".into())).await });
-    }
-    api.until_files(count).await;
-    eventually("a look at a file", || async { !stand_in::running(dir.path()).is_empty() }).await;
-    api.stopping.cancel();
-    while let Some(response) = sent.join_next().await {
-        let sentence = problem(response.unwrap(), 503).await;
-        assert_eq!(sentence, "The server is stopping; send the file again once it is back.");
-    }
-    eventually("the end of the looks", || async { stand_in::running(dir.path()).is_empty() }).await;
-    api.assert_nothing_left().await;
-}
-
-fn at_once() -> usize {
-    available_parallelism().unwrap().get()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn uploads_queue_to_be_looked_into() {
-    let dir = TempDir::new().unwrap();
-    let api = ApiAlone::with_tools(stand_in::tools(dir.path(), NEVER)).await;
-    let count = 3 * at_once() + 2;
-    let mut sent = JoinSet::new();
-    for _ in 0..count {
-        let client = api.client.clone();
-        sent.spawn(async move { client.post("/process", named("a.wav", "probe-hangs".into())).await });
-    }
-    // All are here whole, and as many are looked into as may be.
-    api.until_files(count).await;
-    let looked_into = || async { stand_in::running(dir.path()).len() >= at_once() };
-    eventually("looks at files", looked_into).await;
-    assert_eq!(stand_in::running(dir.path()).len(), at_once());
-    // Each that ends makes room for another.
-    for pid in stand_in::running(dir.path()) {
-        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    }
-    for _ in 0..at_once() {
-        problem(sent.join_next().await.unwrap().unwrap(), 400).await;
-    }
-    eventually("the next looks", looked_into).await;
-    assert_eq!(stand_in::running(dir.path()).len(), at_once());
-}
-
-#[tokio::test]
-async fn a_service_that_is_killed_takes_its_children_along() {
-    let dir = TempDir::new().unwrap();
-    stand_in::install(dir.path());
-    let input = task(dir.path(), "probe-hangs");
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
-    let mut service = Command::new(env!("CARGO_BIN_EXE_verbatim"))
-        .args(["transcribe", input.to_str().unwrap()])
-        .env("PATH", dir.path())
-        .env("MODELS_DIR", models)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // The trial runs come before, and end by themselves.
-    let mut reading = None;
-    let is_reading = || {
-        let reads = |pid: &u32| {
-            fs::read_link(format!("/proc/{pid}/fd/0"))
-                .is_ok_and(|stdin| stdin == input.canonicalize().unwrap())
-        };
-        reading = stand_in::running(dir.path()).into_iter().find(reads);
-        let found = reading.is_some();
-        async move { found }
-    };
-    eventually("a look at the file", is_reading).await;
-    let child = reading.unwrap();
-    service.kill().unwrap();
-    service.wait().unwrap();
-    eventually("the end of the child", || async { !is_alive(child) }).await;
 }
 
 #[test]
 fn an_installation_that_was_upgraded_is_found_anew() {
     let dir = TempDir::new().unwrap();
-    let tools: Tools = stand_in::tools(dir.path(), SOON);
+    let tools: Tools = tools(dir.path(), SOON);
     // Other files under the same names, as an upgrade leaves them.
     for name in ["ffmpeg", "ffprobe"] {
         fs::rename(dir.path().join(name), dir.path().join(format!("{name}.old"))).unwrap();

@@ -8,8 +8,8 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use verbatim_media::MediaError;
 
-use crate::media::MediaError;
 use crate::store::StoreError;
 
 /// Each variant is one status code; its text is the problem's `detail`.

@@ -7,6 +7,7 @@ mod form;
 mod health;
 mod index;
 mod jobs;
+mod prober;
 mod process;
 mod result;
 mod status;
@@ -28,10 +29,10 @@ use tokio_util::sync::CancellationToken;
 use verbatim_whisper::Language;
 
 use self::error::ApiError;
+pub use self::prober::Prober;
 use crate::config::UploadLimits;
 use crate::files::Uploads;
 use crate::job::{Job, JobId};
-use crate::media::Prober;
 use crate::signals::{Alive, Bells, Trouble};
 use crate::store::JobStore;
 

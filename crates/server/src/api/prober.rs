@@ -1,4 +1,4 @@
-//! Looks into uploads for the API: a few at a time, and only for as long as somebody waits.
+//! Probes uploads: a few at a time, and only for as long as somebody waits.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -8,12 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio_util::sync::CancellationToken;
-
-use super::MediaError;
-use super::limits::Limits;
-use super::probe::{MediaInfo, look};
-use super::tools::Tools;
+use verbatim_media::{Cancellation, MediaError, MediaInfo, Tools, probe_with};
 
 /// Runs at most as many probes at once as there are processors. Those that wait hold no thread and no process.
 #[derive(Debug, Clone)]
@@ -23,13 +18,13 @@ pub struct Prober {
 }
 
 impl Prober {
+    /// With these programs.
     pub fn new(tools: Tools) -> Self {
         let processors = available_parallelism().map_or(1, NonZero::get);
         Self { tools, slots: Arc::new(Semaphore::new(processors)) }
     }
 
-    /// Says what a file is, by its content alone. Refuses what is not media, has no audio stream, is a
-    /// playlist, is longer than `max_duration`, or takes too long to look into.
+    /// [`verbatim_media::probe`], once it is its turn.
     ///
     /// Dropping the future ends the probe and its processes at once.
     pub async fn probe(&self, path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
@@ -37,14 +32,23 @@ impl Prober {
             |error: &str| MediaError::Tool(format!("The look at the file was broken off: {error}."));
         let slot =
             self.slots.clone().acquire_owned().await.map_err(|error| broken_off(&error.to_string()))?;
-        let dropped = CancellationToken::new();
-        let _guard = dropped.clone().drop_guard();
+        let cancellation = Cancellation::default();
+        let _guard = CancelOnDrop(cancellation.clone());
         let (tools, path) = (self.tools.clone(), path.to_owned());
-        let look = spawn_blocking(move || {
+        let probe = spawn_blocking(move || {
             // Held until the processes are gone, even where nobody waits any more.
             let _slot = slot;
-            look(&tools, &path, max_duration, &Limits::probing(tools.timeouts, dropped))
+            probe_with(&tools, &path, max_duration, &cancellation)
         });
-        look.await.map_err(|error| broken_off(&error.to_string()))?
+        probe.await.map_err(|error| broken_off(&error.to_string()))?
+    }
+}
+
+/// Cancels a probe that nobody waits for any more.
+struct CancelOnDrop(Cancellation);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use verbatim_media::MediaError;
 use verbatim_whisper::{Options, Vad, Window, WindowTranscript};
 
 pub(crate) use self::assemble::{Recording, assemble};
@@ -27,7 +28,6 @@ use self::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
 pub(crate) use self::source::{Event, Source};
 use crate::files::Uploads;
 use crate::inference::{Inference, InferenceError};
-use crate::media::MediaError;
 use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow};
 use crate::structure::Structurer;
 

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use verbatim_media::{MediaError, PcmStream, Tracks};
 use verbatim_whisper::{Vad, Window, Windows};
-
-use crate::media::{MediaError, PcmStream, Tracks};
 
 /// Windows that wait between the thread and the engine, some 2 MB each.
 const AHEAD: usize = 2;
@@ -29,7 +28,7 @@ pub(crate) enum Event {
 /// What the thread reads, and how.
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
-    /// What of it is heard, where that is known.
+    /// Its tracks of sound, where they are known.
     pub(crate) tracks: Option<Tracks>,
     pub(crate) max_duration: Duration,
     pub(crate) vad: Arc<Vad>,
@@ -56,7 +55,7 @@ impl Source {
 
     fn read(&self, events: &mpsc::Sender<Event>) -> Result<Event, MediaError> {
         let mut pcm = match self.tracks.clone() {
-            Some(tracks) => PcmStream::open_known(&self.path, tracks, self.max_duration)?,
+            Some(tracks) => PcmStream::open_tracks(&self.path, tracks, self.max_duration)?,
             None => PcmStream::open(&self.path, self.max_duration)?,
         };
         // Not read on, through hours of silence perhaps, once nobody listens.

@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::Receiver;
+use verbatim_media::{MediaError, identify, measure_duration};
 use verbatim_whisper::{Language, Options, Vad};
 
 use self::output::Plan;
@@ -23,7 +24,6 @@ use crate::app::{load_models, load_structurer};
 use crate::config::{Format, TranscribeSettings};
 use crate::inference::{Inference, InferenceError};
 use crate::job::JobId;
-use crate::media::{MediaError, identify, measure_duration};
 use crate::pipeline::{Decoding, Event, Place, Recording, Source, assemble};
 use crate::result::TranscriptionResult;
 use crate::store::StoredWindow;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
 use verbatim::inference::{Engine, Inference, Parallelism};
-use verbatim::media::PcmStream;
 use verbatim::structure::{Embedder, English, Structurer, TopicOptions};
+use verbatim_media::PcmStream;
 use verbatim_whisper::{
     ComputeType, Encoded, Error, LanguageProbabilities, Model, Options, SAMPLE_RATE, Session, Transcriber,
     Vad, Window, WindowTranscript,

@@ -10,13 +10,13 @@ use tokio::task::JoinHandle;
 use verbatim::files::Uploads;
 use verbatim::inference::Inference;
 use verbatim::job::{FileType, Job, JobId, JobStatus, NewJob};
-use verbatim::media::probe_blocking;
 use verbatim::pipeline::Pipeline;
 use verbatim::process::ProcessLock;
 use verbatim::signals::{Bells, Trouble};
 use verbatim::store::{JobStore, SqliteStore};
 use verbatim::wishes::Wishes;
 use verbatim::worker::{Rhythm, Stop, Workers};
+use verbatim_media::probe;
 use verbatim_whisper::{Language, Options};
 
 use crate::speech::{TestEngine, structurer, vad};
@@ -103,7 +103,7 @@ impl Service {
     pub(crate) async fn submit_with(&self, file: &Path, wishes: Wishes) -> JobId {
         let id = JobId::new();
         std::fs::copy(file, self.uploads.path(id)).unwrap();
-        let info = probe_blocking(file, DAY).ok();
+        let info = probe(file, DAY).ok();
         let job = NewJob {
             id,
             filename: file.file_name().unwrap().to_str().unwrap().to_owned(),

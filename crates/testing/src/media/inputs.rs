@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::clips::make;
+use super::recordings::make;
 
 /// ffmpeg's options for three seconds of a tone and of a moving picture.
-pub(crate) const TONE: &str = "-f lavfi -i sine=frequency=440:duration=3";
-pub(crate) const PICTURE: &str = "-f lavfi -i testsrc=duration=3:size=160x120:rate=25";
+pub const TONE: &str = "-f lavfi -i sine=frequency=440:duration=3";
+pub const PICTURE: &str = "-f lavfi -i testsrc=duration=3:size=160x120:rate=25";
 
 fn write(dir: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let path = dir.join(name);
@@ -22,7 +22,7 @@ fn first_bytes(of: &Path, count: usize) -> Vec<u8> {
 }
 
 /// The header of a WAV file, 16 kHz mono, with so many bytes of samples.
-pub(crate) fn wav_header(bytes: u32) -> Vec<u8> {
+pub fn wav_header(bytes: u32) -> Vec<u8> {
     let mut header = b"RIFF".to_vec();
     header.extend(bytes.saturating_add(36).to_le_bytes());
     header.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
@@ -34,7 +34,7 @@ pub(crate) fn wav_header(bytes: u32) -> Vec<u8> {
 }
 
 /// Playlists that name real sound, `/etc/passwd` and `url`, under their own names and disguised.
-pub(crate) fn playlists(dir: &Path, url: &str) -> Vec<PathBuf> {
+pub fn playlists(dir: &Path, url: &str) -> Vec<PathBuf> {
     let sound = make(dir, "sound.ts", &format!("{TONE} -c:a aac"));
     let mut made = Vec::new();
     for (index, target) in [sound.to_str().expect("UTF-8"), "/etc/passwd", url].into_iter().enumerate() {
@@ -69,7 +69,7 @@ pub(crate) fn playlists(dir: &Path, url: &str) -> Vec<PathBuf> {
 }
 
 /// What is refused at once, with a part of the sentence that says so.
-pub(crate) fn refused(dir: &Path) -> Vec<(PathBuf, &'static str)> {
+pub fn refused(dir: &Path) -> Vec<(PathBuf, &'static str)> {
     let video = make(dir, "whole.mp4", &format!("{TONE} {PICTURE} -c:v libx264 -c:a aac"));
     let subtitles = "1\n00:00:01,000 --> 00:00:02,000\nHello.\n";
     let text = "This is a text about nothing in particular.\n".repeat(500);
@@ -90,7 +90,7 @@ pub(crate) fn refused(dir: &Path) -> Vec<(PathBuf, &'static str)> {
 }
 
 /// A QuickTime file whose ninety thousand chunks of 4 s are all the same 32 kB of samples.
-pub(crate) fn hundred_hours(dir: &Path) -> PathBuf {
+pub fn hundred_hours(dir: &Path) -> PathBuf {
     const CHUNKS: u32 = 90_000;
     const SAMPLES: u32 = 32_000;
     fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A few seconds of a novel, read by a woman.
-pub(crate) fn novel() -> PathBuf {
+pub fn novel() -> PathBuf {
     testdata("librivox/sense_and_sensibility_01_austen_64kb-0880.wav")
 }
 
 /// Another sentence of it, about Mr. John Dashwood.
-pub(crate) fn dashwood() -> PathBuf {
+pub fn dashwood() -> PathBuf {
     testdata("librivox/sense_and_sensibility_01_austen_64kb-0870.wav")
 }
 
@@ -20,7 +20,7 @@ fn testdata(name: &str) -> PathBuf {
 }
 
 /// Runs ffmpeg to make `name` in `dir`. The options are split at spaces.
-pub(crate) fn make(dir: &Path, name: &str, options: &str) -> PathBuf {
+pub fn make(dir: &Path, name: &str, options: &str) -> PathBuf {
     let path = dir.join(name);
     let run = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-y"])
@@ -33,7 +33,7 @@ pub(crate) fn make(dir: &Path, name: &str, options: &str) -> PathBuf {
 }
 
 /// An announcement of a train that is late, in German, by a synthetic voice.
-pub(crate) fn german(dir: &Path) -> PathBuf {
+pub fn german(dir: &Path) -> PathBuf {
     let path = dir.join("german.wav");
     let text = "Guten Morgen. Der Zug nach Hamburg fährt heute von Gleis sieben ab und hat etwa zehn Minuten \
                 Verspätung. Wir bitten um Ihr Verständnis.";
@@ -44,12 +44,12 @@ pub(crate) fn german(dir: &Path) -> PathBuf {
 }
 
 /// A second of silence, 8 kB.
-pub(crate) fn silence(dir: &Path) -> PathBuf {
+pub fn silence(dir: &Path) -> PathBuf {
     make(dir, "silence.wav", "-f lavfi -i anullsrc=r=8000:cl=mono -t 1 -c:a pcm_u8")
 }
 
 /// A video of the novel.
-pub(crate) fn video(dir: &Path) -> PathBuf {
+pub fn video(dir: &Path) -> PathBuf {
     let novel = novel();
     let options =
         format!("-f lavfi -i testsrc=s=64x64:r=5 -i {} -shortest -c:v mpeg4 -c:a aac", novel.display());

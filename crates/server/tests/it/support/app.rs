@@ -13,13 +13,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use verbatim::api::{ApiState, ModelsLoaded, router};
+use verbatim::api::{ApiState, ModelsLoaded, Prober, router};
 use verbatim::config::UploadLimits;
 use verbatim::files::Uploads;
 use verbatim::job::JobId;
-use verbatim::media::{Prober, Tools};
 use verbatim::signals::{Bells, Running, Trouble};
 use verbatim::store::{JobStore, SqliteStore};
+use verbatim_media::Tools;
 use verbatim_whisper::Language;
 
 const LIMITS: UploadLimits =
