@@ -8,7 +8,9 @@ use super::tracks::Tracks;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileType {
+    /// Sound alone, or with a still picture as its cover.
     Audio,
+    /// Sound with a moving picture.
     Video,
 }
 
@@ -30,6 +32,7 @@ impl FileType {
 /// What a file is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MediaInfo {
+    /// By its content, whatever its name is.
     pub file_type: FileType,
     /// In seconds, as the container tells it, or as measured where it does not. `None` where measuring
     /// would take too long.
