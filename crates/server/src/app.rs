@@ -16,10 +16,9 @@ use verbatim_structure::{Embedder, LoadError, Structurer};
 use verbatim_vad::Vad;
 use verbatim_whisper::{Model, Transcriber};
 
-use crate::api::{self, ApiState, Intake, ModelsLoaded};
+use crate::api::{self, ApiState, Intake, ModelsLoaded, Prober};
 use crate::blobs::{Blobs, DiskBlobs, SweepError};
 use crate::data_dir::{self, PairError};
-use crate::media::{self, MediaError, Prober, Tools};
 use crate::models::hash_model;
 use crate::recognizer::cpu::{CpuRecognizer, Parallelism};
 use crate::recognizer::{Recognizer, RecognizerModel};
@@ -28,6 +27,7 @@ use crate::signals::{Faults, Notifiers, Running};
 use crate::store::{JobStore, SqliteStore, StoreError};
 use crate::webhooks::{ClientError, Webhooks};
 use crate::work::{Intervals, Pipeline, ProcessLock, RequeueError, Stop, Workers};
+use verbatim_media::{MediaError, Tools, require_tools};
 
 /// How long windows that are being computed may take to end at a shutdown.
 const SOFT_GRACE: Duration = Duration::from_secs(8);
@@ -104,7 +104,7 @@ impl App {
             TcpListener::bind(address).await.map_err(|error| AppError::Listen { address, error })?;
         let address = listener.local_addr()?;
         // What is only read comes first: a service that lacks it leaves nothing behind.
-        tokio::task::spawn_blocking(media::require_tools).await.map_err(io::Error::other)??;
+        tokio::task::spawn_blocking(require_tools).await.map_err(io::Error::other)??;
         let (model, engine) = (settings.model.clone(), settings.engine.clone());
         let loaded = tokio::task::spawn_blocking(move || recognizer(&model, &engine));
         let (recognizer, vad) = loaded.await.map_err(io::Error::other)??;

@@ -8,7 +8,6 @@ pub mod data_dir;
 pub mod formats;
 pub mod http_client;
 pub mod jobs;
-pub mod media;
 pub mod models;
 pub mod recognizer;
 pub mod settings;

@@ -27,5 +27,3 @@ pub use structure::{Entity, Keyword, Sentence, Structure, Topic};
 pub use structurer::Structurer;
 pub use topics::TopicOptions;
 pub use transcript::transcript;
-
-/// The plain data of recognition that a structure is made from.

@@ -10,10 +10,10 @@ use crate::english::{Analysis, English, within};
 use crate::failures::{Failures, Part};
 use crate::keywords::keywords;
 use crate::sentences::{by_rules, timed};
-use verbatim_speech::{Language, Segment};
 use crate::structure::{Entity, Sentence, Structure};
 use crate::topics::{TopicOptions, Topics, topics};
 use crate::transcript::TimedText;
+use verbatim_speech::{Language, Segment};
 
 /// What transcripts are structured with.
 #[derive(Debug, Clone, Default)]

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use verbatim_speech::Segment;
 use crate::structure::Sentence;
+use verbatim_speech::Segment;
 
 /// The whole text of a recording: what its sentences and entities are places in.
 pub fn transcript(segments: &[Segment]) -> String {

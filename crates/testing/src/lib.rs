@@ -1,6 +1,8 @@
-//! What the tests of all crates share: clips of speech, where the models are, and telling of what was not tested.
+//! What the tests of all crates share: clips of speech, media, where the models are, and
+//! telling of what was not tested.
 
 mod clips;
+pub mod media;
 mod records;
 
 use std::env;

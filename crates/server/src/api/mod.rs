@@ -11,7 +11,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use serde::Serialize;
 
-pub use self::intake::Intake;
+pub use self::intake::{Intake, Prober};
 use crate::signals::{Faults, Liveness};
 use crate::store::JobStore;
 

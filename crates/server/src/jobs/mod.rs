@@ -8,9 +8,10 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+pub use verbatim_media::FileType;
+use verbatim_media::Tracks;
 
 pub use self::options::JobOptions;
-use crate::media::Tracks;
 
 /// Names a job in the API, the store and on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -83,27 +84,6 @@ impl JobStatus {
     #[must_use]
     pub fn of_contract(self) -> Self {
         if self == Self::Cancelled { Self::Failed } else { self }
-    }
-}
-
-/// Whether the upload has a picture that moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FileType {
-    Audio,
-    Video,
-}
-
-impl FileType {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Audio => "audio",
-            Self::Video => "video",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Audio, Self::Video].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

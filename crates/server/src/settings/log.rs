@@ -20,7 +20,7 @@ pub struct LogFilter(Targets);
 impl LogFilter {
     /// Our own lines from `level` on, and those of libraries from warnings on.
     pub fn level(level: LevelFilter) -> Self {
-        let ours = Targets::new().with_targets([("verbatim", level), ("verbatim_whisper", level)]);
+        let ours = Targets::new().with_target("verbatim", level);
         Self(ours.with_default(level.min(LevelFilter::WARN)))
     }
 

@@ -20,9 +20,9 @@ use super::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
 use super::source::{Sound, Source};
 use super::transcribe::{Ended, Place, Sink, Transcribing, Transcription};
 use crate::blobs::{Blobs, OpenBlob};
-use crate::media::{MediaError, PcmStream, Tracks};
 use crate::recognizer::{Recognizer, RecognizerError};
 use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow};
+use verbatim_media::{MediaError, PcmStream, Tracks};
 
 /// What is said of a transcript that is not structured any more.
 const HOPELESS: &str = "The transcript was not structured: the service ended each time that it tried.";
@@ -178,7 +178,7 @@ struct UploadSound {
 impl UploadSound {
     fn open(upload: OpenBlob, tracks: Option<Tracks>, longest: Duration) -> Result<Self, MediaError> {
         let pcm = match tracks {
-            Some(tracks) => PcmStream::open_known(&upload.path(), tracks, longest)?,
+            Some(tracks) => PcmStream::open_tracks(&upload.path(), tracks, longest)?,
             None => PcmStream::open(&upload.path(), longest)?,
         };
         Ok(Self { pcm, _upload: upload })

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use verbatim_speech::Window;
 use verbatim_vad::{Vad, Windows};
 
-use crate::media::{MediaError, PcmStream};
+use verbatim_media::{MediaError, PcmStream};
 
 /// Windows that wait between the thread and the recognizer, some 2 MB each.
 const AHEAD: usize = 2;

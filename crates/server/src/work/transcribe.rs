@@ -9,8 +9,8 @@ use verbatim_speech::{DecodeOptions, Language, WindowTranscript};
 use super::decoding::Decoding;
 use super::source::{SourceEvent, broken_off};
 use crate::jobs::JobId;
-use crate::media::MediaError;
 use crate::recognizer::{Recognizer, RecognizerError};
+use verbatim_media::MediaError;
 
 /// Which window, and where it is in the recording, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]

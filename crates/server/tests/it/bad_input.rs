@@ -8,8 +8,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use verbatim::settings::UploadLimits;
+use verbatim_testing::media::inputs::{hundred_hours, playlists, refused};
 
-use crate::inputs::{hundred_hours, playlists, refused};
 use crate::support::app::{ApiAlone, problem};
 use crate::support::clips::make;
 use crate::support::form;

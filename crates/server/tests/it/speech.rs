@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
-use verbatim::media::PcmStream;
 use verbatim::recognizer::RecognizerModel;
 use verbatim::recognizer::cpu::{CpuRecognizer, Engine, Parallelism};
+use verbatim_media::PcmStream;
 use verbatim_speech::{
     DecodeOptions, Language, LanguageProbabilities, SAMPLE_RATE, Window, WindowTranscript,
 };

@@ -10,7 +10,6 @@ use tokio::task::JoinHandle;
 use verbatim::blobs::{Blobs, DiskBlobs};
 use verbatim::jobs::JobOptions;
 use verbatim::jobs::{FileType, Job, JobId, JobStatus, NewJob};
-use verbatim::media::probe_blocking;
 use verbatim::recognizer::Recognizer;
 use verbatim::recognizer::cpu::CpuRecognizer;
 use verbatim::signals::{Faults, Notifiers};
@@ -18,6 +17,7 @@ use verbatim::store::{JobStore, SqliteStore};
 use verbatim::work::Pipeline;
 use verbatim::work::ProcessLock;
 use verbatim::work::{Intervals, Stop, Workers};
+use verbatim_media::probe;
 use verbatim_speech::{DecodeOptions, Language};
 
 use crate::speech::{TestEngine, structurer, vad};
@@ -104,7 +104,7 @@ impl Service {
         let mut upload = self.blobs.begin(id).await.unwrap();
         upload.write(&std::fs::read(file).unwrap()).await.unwrap();
         upload.finish().await.unwrap().keep();
-        let info = probe_blocking(file, DAY).ok();
+        let info = probe(file, DAY).ok();
         let job = NewJob {
             id,
             filename: file.file_name().unwrap().to_str().unwrap().to_owned(),

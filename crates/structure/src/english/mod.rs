@@ -13,8 +13,8 @@ use self::noun_phrases::noun_phrases;
 pub(crate) use self::noun_phrases::{NounPhrase, within};
 use crate::failures::{Failures, Part};
 use crate::sentences::{by_rules, is_silent};
-use verbatim_speech::Language;
 use crate::transcript::trimmed;
+use verbatim_speech::Language;
 
 /// Bytes that are analyzed together: a day's transcript takes no more memory at a time than a long talk's.
 const PIECE: usize = 64 * 1024;

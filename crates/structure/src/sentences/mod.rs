@@ -7,9 +7,9 @@ use std::ops::Range;
 use icu_segmenter::SentenceSegmenter;
 use icu_segmenter::options::SentenceBreakInvariantOptions;
 
-use verbatim_speech::Language;
 use crate::structure::Sentence;
 use crate::transcript::{TimedText, trimmed};
+use verbatim_speech::Language;
 
 /// What opens a quotation or a bracket, where no space need stand before it.
 const OPENERS: [char; 13] = ['「', '『', '（', '［', '【', '〔', '《', '〈', '“', '‘', '(', '[', '{'];
@@ -86,9 +86,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use verbatim_speech::{Segment, Word};
     use crate::testing::segment;
     use crate::transcript::transcript;
+    use verbatim_speech::{Segment, Word};
 
     fn sentences(segments: &[Segment], language: Option<Language>) -> Vec<Sentence> {
         let text = TimedText::new(segments);

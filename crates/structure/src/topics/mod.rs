@@ -8,9 +8,9 @@ use self::summary::{Closeness, summary};
 use crate::embedder::{Embedder, Embedding};
 use crate::english::NounPhrase;
 use crate::keywords::{Phrases, title};
-use verbatim_speech::Language;
 use crate::structure::{Sentence, Topic};
 use crate::words::{Word, words};
+use verbatim_speech::Language;
 
 /// What `models_used` calls the method by words alone.
 const LEXICAL: &str = "lexical";

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::io;
 
-use crate::media::MediaError;
 use crate::store::StoreError;
+use verbatim_media::MediaError;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(in crate::api) enum IntakeError {

@@ -6,6 +6,7 @@
 mod error;
 mod filename;
 mod form;
+mod prober;
 mod receive;
 
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use verbatim_speech::{Language, Task};
 
 pub(super) use self::error::IntakeError;
+pub use self::prober::Prober;
 pub(super) use self::receive::{Fields, Received};
 use crate::blobs::{Blob, Blobs};
 use crate::jobs::{Job, JobOptions, NewJob};
-use crate::media::Prober;
 use crate::recognizer::RecognizerModel;
 use crate::settings::UploadLimits;
 use crate::signals::Notifiers;

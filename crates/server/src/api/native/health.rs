@@ -5,10 +5,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Serialize;
+use verbatim_media::{Confinement, confinement};
 
 use crate::api::{ApiState, ModelsLoaded};
 use crate::blobs::RESERVED_BYTES;
-use crate::media::{Confinement, confinement};
 use crate::store::{Counts, StoreResult};
 
 #[derive(Debug, Serialize)]

@@ -25,12 +25,12 @@ pub use self::output::PlanError;
 use crate::app::start_recognizer;
 use crate::jobs::JobId;
 use crate::jobs::result::TranscriptionResult;
-use crate::media::{MediaError, PcmStream, identify, measure_duration};
 use crate::recognizer::{Recognizer, RecognizerError};
 use crate::settings::{Format, TranscribeSettings};
 use crate::store::StoredWindow;
 use crate::terminal::complain;
 use crate::work::{Place, Recording, Sink, Source, SourceEvent, Transcribing, Transcription, assemble};
+use verbatim_media::{MediaError, PcmStream, identify, measure_duration};
 
 /// What may go wrong with one file; the others are done all the same.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +108,7 @@ impl Run {
         let (file, tracks, longest) = (path.to_owned(), media.tracks.clone(), self.max_duration);
         // Decoding begins while the file is measured: for a short clip, programs take as long to start as its transcript
         // takes.
-        let events = source.start(move || PcmStream::open_known(&file, tracks, longest))?;
+        let events = source.start(move || PcmStream::open_tracks(&file, tracks, longest))?;
         let duration = media.duration.or_else(|| measure_duration(path, &media.tracks));
         let filename = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let bar = bar(&filename, duration);

@@ -13,14 +13,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use verbatim::api::{ApiState, Intake, ModelsLoaded, router};
+use verbatim::api::{ApiState, Intake, ModelsLoaded, Prober, router};
 use verbatim::blobs::DiskBlobs;
 use verbatim::jobs::JobId;
-use verbatim::media::{Prober, Tools};
 use verbatim::recognizer::RecognizerModel;
 use verbatim::settings::UploadLimits;
 use verbatim::signals::{Faults, Notifiers, Running};
 use verbatim::store::{JobStore, SqliteStore};
+use verbatim_media::Tools;
 use verbatim_speech::Language;
 
 const LIMITS: UploadLimits =

@@ -1,0 +1,45 @@
+//! How long the sound of a file is that does not tell: live recordings of browsers, bare streams.
+
+use std::path::Path;
+
+use crate::ffmpeg::{INPUT, Tool, Tools, input_options};
+use crate::limits::Limits;
+
+/// Seconds of processor time. Packets are counted without decoding, about as fast as the disk reads.
+const CPU_SECONDS: u64 = 60;
+
+/// ffmpeg reports its progress twice a second, in some 200 bytes.
+const REPORT_BYTES: u64 = 1 << 20;
+
+/// The seconds at which the last packet of the stream with this index ends; `None` where that cannot be found in time.
+pub(super) fn measure(tools: &Tools, path: &Path, index: u32, limits: Limits) -> Option<f64> {
+    let map = format!("0:{index}");
+    let mut args = vec!["-nostdin", "-hide_banner"];
+    args.extend(input_options());
+    args.extend(["-vn", "-sn", "-dn", "-i", INPUT, "-map", &map, "-c", "copy"]);
+    args.extend(["-progress", "pipe:1", "-f", "null", "-"]);
+    let ffmpeg = tools.run(Tool::Ffmpeg, &args, path, CPU_SECONDS, limits).ok()?;
+    let output = ffmpeg.output(REPORT_BYTES).ok()?;
+    output.status.success().then(|| last_time(&String::from_utf8_lossy(&output.stdout))).flatten()
+}
+
+/// Of ffmpeg's report, lines of `key=value`, the last time in microseconds as seconds.
+fn last_time(report: &str) -> Option<f64> {
+    let last = report.lines().rev().find_map(|line| line.strip_prefix("out_time_us="))?;
+    let microseconds: f64 = last.trim().parse().ok()?;
+    (microseconds > 0.0).then_some(microseconds / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_time_of_a_report_counts() {
+        let report = "out_time_us=1000000\nprogress=continue\nout_time_us=2500000\nprogress=end\n";
+        assert_eq!(last_time(report), Some(2.5));
+        assert_eq!(last_time("out_time_us=N/A\nprogress=end\n"), None);
+        assert_eq!(last_time("out_time_us=-1\n"), None);
+        assert_eq!(last_time(""), None);
+    }
+}
