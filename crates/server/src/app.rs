@@ -24,7 +24,7 @@ use crate::recognizer::cpu::{CpuRecognizer, Parallelism};
 use crate::recognizer::{Recognizer, RecognizerModel};
 use crate::settings::{EngineSettings, ModelSettings, ServeSettings, StorageSettings, WhisperModel};
 use crate::signals::{Faults, Notifiers, Running};
-use crate::store::{JobStore, SqliteStore, StoreError};
+use crate::store::{self, JobStore, StoreError};
 use crate::webhooks::{ClientError, Webhooks};
 use crate::work::{Intervals, Pipeline, ProcessLock, RequeueError, Stop, Workers};
 use verbatim_media::{MediaError, Tools, require_tools};
@@ -71,7 +71,7 @@ pub enum AppError {
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn JobStore>,
     recognizer: Arc<dyn Recognizer>,
     stop: Stop,
     workers: JoinHandle<()>,
@@ -198,7 +198,7 @@ async fn serve_http(listener: TcpListener, state: ApiState, stop: CancellationTo
 
 /// Where jobs and their uploads are.
 struct Storage {
-    store: Arc<SqliteStore>,
+    store: Arc<dyn JobStore>,
     blobs: Arc<dyn Blobs>,
     process: Arc<ProcessLock>,
 }
@@ -207,7 +207,7 @@ struct Storage {
 async fn open_storage(settings: &StorageSettings) -> Result<Storage, AppError> {
     let (data_dir, database) = (&settings.data_dir, &settings.database_path);
     data_dir::expect_database(data_dir, database)?;
-    let store = Arc::new(SqliteStore::open(database).await?);
+    let store = store::open(database).await?;
     let failed = |error| AppError::Uploads { dir: data_dir.clone(), error };
     let disk = |error: io::Error| failed(SweepError::Disk(error));
     let blobs = DiskBlobs::open(data_dir).map_err(disk)?;

@@ -302,6 +302,8 @@ impl Drop for Unkept {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use jiff::Timestamp;
     use tempfile::TempDir;
     use tokio_util::sync::CancellationToken;
@@ -309,7 +311,7 @@ mod tests {
     use super::*;
     use crate::jobs::JobOptions;
     use crate::jobs::{FileType, NewJob};
-    use crate::store::SqliteStore;
+    use crate::store;
 
     fn names(uploads: &DiskBlobs) -> Vec<String> {
         let entries = fs::read_dir(&uploads.dir).unwrap();
@@ -365,8 +367,8 @@ mod tests {
         drop(first);
     }
 
-    async fn store(data: &TempDir) -> SqliteStore {
-        SqliteStore::open(&data.path().join("jobs.db")).await.unwrap()
+    async fn store(data: &TempDir) -> Arc<dyn JobStore> {
+        store::open(&data.path().join("jobs.db")).await.unwrap()
     }
 
     fn new_job(id: JobId) -> NewJob {
@@ -403,7 +405,7 @@ mod tests {
         let before = names(&uploads).len();
         let mut expected = [orphan.to_string(), format!("{crashed}.part")];
         expected.sort();
-        let mut moved = uploads.sweep(&store).await.unwrap();
+        let mut moved = uploads.sweep(store.as_ref()).await.unwrap();
         moved.sort();
         assert_eq!(moved, expected);
         let left = names(&uploads);
@@ -435,7 +437,7 @@ mod tests {
             async move {
                 let mut swept = Vec::new();
                 while !all_kept.is_cancelled() {
-                    swept.extend(uploads.sweep(&other).await.unwrap());
+                    swept.extend(uploads.sweep(other.as_ref()).await.unwrap());
                 }
                 swept
             }

@@ -17,6 +17,8 @@ mod sqlite;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,7 +29,11 @@ use verbatim_speech::{Language, WindowTranscript};
 use crate::jobs::{Job, JobId, JobStatus, NewJob};
 
 pub use process_id::ProcessId;
-pub use sqlite::SqliteStore;
+
+/// Opens the store of this service: the database in a file at `path`, which is made if it is not there.
+pub async fn open(path: &Path) -> StoreResult<Arc<dyn JobStore>> {
+    Ok(Arc::new(sqlite::SqliteStore::open(path).await?))
+}
 
 /// What a job that waits is doing, in words.
 pub const QUEUED: &str = "Queued";

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 use verbatim::jobs::{JobId, JobStatus};
-use verbatim::store::{EventKind, JobStore, SqliteStore};
+use verbatim::store::{self, EventKind};
 
 use crate::pipeline::comparable;
 use crate::process::{Server, database};
@@ -112,7 +112,7 @@ async fn random_kills_cost_nothing() {
 }
 
 async fn unfinished(dir: &Path) -> usize {
-    let store = SqliteStore::open(&database(dir)).await.unwrap();
+    let store = store::open(&database(dir)).await.unwrap();
     let unfinished = store.unfinished().await.unwrap().len();
     store.close().await;
     unfinished
@@ -120,7 +120,7 @@ async fn unfinished(dir: &Path) -> usize {
 
 /// Jobs that ended twice, or stored a window twice.
 async fn doubled(dir: &Path, jobs: impl Iterator<Item = &JobId>) -> usize {
-    let store = SqliteStore::open(&database(dir)).await.unwrap();
+    let store = store::open(&database(dir)).await.unwrap();
     let mut doubled = 0;
     for job in jobs {
         let events = store.events(*job, 0, u32::MAX).await.unwrap();

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use verbatim::jobs::JobId;
 use verbatim::recognizer::Recognizer;
 use verbatim::store::ProcessId;
-use verbatim::store::{Claim, JobStore, SqliteStore};
+use verbatim::store::{Claim, JobStore};
 use verbatim_speech::Language;
 
 use crate::pipeline::comparable;
@@ -25,7 +25,7 @@ async fn database(dir: &Path) -> SqlitePool {
     SqlitePool::connect_with(SqliteConnectOptions::new().filename(dir.join("jobs.db"))).await.unwrap()
 }
 
-async fn claim(store: &SqliteStore) -> Claim {
+async fn claim(store: &dyn JobStore) -> Claim {
     store.claim(ProcessId::new(), Timestamp::now(), LEASE).await.unwrap().unwrap()
 }
 
@@ -92,7 +92,7 @@ async fn the_language_is_decided_once_whichever_windows_are_stored_at_an_interru
     let service = Service::start(dir.path(), &engine).await;
     service.stop.soft.cancel();
     let id = service.submit(&bilingual(dir.path()), None).await;
-    let first = claim(&service.store).await;
+    let first = claim(service.store.as_ref()).await;
     let finished = service.pipeline.run(&first, &CancellationToken::new()).await.unwrap();
     let expected: Value = serde_json::from_str(&finished.result).unwrap();
     assert_eq!(expected["language_detection"]["language"], "de");
@@ -103,7 +103,7 @@ async fn the_language_is_decided_once_whichever_windows_are_stored_at_an_interru
     sqlx::query("DELETE FROM windows WHERE number < 4").execute(&database(dir.path()).await).await.unwrap();
     service.store.release(&first.lease, Timestamp::now()).await.unwrap();
     engine.log.begun.lock().unwrap().clear();
-    let again = claim(&service.store).await;
+    let again = claim(service.store.as_ref()).await;
     let finished = service.pipeline.run(&again, &CancellationToken::new()).await.unwrap();
     let resumed: Value = serde_json::from_str(&finished.result).unwrap();
     let asked: Vec<_> = engine.log.begun.lock().unwrap().iter().map(|options| options.language).collect();

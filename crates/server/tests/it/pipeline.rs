@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use verbatim::blobs::Blobs;
 use verbatim::jobs::JobStatus;
 use verbatim::jobs::options::{JobOptions, Temperatures};
-use verbatim::store::JobStore;
+
 use verbatim::work::Pipeline;
 use verbatim_speech::{DecodeOptions, Language, Task};
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use verbatim::jobs::JobId;
 use verbatim::store::ProcessId;
-use verbatim::store::{JobStore, MAX_STRIKES, SqliteStore};
+use verbatim::store::{self, MAX_STRIKES};
 
 use crate::pipeline::comparable;
 use crate::process::{Server, database, serve};
@@ -26,7 +26,7 @@ const LEASE: Duration = Duration::from_secs(15);
 
 /// The windows of a job that are safe in the database.
 async fn stored_windows(dir: &Path, job: JobId) -> Vec<u64> {
-    let store = SqliteStore::open(&database(dir)).await.unwrap();
+    let store = store::open(&database(dir)).await.unwrap();
     let stored = store.windows(job).await.unwrap();
     store.close().await;
     stored.iter().map(|window| window.index as u64).collect()
@@ -90,7 +90,7 @@ async fn kill_9_in_the_middle_costs_nothing_that_was_done() {
 
 /// As if the process had ended so often while it worked on nothing but this job.
 async fn strike(dir: &Path, job: JobId, times: u32) {
-    let store = SqliteStore::open(&database(dir)).await.unwrap();
+    let store = store::open(&database(dir)).await.unwrap();
     let now = Timestamp::now();
     // The server that was killed.
     let later = now + LEASE;
@@ -235,7 +235,7 @@ async fn a_start_with_the_wrong_database_or_folder_is_refused_and_touches_nothin
     assert!(sentence.contains("there is no database at") && sentence.contains("job.db"), "{sentence}");
     assert!(!mistyped.exists());
     let elsewhere = TempDir::new().unwrap();
-    drop(SqliteStore::open(&database(elsewhere.path())).await.unwrap());
+    drop(store::open(&database(elsewhere.path())).await.unwrap());
     let sentence = refused(dir.path(), &[("DATABASE_PATH", &database(elsewhere.path()))]);
     assert!(sentence.contains("another database"), "{sentence}");
     let folder = dir.path().join("dat");

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use verbatim::store::MAX_STRIKES;
 use verbatim::store::ProcessId;
-use verbatim::store::{JobStore, MAX_STRIKES};
 use verbatim_speech::Language;
 
 use crate::speech::{TestEngine, novel};

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use verbatim::jobs::JobStatus;
 use verbatim::store::ProcessId;
-use verbatim::store::{JobStore, Lease, Outcome};
+use verbatim::store::{Lease, Outcome};
 
 use crate::support::app::{ApiAlone, eventually, json, problem};
 use crate::support::{clips, form};

@@ -19,7 +19,7 @@ use verbatim::jobs::{FileType, JobId, JobStatus, NewJob};
 use verbatim::settings::WebhookSettings;
 use verbatim::signals::Notifier;
 use verbatim::store::ProcessId;
-use verbatim::store::{JobStore, Outcome, SqliteStore};
+use verbatim::store::{self, JobStore, Outcome};
 use verbatim::webhooks::Webhooks;
 
 use crate::support::app::eventually;
@@ -100,7 +100,7 @@ fn settings() -> WebhookSettings {
 
 /// A running delivery, and the store that it works from.
 struct Delivering {
-    store: Arc<SqliteStore>,
+    store: Arc<dyn JobStore>,
     ended: Notifier,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -108,7 +108,7 @@ struct Delivering {
 
 impl Delivering {
     async fn start(dir: &Path, settings: WebhookSettings) -> Self {
-        let store = Arc::new(SqliteStore::open(&dir.join("jobs.db")).await.unwrap());
+        let store = store::open(&dir.join("jobs.db")).await.unwrap();
         let (ended, stop) = (Notifier::default(), CancellationToken::new());
         let webhooks = Webhooks::new(store.clone(), settings).unwrap();
         let task = tokio::spawn(webhooks.run(ended.clone(), stop.clone()));
@@ -117,7 +117,7 @@ impl Delivering {
 
     /// A job that has completed just now.
     async fn end_job(&self, url: String) -> JobId {
-        let id = end_job(&self.store, url, Timestamp::now()).await;
+        let id = end_job(self.store.as_ref(), url, Timestamp::now()).await;
         self.ended.notify();
         id
     }
@@ -139,7 +139,7 @@ impl Delivering {
     }
 }
 
-async fn end_job(store: &SqliteStore, url: String, now: Timestamp) -> JobId {
+async fn end_job(store: &dyn JobStore, url: String, now: Timestamp) -> JobId {
     let id = JobId::new();
     let job = NewJob {
         id,
@@ -296,12 +296,12 @@ async fn what_a_restart_interrupts_is_delivered_after_it() {
     before.shut_down().await;
 
     // The clock moves on while the service is down, and a job of another process ends.
-    let store = SqliteStore::open(&dir.path().join("jobs.db")).await.unwrap();
+    let store = store::open(&dir.path().join("jobs.db")).await.unwrap();
     let due = store.next_delivery_at().await.unwrap().expect("the failed call is to be made again");
     let taken = store.due_deliveries(due, Duration::ZERO, 1).await.unwrap();
     assert_eq!((taken[0].job, taken[0].attempts), (waiting, 1));
     store.delivery_failed(taken[0].id, "the clock", Some(Timestamp::now())).await.unwrap();
-    let missed = end_job(&store, url, Timestamp::now()).await;
+    let missed = end_job(store.as_ref(), url, Timestamp::now()).await;
     store.close().await;
 
     let after = Delivering::start(dir.path(), settings()).await;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use verbatim::jobs::JobId;
 use verbatim::signals::Work;
 use verbatim::store::ProcessId;
-use verbatim::store::{JobStore, Lease, Outcome, Progress};
+use verbatim::store::{Lease, Outcome, Progress};
 
 use crate::support::app::{ApiAlone, json, problem};
 use crate::support::{clips, form};

@@ -13,7 +13,7 @@ use verbatim::jobs::{FileType, Job, JobId, JobStatus, NewJob};
 use verbatim::recognizer::Recognizer;
 use verbatim::recognizer::cpu::CpuRecognizer;
 use verbatim::signals::{Faults, Notifiers};
-use verbatim::store::{JobStore, SqliteStore};
+use verbatim::store::{self, JobStore};
 use verbatim::work::Pipeline;
 use verbatim::work::ProcessLock;
 use verbatim::work::{Intervals, Stop, Workers};
@@ -35,7 +35,7 @@ const INTERVALS: Intervals = Intervals {
 
 /// Workers on a store and a folder of their own.
 pub(crate) struct Service {
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<dyn JobStore>,
     pub(crate) blobs: DiskBlobs,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) notifiers: Notifiers,
@@ -65,7 +65,7 @@ impl Service {
         intervals: Intervals,
         change: impl FnOnce(&mut Pipeline),
     ) -> Self {
-        let store = Arc::new(SqliteStore::open(&dir.join("jobs.db")).await.unwrap());
+        let store = store::open(&dir.join("jobs.db")).await.unwrap();
         let blobs = DiskBlobs::open(&dir.join("data")).unwrap();
         let (notifiers, stop, recognizer) = (Notifiers::default(), Stop::default(), engine.start());
         let mut pipeline = Pipeline {

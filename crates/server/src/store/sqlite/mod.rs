@@ -52,7 +52,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Jobs in a SQLite file.
 #[derive(Debug, Clone)]
-pub struct SqliteStore {
+pub(super) struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     /// For [`JobStore::check`] alone, so that it does not queue behind anyone.
@@ -74,7 +74,7 @@ struct Troubles {
 
 impl SqliteStore {
     /// Opens the database, makes it if it is not there, and brings its tables up to date.
-    pub async fn open(path: &Path) -> StoreResult<Self> {
+    pub(super) async fn open(path: &Path) -> StoreResult<Self> {
         let failed = |error: &dyn std::fmt::Display| {
             StoreError::Open(format!("cannot open the database {}: {error}", path.display()))
         };

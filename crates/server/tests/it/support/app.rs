@@ -19,7 +19,7 @@ use verbatim::jobs::JobId;
 use verbatim::recognizer::RecognizerModel;
 use verbatim::settings::UploadLimits;
 use verbatim::signals::{Faults, Notifiers, Running};
-use verbatim::store::{JobStore, SqliteStore};
+use verbatim::store::{self, JobStore};
 use verbatim_media::Tools;
 use verbatim_speech::Language;
 
@@ -30,7 +30,7 @@ const LIMITS: UploadLimits =
 #[derive(Debug)]
 pub(crate) struct ApiAlone {
     pub(crate) client: Client,
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<dyn JobStore>,
     pub(crate) notifiers: Notifiers,
     /// Dropped by a test to see what becomes of the API without an engine.
     pub(crate) engine: Option<Running>,
@@ -64,8 +64,7 @@ impl ApiAlone {
 
     async fn with(limits: UploadLimits, languages: Arc<[Language]>, tools: Tools) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
-        let store = SqliteStore::open(&dir.path().join("jobs.db")).await.expect("a database");
-        let store = Arc::new(store);
+        let store = store::open(&dir.path().join("jobs.db")).await.expect("a database");
         let (engine, worker) = (Running::default(), Running::default());
         let (notifiers, faults) = (Notifiers::default(), Faults::default());
         let stopping = CancellationToken::new();
