@@ -8,11 +8,11 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use verbatim::app::{App, AppError};
+use verbatim::commands::terminal::{Output, complain};
 use verbatim::commands::transcribe::{self, PlanError};
 use verbatim::commands::{models, structure};
 use verbatim::settings::{Cli, Command, LogFilter, ServeSettings, explain};
 use verbatim::telemetry;
-use verbatim::terminal::{Output, complain};
 use verbatim_structure::LoadError;
 
 /// The engine takes and gives back buffers of some megabytes for every window. The system's allocator leaves
@@ -79,7 +79,8 @@ fn serve(settings: ServeSettings) -> anyhow::Result<()> {
         let app = App::start(settings).await.map_err(|error| match error {
             AppError::NotFetched { .. }
             | AppError::Structure(LoadError::NoPipeline { .. })
-            | AppError::Model(_) => models_dir.explain(error),
+            | AppError::Model(_)
+            | AppError::Vad(_) => models_dir.explain(error),
             error => error.into(),
         })?;
         tracing::info!(address = %app.address(), "listening");

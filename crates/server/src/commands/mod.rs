@@ -2,4 +2,5 @@
 
 pub mod models;
 pub mod structure;
+pub mod terminal;
 pub mod transcribe;

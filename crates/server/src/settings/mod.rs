@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use url::Url;
 use verbatim_speech::{DecodeOptions, Language, Task};
 
+use crate::jobs::formats::Format;
 use crate::jobs::options;
 use crate::units;
 pub use engine::{ComputeType, EngineSettings, ModelSettings};
@@ -199,29 +200,6 @@ impl TranscribeSettings {
             task: self.task,
             word_timestamps: options.word_timestamps && !self.no_word_timestamps,
             ..options
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Format {
-    /// One segment a line
-    Txt,
-    /// SubRip subtitles
-    Srt,
-    /// WebVTT subtitles
-    Vtt,
-    /// All there is, as the API gives it
-    Json,
-}
-
-impl Format {
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Txt => "txt",
-            Self::Srt => "srt",
-            Self::Vtt => "vtt",
-            Self::Json => "json",
         }
     }
 }

@@ -22,13 +22,14 @@ use verbatim_vad::Vad;
 
 use self::output::Plan;
 pub use self::output::PlanError;
-use crate::app::start_recognizer;
+use crate::app::start_without_fingerprint;
+use crate::commands::terminal::complain;
 use crate::jobs::JobId;
+use crate::jobs::formats::Format;
 use crate::jobs::result::TranscriptionResult;
 use crate::recognizer::{Recognizer, RecognizerError};
-use crate::settings::{Format, TranscribeSettings};
+use crate::settings::TranscribeSettings;
 use crate::store::StoredWindow;
-use crate::terminal::complain;
 use crate::work::{Place, Recording, Sink, Source, SourceEvent, Transcribing, Transcription, assemble};
 use verbatim_media::{MediaError, PcmStream, identify, measure_duration};
 
@@ -48,7 +49,7 @@ enum FileError {
 pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Result<bool> {
     let plan = Plan::new(&settings.files, &settings.format, settings.output.as_deref())?;
     let models_dir = &settings.model.models_dir;
-    let started = start_recognizer(&settings.model, &settings.engine);
+    let started = start_without_fingerprint(&settings.model, &settings.engine);
     let (recognizer, vad) = started.map_err(|error| models_dir.explain(error))?;
     // No other format shows it.
     let structurer = if settings.format.contains(&Format::Json) {

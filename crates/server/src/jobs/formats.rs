@@ -2,12 +2,48 @@
 
 use std::fmt::Write;
 
+use clap::ValueEnum;
 use verbatim_speech::Segment;
 
 use crate::jobs::result::TranscriptionResult;
 
+/// What a transcript is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Format {
+    /// One segment a line
+    Txt,
+    /// SubRip subtitles
+    Srt,
+    /// WebVTT subtitles
+    Vtt,
+    /// All there is, as the API gives it
+    Json,
+}
+
+impl Format {
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Txt => "txt",
+            Self::Srt => "srt",
+            Self::Vtt => "vtt",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// A result in a format. The error is of JSON alone.
+pub fn render(result: &TranscriptionResult, format: Format) -> serde_json::Result<String> {
+    let segments = result.whisper_segments.iter().map(|numbered| &numbered.segment);
+    Ok(match format {
+        Format::Txt => txt(segments),
+        Format::Srt => srt(segments),
+        Format::Vtt => vtt(segments),
+        Format::Json => json(result)?,
+    })
+}
+
 /// One segment a line.
-pub fn txt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
+fn txt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     let mut out = String::new();
     for cue in cues(segments) {
         out.push_str(&cue.text);
@@ -17,7 +53,7 @@ pub fn txt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
 }
 
 /// SubRip. It knows no escapes, so an arrow in the text, which ends a cue's times, is made shorter.
-pub fn srt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
+fn srt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     let mut out = String::new();
     for (index, cue) in cues(segments).enumerate() {
         let text = cue.text.replace("-->", "->");
@@ -28,7 +64,7 @@ pub fn srt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
 }
 
 /// WebVTT.
-pub fn vtt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
+fn vtt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     let mut out = "WEBVTT\n\n".to_owned();
     for cue in cues(segments) {
         let text = cue.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -39,7 +75,7 @@ pub fn vtt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
 }
 
 /// The contract's `result` object.
-pub fn json(result: &TranscriptionResult) -> serde_json::Result<String> {
+fn json(result: &TranscriptionResult) -> serde_json::Result<String> {
     let mut out = serde_json::to_string_pretty(result)?;
     out.push('\n');
     Ok(out)

@@ -1,33 +1,33 @@
 //! The composition root: builds the service from its settings, starts it, and ends it in order.
 
+mod data_dir;
+mod engine;
+mod storage;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use verbatim_speech::Language;
-use verbatim_structure::{Embedder, LoadError, Structurer};
-use verbatim_vad::Vad;
-use verbatim_whisper::{Model, Transcriber};
-
-use crate::api::{self, ApiState, Intake, ModelsLoaded, Prober};
-use crate::blobs::{Blobs, DiskBlobs, SweepError};
-use crate::data_dir::{self, PairError};
-use crate::models::hash_model;
-use crate::recognizer::cpu::{CpuRecognizer, Parallelism};
-use crate::recognizer::{Recognizer, RecognizerModel};
-use crate::settings::{EngineSettings, ModelSettings, ServeSettings, StorageSettings, WhisperModel};
-use crate::signals::{Faults, Notifiers, Running};
-use crate::store::{self, JobStore, StoreError};
-use crate::webhooks::{ClientError, Webhooks};
-use crate::work::{Intervals, Pipeline, ProcessLock, RequeueError, Stop, Workers};
 use verbatim_media::{MediaError, Tools, require_tools};
+use verbatim_structure::{Embedder, LoadError, Structurer};
+
+use self::data_dir::PairError;
+pub(crate) use self::engine::{Recognition, start_without_fingerprint};
+use self::storage::Storage;
+use crate::api::{self, ApiState, Intake, ModelsLoaded, Prober};
+use crate::blobs::SweepError;
+use crate::recognizer::Recognizer;
+use crate::settings::{EngineSettings, ModelSettings, ServeSettings, WhisperModel};
+use crate::signals::{Faults, Notifiers, Running};
+use crate::store::{JobStore, StoreError};
+use crate::webhooks::{ClientError, Webhooks};
+use crate::work::{Intervals, Pipeline, ProcessLock, Stop, Workers};
 
 /// How long windows that are being computed may take to end at a shutdown.
 const SOFT_GRACE: Duration = Duration::from_secs(8);
@@ -84,19 +84,14 @@ pub struct App {
 impl App {
     /// Starts everything, with our own engine. Once this returns, requests are answered and jobs are worked on.
     pub async fn start(settings: ServeSettings) -> Result<Self, AppError> {
-        Self::start_with(settings, start_recognizer).await
+        Self::start_with(settings, engine::start).await
     }
 
     /// As [`start`](Self::start), with the recognizer and the voice activity detection that `recognizer` gives. It may
     /// block.
     pub async fn start_with(
         settings: ServeSettings,
-        recognizer: impl FnOnce(
-            &ModelSettings,
-            &EngineSettings,
-        ) -> Result<(Arc<dyn Recognizer>, Arc<Vad>), AppError>
-        + Send
-        + 'static,
+        recognizer: impl FnOnce(&ModelSettings, &EngineSettings) -> Result<Recognition, AppError> + Send + 'static,
     ) -> Result<Self, AppError> {
         let started = Instant::now();
         let address = settings.listen.address();
@@ -111,7 +106,7 @@ impl App {
         let options = settings.structure.options(&settings.model.models_dir);
         let structurer = tokio::task::spawn_blocking(move || Structurer::load(&options));
         let structurer = structurer.await.map_err(io::Error::other)??;
-        let Storage { store, blobs, process } = open_storage(&settings.storage).await?;
+        let Storage { store, blobs, process } = storage::open(&settings.storage).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
 
         let (notifiers, stop, running) = (Notifiers::default(), Stop::default(), Running::default());
@@ -194,70 +189,6 @@ impl App {
 
 async fn serve_http(listener: TcpListener, state: ApiState, stop: CancellationToken) -> io::Result<()> {
     axum::serve(listener, api::router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
-}
-
-/// Where jobs and their uploads are.
-struct Storage {
-    store: Arc<dyn JobStore>,
-    blobs: Arc<dyn Blobs>,
-    process: Arc<ProcessLock>,
-}
-
-/// Opens the database and its folder of uploads, and puts in order what processes that have ended left there.
-async fn open_storage(settings: &StorageSettings) -> Result<Storage, AppError> {
-    let (data_dir, database) = (&settings.data_dir, &settings.database_path);
-    data_dir::expect_database(data_dir, database)?;
-    let store = store::open(database).await?;
-    let failed = |error| AppError::Uploads { dir: data_dir.clone(), error };
-    let disk = |error: io::Error| failed(SweepError::Disk(error));
-    let blobs = DiskBlobs::open(data_dir).map_err(disk)?;
-    let unfinished = store.unfinished().await?;
-    data_dir::pair(data_dir, database, &store.identity().await?, &unfinished)?;
-    let process = Arc::new(ProcessLock::take(data_dir).map_err(disk)?);
-    process.requeue_jobs_of_ended(store.as_ref(), Timestamp::now()).await.map_err(|error| match error {
-        RequeueError::Disk(error) => disk(error),
-        RequeueError::Store(error) => error.into(),
-    })?;
-    let orphans = blobs.sweep(store.as_ref()).await.map_err(failed)?;
-    if !orphans.is_empty() {
-        tracing::info!(?orphans, "uploads without a job were moved to DATA_DIR/orphans, for a day");
-    }
-    Ok(Storage { store, blobs: Arc::new(blobs), process })
-}
-
-/// Loads the models and starts our engine; blocks for about a second.
-pub(crate) fn start_recognizer(
-    settings: &ModelSettings,
-    engine: &EngineSettings,
-) -> Result<(Arc<dyn Recognizer>, Arc<Vad>), AppError> {
-    let (path, vad_path, model) = (settings.whisper_path(), settings.vad_path(), &settings.whisper_model);
-    if !path.exists() {
-        return Err(if model.is_path() {
-            AppError::NoModel { path }
-        } else {
-            AppError::NotFetched { path, model: model.clone() }
-        });
-    }
-    let begun = Instant::now();
-    let hashing = {
-        let (path, vad_path) = (path.clone(), vad_path.clone());
-        std::thread::Builder::new()
-            .name("model-hash".to_owned())
-            .spawn(move || hash_model(&path, &vad_path))?
-    };
-    let vad = Vad::load(&vad_path)?;
-    let transcriber = Transcriber::new(Model::load(&path, engine.compute())?);
-    let hash = hashing.join().unwrap_or_else(|_| Err(io::Error::other("hashing the model panicked")))?;
-    let seconds = begun.elapsed().as_secs_f32();
-    tracing::info!(model = model.name(), seconds, "model loaded");
-    let model = RecognizerModel {
-        name: model.name().to_owned(),
-        fingerprint: format!("{hash} {:?}", engine.compute()),
-        languages: Language::all().filter(|language| transcriber.model().knows(*language)).collect(),
-    };
-    let parallelism = Parallelism { threads: engine.threads(), batch_size: engine.batch_size() };
-    let recognizer = CpuRecognizer::start(transcriber, model, parallelism).map_err(io::Error::other)?;
-    Ok((Arc::new(recognizer), Arc::new(vad)))
 }
 
 fn models_loaded(whisper: &str, structurer: &Structurer) -> ModelsLoaded {
