@@ -41,7 +41,7 @@ pub enum PairError {
 }
 
 /// Refuses to make a new database for a folder that belongs to another. To be called before a database is opened.
-pub fn expect_database(data_dir: &Path, database: &Path) -> Result<(), PairError> {
+pub(super) fn expect_database(data_dir: &Path, database: &Path) -> Result<(), PairError> {
     let uploads =
         DiskBlobs::existing(data_dir).and_then(|uploads| uploads.map_or(Ok(Vec::new()), |u| u.list()));
     let uploads = uploads.map_err(|error| PairError::Disk { data_dir: data_dir.to_owned(), error })?;
@@ -56,7 +56,7 @@ pub fn expect_database(data_dir: &Path, database: &Path) -> Result<(), PairError
 
 /// Checks that the folder is the database's, or makes it so where nobody has it yet. `unfinished` are the database's jobs
 /// that need their uploads.
-pub fn pair(
+pub(super) fn pair(
     data_dir: &Path,
     database: &Path,
     identity: &Identity,

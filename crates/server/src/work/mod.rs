@@ -15,8 +15,9 @@ mod transcribe;
 mod workers;
 
 pub(crate) use assemble::{Recording, assemble};
+pub use decoding::Place;
 pub use pipeline::{Finished, Pipeline, PipelineError};
 pub use processes::{ProcessLock, RequeueError};
 pub use source::{Sound, Source, SourceEvent};
-pub use transcribe::{Ended, Place, Sink, Transcribing, Transcription};
+pub use transcribe::{Ended, Sink, Transcribing, Transcription};
 pub use workers::{Intervals, Stop, Workers};

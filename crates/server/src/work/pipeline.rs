@@ -15,10 +15,11 @@ use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
 
 use super::assemble::{Recording, assemble};
+use super::decoding::Place;
 use super::fingerprint::{fingerprint, model_of};
 use super::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
 use super::source::{Sound, Source};
-use super::transcribe::{Ended, Place, Sink, Transcribing, Transcription};
+use super::transcribe::{Ended, Sink, Transcribing, Transcription};
 use crate::blobs::{Blobs, OpenBlob};
 use crate::recognizer::{Recognizer, RecognizerError};
 use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow};

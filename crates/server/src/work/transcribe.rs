@@ -6,19 +6,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use verbatim_speech::{DecodeOptions, Language, WindowTranscript};
 
-use super::decoding::Decoding;
+use super::decoding::{Decoding, Place};
 use super::source::{SourceEvent, broken_off};
 use crate::jobs::JobId;
 use crate::recognizer::{Recognizer, RecognizerError};
 use verbatim_media::MediaError;
-
-/// Which window, and where it is in the recording, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
-    pub index: usize,
-    pub start: f64,
-    pub end: f64,
-}
 
 /// What happens while a recording is transcribed, in the order in which it happens.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use verbatim_speech::Language;
 
-use super::{corrupt, events, leases};
+use super::writing::held;
+use super::{corrupt, events};
 use crate::jobs::JobId;
 use crate::store::{Checkpoint, EventKind, Lease, PAYLOAD_VERSION, StoreError, StoreResult, StoredWindow};
 
@@ -89,7 +90,7 @@ pub(super) async fn begin(
     .bind(PAYLOAD_VERSION)
     .execute(connection)
     .await?;
-    leases::held(lease, begun.rows_affected())
+    held(lease, begun.rows_affected())
 }
 
 /// Stores a window; one that is stored already stays as it is. A job that has come further is above suspicion.
@@ -108,7 +109,7 @@ pub(super) async fn store(
     .bind(&lease.token)
     .execute(&mut *connection)
     .await?;
-    leases::held(lease, absolved.rows_affected())?;
+    held(lease, absolved.rows_affected())?;
     let stored = sqlx::query(
         r#"INSERT INTO windows (job_id, number, start, "end", state, attempts, payload_version, transcript)
            VALUES (?1, ?2, ?3, ?4, 'done', 1, ?5, ?6)
