@@ -1,11 +1,11 @@
-//! The languages that Whisper knows, and how sure it is of one.
+//! The languages of Whisper, and their probabilities.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Code and English name of every language, in the order of Whisper's language tokens. The first 99
-/// belong to every multilingual model, `yue` came with large-v3.
+/// Code and English name of every language, in the order of Whisper's language tokens. Every multilingual model has
+/// the first 99; large-v3 added `yue`.
 const LANGUAGES: [(&str, &str); 100] = [
     ("en", "english"),
     ("zh", "chinese"),
@@ -109,7 +109,7 @@ const LANGUAGES: [(&str, &str); 100] = [
     ("yue", "cantonese"),
 ];
 
-/// Other names people use, with the code they mean.
+/// Other names of languages, with the language's code.
 const ALIASES: [(&str, &str); 13] = [
     ("burmese", "my"),
     ("valencian", "ca"),
@@ -126,14 +126,15 @@ const ALIASES: [(&str, &str); 13] = [
     ("jv", "jw"),
 ];
 
-/// One of Whisper's languages. Written as its code (`"en"`) wherever it is serialised.
+/// One of Whisper's languages. Serialised as its code (`"en"`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Language(u8);
 
 impl Language {
     pub const ENGLISH: Language = Language(0);
 
-    /// Takes a code (`en`), an English name (`English`), in any case, or a code with a region (`en-GB`).
+    /// Reads a code (`en`), an English name (`English`) or a code with a region (`en-GB`), in any case; `None` for
+    /// anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let wanted = text.trim().to_lowercase();
         let wanted =
@@ -144,6 +145,7 @@ impl Language {
         position(wanted).or_else(region).map(|at| Self(at as u8))
     }
 
+    /// The code, as in Whisper's language tokens: `en`.
     pub fn code(self) -> &'static str {
         LANGUAGES[self.0 as usize].0
     }
@@ -185,35 +187,36 @@ impl<'de> Deserialize<'de> for Language {
     }
 }
 
-/// A probability for every language of the model; they add up to 1.
+/// The probability of each language that a model knows; they add up to 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LanguageProbabilities(Vec<(Language, f32)>);
 
 impl LanguageProbabilities {
-    /// In the order of the languages.
+    /// Takes the probabilities in the order of [`Language::all`].
     pub fn new(probabilities: Vec<(Language, f32)>) -> Self {
         Self(probabilities)
     }
 
-    /// The most probable language and its probability; `None` where there was nothing to judge by.
+    /// The most probable language and its probability; `None` if there are no probabilities.
     pub fn best(&self) -> Option<(Language, f32)> {
         self.0.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    /// The probability of one language, 0 where the model does not know it.
+    /// The probability of a language; 0 if the model does not know it.
     pub fn of(&self, language: Language) -> f32 {
         self.0.iter().find(|(known, _)| *known == language).map_or(0.0, |(_, probability)| *probability)
     }
 
+    /// The languages with their probabilities.
     pub fn iter(&self) -> impl Iterator<Item = (Language, f32)> + '_ {
         self.0.iter().copied()
     }
 
-    /// The mean over several windows, each weighing the same.
-    pub fn mean<'a>(of: impl IntoIterator<Item = &'a Self>) -> Self {
+    /// The mean of several windows' probabilities, each window with the same weight.
+    pub fn mean<'a>(windows: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut sum: Vec<(Language, f32)> = Vec::new();
         let mut count = 0;
-        for probabilities in of {
+        for probabilities in windows {
             count += 1;
             if sum.is_empty() {
                 sum.clone_from(&probabilities.0);
@@ -235,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_language_is_known_by_code_name_and_region_in_any_case() {
+    fn languages_are_parsed_from_codes_names_and_regions_in_any_case() {
         for text in ["de", "DE", "German", " german ", "de-AT", "de_CH"] {
             assert_eq!(Language::parse(text).map(Language::code), Some("de"), "{text}");
         }

@@ -1,8 +1,9 @@
-//! What every speech recognizer takes and says, as plain data: it is stored, compared and sent between machines.
+//! The data types that all speech recognizers share: what they take and what they return.
 //!
-//! A [`Window`] is sound to transcribe with its place in the recording, [`DecodeOptions`] say how, and a
-//! [`WindowTranscript`] is what was said: [`Segment`]s of [`Word`]s whose times are seconds of the original. Whatever turns
-//! the one into the other is a recognizer; nothing here computes, and nothing here belongs to one family of models.
+//! A [`Window`] is audio to transcribe with its place in the recording, [`DecodeOptions`] say how to transcribe it,
+//! and a [`WindowTranscript`] is the result: [`Segment`]s of [`Word`]s, with times in seconds of the original
+//! recording. A recognizer turns windows into transcripts. This crate computes nothing and knows no family of models;
+//! its types are plain data that can be stored, compared and sent between machines.
 //!
 //! All audio is 16 kHz mono `f32` in -1 … 1.
 
@@ -18,8 +19,8 @@ pub use transcript::{Segment, WindowTranscript, Word};
 pub use voice::Voice;
 pub use window::{PADDING, Piece, Window, WindowBytesError, seconds_of};
 
-/// Samples a second of all audio.
+/// The sample rate of all audio, in Hz.
 pub const SAMPLE_RATE: usize = 16_000;
 
-/// The longest window, in seconds: what Whisper's encoder takes at once.
+/// The maximum length of a window, in seconds: the input length of Whisper's encoder.
 pub const WINDOW_SECONDS: usize = 30;

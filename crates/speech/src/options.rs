@@ -1,22 +1,22 @@
-//! How to decode.
+//! The options of transcription.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Language;
 
-/// What to do with the speech.
+/// In which language the speech is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
-    /// Write it down in its own language.
+    /// In the language that was spoken.
     #[default]
     Transcribe,
-    /// Write it down in English.
+    /// In English.
     Translate,
 }
 
 impl Task {
-    /// Takes `transcribe` or `translate`, in any case.
+    /// Reads `transcribe` or `translate`, in any case; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         match text.trim().to_ascii_lowercase().as_str() {
             "transcribe" => Some(Self::Transcribe),
@@ -25,7 +25,7 @@ impl Task {
         }
     }
 
-    /// The language of a text, by the one that was spoken.
+    /// The language of the text, given the language that was spoken.
     pub fn written(self, spoken: Language) -> Language {
         match self {
             Self::Transcribe => spoken,
@@ -34,42 +34,44 @@ impl Task {
     }
 }
 
-/// How to decode. Thresholds and temperatures default to those of OpenAI's reference implementation.
+/// How to transcribe a window. Thresholds and temperatures default to those of OpenAI's reference implementation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DecodeOptions {
-    /// `None`: the window's most probable language.
+    /// The language that is spoken. `None` takes the most probable one in each window.
     pub language: Option<Language>,
-    /// Decode a window that is clearly in another language than `language` in its own.
+    /// Decode a window in its own language if that clearly is not `language`.
     pub follow_language: bool,
+    /// Transcription or translation.
     pub task: Task,
-    /// Let the model say where segments start and end. Without, a window is one segment.
+    /// Let the model predict where segments start and end. If not, a window is one segment.
     pub timestamps: bool,
-    /// Have every window written down to its end. Without, a window's last segment may be left out where the
-    /// model takes it to run on behind the window, as in OpenAI's reference, whose next window starts there.
+    /// Transcribe every window to its end. If not, the last segment of a window may be left out because the model
+    /// takes it to continue after the window. OpenAI's reference does this, and starts the next window there.
     pub whole_windows: bool,
-    /// Find out when each word was said, and time segments by their words.
+    /// Compute when each word was said, and take the times of segments from their words.
     pub word_timestamps: bool,
-    /// Text that the model is to believe came before every window: names, spelling, style.
+    /// Text that is given to the model as what was said before every window. It suggests names, spelling and style.
     ///
-    /// With `hotwords`, it may be as long as half of the decoder's context, less one token; of more, its end counts.
+    /// With `hotwords`, at most half of the decoder's context less one token is used; of a longer prompt, its end.
     pub initial_prompt: Option<String>,
-    /// Words that the model is to expect, in their spelling. They stand before `initial_prompt`, and are cut at
-    /// their end where they are longer than the two may be together.
+    /// Words that are to be expected, in their spelling. They are put before `initial_prompt`. If they alone exceed
+    /// the length that the two may have together, their end is cut off.
     pub hotwords: Option<String>,
-    /// Tried in turn until a decoding passes the thresholds below.
+    /// The temperatures to try in turn until a decoding passes the thresholds below.
     pub temperatures: Vec<f32>,
-    /// A higher compression ratio of the text means that it repeats itself: try the next temperature. So does
-    /// a phrase that comes four times in a row or more, unless this is `None`.
+    /// The text repeats itself if its compression ratio is higher: the next temperature is tried. The same applies to
+    /// a phrase that is repeated four times in a row or more. `None` turns both checks off.
     pub compression_ratio_threshold: Option<f32>,
-    /// A lower mean log-probability means that the model is lost: try the next temperature.
+    /// The model is unsure if the mean log-probability is lower: the next temperature is tried.
     pub logprob_threshold: Option<f32>,
-    /// A window above this with a mean log-probability under `logprob_threshold` is silence.
+    /// A window has no speech if its no-speech probability is higher and its mean log-probability is below
+    /// `logprob_threshold`.
     pub no_speech_threshold: Option<f32>,
-    /// Texts followed side by side at temperature 0, of which the most probable is kept; 1 is greedy decoding.
+    /// The number of hypotheses in beam search, at temperature 0; 1 is greedy decoding.
     pub beam_size: usize,
-    /// Samples drawn at temperatures above 0; the most probable is kept.
+    /// The number of texts sampled at temperatures above 0, of which the most probable is kept.
     pub best_of: usize,
-    /// Seeds the sampling, so that a run repeats.
+    /// The seed of the sampling, which makes it reproducible.
     pub seed: u64,
 }
 

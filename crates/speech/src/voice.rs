@@ -1,67 +1,70 @@
-//! How probable speech is along a stretch of sound, by voice activity detection.
+//! The probability of speech over time, from voice activity detection.
 
 use serde::{Deserialize, Serialize};
 
-/// A probability for every frame, by the sample at which the frame starts; the last one goes on. Empty where
-/// it was not computed.
+/// The probability of speech, 0 to 1, in each frame of a stretch of audio. Empty if it was not computed.
+///
+/// A frame is stored as its first sample and its probability. It lasts until the next frame starts; the last has no
+/// end.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Voice(Vec<(u64, f32)>);
 
 impl Voice {
-    /// The next frame starts here.
+    /// Appends a frame that starts at sample `start`.
     pub fn push(&mut self, start: u64, probability: f32) {
         self.0.push((start, probability));
     }
 
-    /// Goes on from sample `at` as `other` does from `from` to `to`.
+    /// Appends the frames of `other` between its samples `from` and `to`, moved so that `from` becomes sample `at`.
     pub fn append(&mut self, at: u64, other: &Self, from: u64, to: u64) {
         self.0
             .extend(other.between(from, to).map(|(start, _, probability)| (at + start - from, probability)));
     }
 
-    /// Drops the frames that end before `position`.
+    /// Drops the frames that end at or before sample `position`.
     pub fn forget_before(&mut self, position: u64) {
         self.0.drain(..self.frame_at(position));
     }
 
-    /// Whether every frame starts behind the one before, and no probability is anything but a number.
+    /// Whether the frames are in order and all probabilities are finite.
     pub(crate) fn is_in_order(&self) -> bool {
         self.0.is_sorted_by(|(before, _), (next, _)| before < next)
             && self.0.iter().all(|(_, probability)| probability.is_finite())
     }
 
-    /// The share of the samples `from..to` at which speech is at least so probable; `None` where it was not
-    /// computed.
-    pub fn share(&self, from: u64, to: u64, probability: f32) -> Option<f32> {
+    /// The share of the samples `from..to`, 0 to 1, in frames with a probability of at least `threshold`. `None` if
+    /// there are no samples or no frames.
+    pub fn share(&self, from: u64, to: u64, threshold: f32) -> Option<f32> {
         if self.0.is_empty() || from >= to {
             return None;
         }
         let voiced: u64 = self
             .between(from, to)
-            .filter(|(_, _, at_least)| *at_least >= probability)
+            .filter(|(_, _, probability)| *probability >= threshold)
             .map(|(start, end, _)| end - start)
             .sum();
         Some(voiced as f32 / (to - from) as f32)
     }
 
-    /// Since when speech has been at least so probable, on and off with no gap as long as `gap`, up to sample `end`;
-    /// `end` where it has not been. Not before `earliest`.
-    pub fn on_and_off_since(&self, end: u64, probability: f32, gap: u64, earliest: u64) -> u64 {
+    /// The first sample of the speech that lasts up to sample `end`: of frames with a probability of at least
+    /// `threshold`, with gaps shorter than `gap` samples. Returns `end` if there is none. Frames before `earliest`
+    /// are not considered.
+    pub fn on_and_off_since(&self, end: u64, threshold: f32, gap: u64, earliest: u64) -> u64 {
         let frames = self.0[..self.0.partition_point(|(start, _)| *start < end)].iter().rev();
         let mut since = end;
-        for (start, at_least) in frames.take_while(|(start, _)| *start >= earliest) {
+        for (start, probability) in frames.take_while(|(start, _)| *start >= earliest) {
             if since - start >= gap {
                 break;
             }
-            if *at_least >= probability {
+            if *probability >= threshold {
                 since = *start;
             }
         }
         since
     }
 
-    /// The frames between two samples, cut off there: start, end, probability.
+    /// The frames between two samples, clipped to them: start, end, probability.
     fn between(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u64, f32)> {
         let frames = &self.0[self.frame_at(from)..];
         let ends = frames.iter().skip(1).map(|(start, _)| *start).chain([u64::MAX]);
@@ -69,7 +72,7 @@ impl Voice {
         frames.map(move |((start, probability), end)| ((*start).max(from), end.min(to), *probability))
     }
 
-    /// The frame that a sample is in.
+    /// The index of the frame that holds a sample.
     fn frame_at(&self, position: u64) -> usize {
         self.0.partition_point(|(start, _)| *start <= position).saturating_sub(1)
     }
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_share_is_of_the_samples_asked_for() {
+    fn the_share_counts_the_samples_between_from_and_to() {
         let voice = voice(&[(0, 0.9), (100, 0.1), (200, 0.5)]);
         assert_eq!(voice.share(0, 100, 0.5), Some(1.0));
         assert_eq!(voice.share(50, 150, 0.5), Some(0.5));
@@ -99,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn speech_is_on_and_off_until_a_gap() {
+    fn speech_goes_back_to_the_first_long_gap() {
         let voice = voice(&[(0, 0.9), (100, 0.0), (200, 0.2), (300, 0.0), (400, 0.2), (500, 0.0)]);
         assert_eq!(voice.on_and_off_since(600, 0.1, 300, 0), 0);
         assert_eq!(voice.on_and_off_since(600, 0.1, 201, 0), 0);
@@ -110,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_go_on_one_behind_the_other() {
+    fn appended_frames_follow_each_other() {
         let stream = voice(&[(0, 0.9), (100, 0.1), (200, 0.5), (300, 0.2)]);
         let mut window = Voice::default();
         window.append(0, &stream, 50, 150);
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_leaves_the_frame_that_goes_on() {
+    fn the_frame_at_the_position_is_kept() {
         let mut stream = voice(&[(0, 0.9), (100, 0.1), (200, 0.5)]);
         stream.forget_before(150);
         assert_eq!(stream, voice(&[(100, 0.1), (200, 0.5)]));

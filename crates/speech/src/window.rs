@@ -1,4 +1,4 @@
-//! A window: speech to transcribe, and where in the recording it was.
+//! A window: a stretch of audio to transcribe, with its place in the recording.
 
 mod bytes;
 
@@ -7,49 +7,48 @@ use serde::{Deserialize, Serialize};
 pub use self::bytes::WindowBytesError;
 use crate::{SAMPLE_RATE, Voice};
 
-/// Samples kept around speech, so that soft first and last sounds are in the window: 0.4 s. A silence of more than twice
-/// this within a window is shortened to that.
+/// Samples kept before and after speech, so that its soft first and last sounds are not cut off: 0.4 s. A silence of
+/// more than twice this within a window is shortened to twice this.
 pub const PADDING: u64 = SAMPLE_RATE as u64 * 400 / 1000;
 
-/// Speech to transcribe: at most 30 s of samples, possibly joined from pieces of the original audio
-/// with long silences between them left out.
+/// Speech to transcribe: at most 30 s of samples, possibly joined from pieces of the original audio with long
+/// silences between them left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
-    /// Its place among the stream's windows, from 0.
+    /// Its position among the windows of its recording, from 0.
     pub index: usize,
-    /// 16 kHz mono; raised by the cutter where the recording is far too quiet.
+    /// 16 kHz mono in -1 … 1. Amplified if the recording is very quiet.
     pub samples: Vec<f32>,
-    /// Where each piece of `samples` was in the original; in order, the first
-    /// at offset 0. Never empty.
+    /// The pieces of `samples`, in order; the first has offset 0. Never empty.
     pub pieces: Vec<Piece>,
-    /// Where in `samples` speech is.
+    /// The probability of speech in each frame of `samples`.
     pub voice: Voice,
 }
 
-/// `samples[offset..]` up to the next piece were the original's samples from `origin` on.
+/// A piece of a window: its samples from `offset` up to the next piece are those of the original from `origin` on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Piece {
-    /// A sample of the window.
+    /// The index of its first sample in the window.
     pub offset: u64,
-    /// A sample of the original.
+    /// The index of its first sample in the original.
     pub origin: u64,
 }
 
 impl Window {
-    /// One uncut stretch that starts `start` seconds into the original.
+    /// A window of one piece that starts `start` seconds into the original.
     pub fn new(index: usize, start: f64, samples: Vec<f32>) -> Self {
         let origin = (start * SAMPLE_RATE as f64).round() as u64;
         Self { index, samples, pieces: vec![Piece { offset: 0, origin }], voice: Voice::default() }
     }
 
-    /// The share of the time from `start` to `end` seconds into the window at which speech is at least so
-    /// probable by voice activity detection. `None` where the window has no [`Voice`], or where that is no time.
-    pub fn voiced(&self, start: f64, end: f64, probability: f32) -> Option<f32> {
+    /// The share of the time from `start` to `end`, in seconds of the window, in which the probability of speech is
+    /// at least `threshold`. `None` if the window has no [`Voice`] or `end` is not after `start`.
+    pub fn voiced(&self, start: f64, end: f64, threshold: f32) -> Option<f32> {
         let sample = |seconds: f64| (seconds * SAMPLE_RATE as f64).round() as u64;
-        self.voice.share(sample(start), sample(end), probability)
+        self.voice.share(sample(start), sample(end), threshold)
     }
 
-    /// Where in `samples` at least so many of the original's were left out, in order.
+    /// The offsets in `samples`, in order, at which at least `left_out` samples of the original were left out.
     pub fn cuts(&self, left_out: u64) -> impl Iterator<Item = u64> {
         self.pieces.windows(2).filter_map(move |pair| {
             let end = pair[0].origin + pair[1].offset - pair[0].offset;
@@ -67,10 +66,10 @@ impl Window {
         self.original_end(self.samples.len() as f64 / SAMPLE_RATE as f64)
     }
 
-    /// Where in the original something is that is `start` to `end` seconds into the window.
+    /// Maps a span from `start` to `end`, in seconds of the window, to seconds of the original.
     ///
-    /// The model puts the border of two segments somewhere into the silence between them. Where most of that
-    /// was left out, a segment that only just reaches over it is taken to stop, or to start, at it.
+    /// The model puts the border between two segments somewhere in the silence between them. If most of that silence
+    /// was left out and a segment reaches only a little beyond the cut, it is taken to end, or to start, at the cut.
     pub fn original_span(&self, start: f64, end: f64) -> (f64, f64) {
         const REACH: f64 = 2.0 * PADDING as f64 / SAMPLE_RATE as f64;
         let cuts = || self.pieces.iter().skip(1).map(|piece| seconds_of(piece.offset));
@@ -83,8 +82,8 @@ impl Window {
         }
     }
 
-    /// Where in the original a word is that is `start` to `end` seconds into the window: all of it on
-    /// one side of a silence that was left out.
+    /// Maps a word from `start` to `end`, in seconds of the window, to seconds of the original. The word is clipped
+    /// to the piece that holds its middle, so that it stays on one side of a silence that was left out.
     pub fn original_word(&self, start: f64, end: f64) -> (f64, f64) {
         let middle = (start + end) / 2.0;
         let next = self.pieces.partition_point(|piece| seconds_of(piece.offset) <= middle);
@@ -94,26 +93,26 @@ impl Window {
         (self.original(within(start), next), self.original(within(end), next))
     }
 
-    /// On the border of two pieces, in the later one.
+    /// Maps a time in seconds. The border of two pieces belongs to the later one.
     fn original_start(&self, seconds: f64) -> f64 {
         self.original(seconds, self.pieces.partition_point(|piece| seconds_of(piece.offset) <= seconds))
     }
 
-    /// On the border of two pieces, in the earlier one.
+    /// Maps a time in seconds. The border of two pieces belongs to the earlier one.
     fn original_end(&self, seconds: f64) -> f64 {
         self.original(seconds, self.pieces.partition_point(|piece| seconds_of(piece.offset) < seconds))
     }
 
-    /// By the piece before `next`.
+    /// Maps a time in seconds by the piece before `pieces[next]`.
     fn original(&self, seconds: f64, next: usize) -> f64 {
         let piece = self.pieces[next.max(1) - 1];
         let time = seconds - seconds_of(piece.offset) + seconds_of(piece.origin);
-        // Milliseconds are finer than the model's own steps, and read better than 1.3800000000000001.
+        // Rounded to milliseconds: finer than the model's time steps, and easier to read than 1.3800000000000001.
         (time * 1000.0).round() / 1000.0
     }
 }
 
-/// Seconds that so many samples take.
+/// The duration of that many samples, in seconds.
 pub fn seconds_of(samples: u64) -> f64 {
     samples as f64 / SAMPLE_RATE as f64
 }
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_original_and_keep_to_one_side_of_a_silence() {
+    fn times_are_mapped_to_the_original_on_one_side_of_a_silence() {
         let pieces = vec![Piece { offset: 0, origin: 16_000 }, Piece { offset: 64_000, origin: 320_000 }];
         let window = Window { index: 0, samples: vec![0.0; 128_000], pieces, voice: Voice::default() };
         assert_eq!((window.start(), window.end()), (1.0, 24.0));

@@ -1,4 +1,4 @@
-//! Builds the clips that the fixtures were computed over; `scripts/fixtures/clips.py` is its twin.
+//! Builds the clips that the fixtures were computed from. `scripts/fixtures/clips.py` builds the same ones in Python.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,12 +7,12 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Samples a second of every clip.
+/// The sample rate of every clip, in Hz.
 const SAMPLE_RATE: usize = 16_000;
 
 /// A clip of `clips.json` in -1 … 1, 16 kHz mono.
 pub fn clip(name: &str) -> Vec<f32> {
-    Clips::known().samples_of(name)
+    Clips::shared().samples_of(name)
 }
 
 /// Chords with a beat, a bass and a falling melody, in -1 … 1, 16 kHz mono.
@@ -26,10 +26,10 @@ pub fn chords(seconds: usize) -> Vec<f32> {
     (0..seconds * SAMPLE_RATE).map(sample).map(|sample: f32| sample.clamp(-1.0, 1.0)).collect()
 }
 
-/// What a synthetic voice says, in -1 … 1, 16 kHz mono.
+/// A text spoken by a synthetic voice of espeak-ng, in -1 … 1, 16 kHz mono.
 pub fn spoken(voice: &str, text: &str) -> Vec<f32> {
-    let said = speak(&serde_json::json!({ "voice": voice, "speed": 150, "text": text }));
-    said.iter().map(|sample| f32::from(*sample) / 32768.0).collect()
+    let samples = speak(&serde_json::json!({ "voice": voice, "speed": 150, "text": text }));
+    samples.iter().map(|sample| f32::from(*sample) / 32768.0).collect()
 }
 
 /// The clips of `clips.json`: files of Debian's pocketsphinx-testdata, synthetic voices, and computed sounds.
@@ -40,8 +40,8 @@ pub(crate) struct Clips {
 }
 
 impl Clips {
-    /// Those of `clips.json`.
-    pub(crate) fn known() -> &'static Self {
+    /// Reads `clips.json`, once.
+    pub(crate) fn shared() -> &'static Self {
         static CLIPS: LazyLock<Clips> = LazyLock::new(Clips::load);
         &CLIPS
     }
@@ -55,7 +55,7 @@ impl Clips {
         }
     }
 
-    /// The clip in -1 … 1, if it comes out as it did for the fixtures.
+    /// The clip in -1 … 1, if the one built here has that checksum; otherwise the reason why it may differ.
     pub(crate) fn samples(&self, name: &str, sha256: &str) -> Result<Vec<f32>, String> {
         let source = self.source(name);
         let samples = self.build(source);
@@ -71,7 +71,7 @@ impl Clips {
         Err("this espeak-ng or ffmpeg speaks it differently".into())
     }
 
-    /// The clip in -1 … 1, whatever program made it.
+    /// The clip in -1 … 1, with whichever version of espeak-ng and ffmpeg it was made.
     fn samples_of(&self, name: &str) -> Vec<f32> {
         self.build(self.source(name)).iter().map(|sample| f32::from(*sample) / 32768.0).collect()
     }
@@ -82,16 +82,16 @@ impl Clips {
     }
 
     fn build(&self, source: &Value) -> Vec<i16> {
-        let (kind, what) = source.as_object().unwrap().iter().next().unwrap();
-        let count = |key: &str| what[key].as_u64().unwrap() as u32;
+        let (kind, parameters) = source.as_object().unwrap().iter().next().unwrap();
+        let count = |key: &str| parameters[key].as_u64().unwrap() as u32;
         match kind.as_str() {
-            "wav" => wav_data(&self.read(what)),
-            "raw" => little_endian(&self.read(what)),
-            "espeak" => speak(what),
-            "silence" => vec![0; what.as_u64().unwrap() as usize],
+            "wav" => wav_data(&self.read(parameters)),
+            "raw" => little_endian(&self.read(parameters)),
+            "espeak" => speak(parameters),
+            "silence" => vec![0; parameters.as_u64().unwrap() as usize],
             "noise" => noise(count("seed"), count("samples"), count("shift")),
             "sweep" => sweep(count("samples"), count("step"), count("growth"), count("shift")),
-            "join" => what.as_array().unwrap().iter().flat_map(|part| self.part(part)).collect(),
+            "join" => parameters.as_array().unwrap().iter().flat_map(|part| self.part(part)).collect(),
             kind => panic!("clips.json has a source of unknown kind {kind}"),
         }
     }
@@ -120,14 +120,17 @@ fn little_endian(bytes: &[u8]) -> Vec<i16> {
     bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
 }
 
-fn speak(what: &Value) -> Vec<i16> {
+fn speak(parameters: &Value) -> Vec<i16> {
     let dir = tempfile::tempdir().unwrap();
     let spoken = dir.path().join("spoken.wav");
-    let text = |key: &str| what[key].as_str().unwrap();
+    let text = |key: &str| parameters[key].as_str().unwrap();
     let mut espeak = Command::new("espeak-ng");
-    espeak.args(["-v", text("voice"), "-s", &what["speed"].to_string(), "-w"]).arg(&spoken).arg(text("text"));
+    espeak
+        .args(["-v", text("voice"), "-s", &parameters["speed"].to_string(), "-w"])
+        .arg(&spoken)
+        .arg(text("text"));
     run(&mut espeak);
-    // Without SIMD, so that every processor resamples alike.
+    // Without SIMD, so that the samples are the same on every processor.
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-nostdin", "-v", "error", "-cpuflags", "0", "-i"]).arg(Path::new(&spoken));
     ffmpeg.args(["-ar", "16000", "-ac", "1", "-f", "s16le", "-"]);

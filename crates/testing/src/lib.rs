@@ -1,5 +1,5 @@
-//! What the tests of all crates share: clips of speech, media, where the models are, and
-//! telling of what was not tested.
+//! What the tests of all crates share: clips of speech, media files, the folder of models, fixtures, and the list of
+//! skipped tests.
 
 mod clips;
 pub mod media;
@@ -15,11 +15,11 @@ use std::thread;
 pub use clips::{chords, clip, spoken};
 pub use records::{floats, for_each_record, samples};
 
-/// The file that skipped tests are listed in. `make test` sets it, and shows the list at its end.
+/// The environment variable that names the list of skipped tests. `make test` sets it, and shows the list at its end.
 const LIST: &str = "VERBATIM_SKIPPED";
 
-/// To be called by a test that leaves something out, because this machine lacks what it takes. A test that passes prints
-/// nothing, so that without the list nobody would ever know.
+/// Reports that a test leaves something out because this machine lacks what it needs. Prints the reason and appends
+/// it to the list of skipped tests, because the output of a test that passes is not shown.
 ///
 /// # Panics
 /// If the list cannot be written.
@@ -38,7 +38,7 @@ pub fn models() -> PathBuf {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from)
 }
 
-/// In one write, since many tests run at once.
+/// Appends a line in a single write, because tests run at the same time.
 fn append(list: &OsStr, line: &str) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).open(list)?.write_all(line.as_bytes())
 }

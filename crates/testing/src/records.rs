@@ -1,4 +1,4 @@
-//! Files of reference numbers: records, each of one clip.
+//! Fixture files: lists of records, each with reference numbers for one clip.
 
 use std::path::Path;
 
@@ -6,15 +6,16 @@ use serde_json::Value;
 
 use crate::clips::Clips;
 
-/// Fixtures made as the engine pads a short window: zeros behind the features, not behind the audio.
+/// The kind of padding that records are compared for: zeros behind the features, as the engine pads a short window,
+/// not behind the audio.
 const PADDING: &str = "features";
 
-/// Calls `check` with every record of a fixture file and its clip's samples. Records whose clip comes out differently here
-/// (another espeak-ng or ffmpeg) are passed over with a printed reason; the clips that are plain files or computed must
-/// all be there.
+/// Calls `check` with every record of a fixture file and the samples of its clip. Skips a record, and prints the
+/// reason, if another version of espeak-ng or ffmpeg builds another clip here. Clips that are plain files or computed
+/// must not differ.
 ///
 /// # Panics
-/// If the file cannot be read, or no clip came out as it did for the fixtures.
+/// If the file cannot be read, or if every record was skipped.
 pub fn for_each_record(file: &Path, mut check: impl FnMut(&Value, &[f32])) {
     let name = file.display();
     let text = std::fs::read(file).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -33,13 +34,13 @@ pub fn for_each_record(file: &Path, mut check: impl FnMut(&Value, &[f32])) {
     assert!(checked > 0, "{name}: no clip came out as it did for the fixtures");
 }
 
-/// The clip of a record, in -1 … 1; or why it is not the one that the numbers are of.
+/// The clip of a record, in -1 … 1; or the reason why the one built here differs from the record's.
 pub fn samples(record: &Value) -> Result<Vec<f32>, String> {
     let text = |key: &str| record[key].as_str().unwrap_or_else(|| panic!("the record has no {key}"));
-    Clips::known().samples(text("clip"), text("samples_sha256"))
+    Clips::shared().samples(text("clip"), text("samples_sha256"))
 }
 
-/// A list of numbers.
+/// The numbers of a JSON list.
 pub fn floats(value: &Value) -> Vec<f32> {
     let numbers = value.as_array().into_iter().flatten();
     numbers.map(|number| number.as_f64().unwrap_or(f64::NAN) as f32).collect()

@@ -1,10 +1,10 @@
-//! The level of a stream: recordings that are far too quiet are raised, and an offset from zero is taken out, before
-//! anybody listens.
+//! Adjusts the level of a stream before voice activity detection: amplifies very quiet recordings, and removes a DC
+//! offset.
 //!
-//! Voice activity detection takes speech that is 40 dB too quiet, or that rides on an offset, for silence. What is at an
-//! ordinary level goes through bit by bit, so most recordings do as a whole. The level of a recording is that of its
-//! loudest stretches over minutes, so that pauses are not raised, nor a speaker who is farther from the microphone than
-//! another: both are as they were recorded beside the loudest.
+//! Voice activity detection takes speech for silence if it is 40 dB too quiet or has a large DC offset. Samples at an
+//! ordinary level are not changed, which holds for most recordings as a whole. The level of a recording is that of
+//! its loudest stretches over minutes. So pauses are not amplified, nor is a speaker who is farther from the
+//! microphone than another: beside the loudest stretches they stay as quiet as they were recorded.
 
 use std::collections::VecDeque;
 
@@ -16,53 +16,56 @@ use crate::silero::FRAME;
 const BLOCK_FRAMES: usize = 128;
 const BLOCK: usize = BLOCK_FRAMES * FRAME;
 
-/// A block is as loud as its frame of this rank, counted from the loudest: clicks and knocks of less than 0.3 s do not count.
+/// The level of a block is that of its frame of this rank, counted from the loudest. Clicks and knocks of less than
+/// 0.3 s do not count.
 const RANK: usize = 10;
 
-/// Blocks that are looked at before a block goes on: 20 s, so that the gain is right when speech begins.
-const AHEAD: usize = 5;
+/// Blocks that are read ahead before a block is passed on: 20 s, so that the gain is right when speech begins.
+const LOOKAHEAD: usize = 5;
 
-/// Blocks that a level is remembered for: ten minutes.
+/// Earlier blocks that count for the level: ten minutes.
 const MEMORY: usize = 600 * SAMPLE_RATE / BLOCK;
 
-/// Recordings with this level or more are ordinary: -45 dB below full scale. Those of our speech are at -39 and more.
-const ORDINARY: f64 = -45.0;
+/// Recordings at this level or above are not amplified: -45 dB relative to full scale. Our recordings of speech are
+/// at -39 dB and above.
+const ORDINARY_LEVEL: f64 = -45.0;
 
-/// What is more quiet is raised to this level …
-const RAISED: f64 = -25.0;
+/// Quieter recordings are amplified to this level, in dB.
+const TARGET_LEVEL: f64 = -25.0;
 
-/// … unless it is under this one, where 16 bits leave nothing of speech but steps.
-const NOTHING: f64 = -85.0;
+/// Recordings below this level, in dB, are not amplified: 16-bit samples hold nothing of speech but a few steps
+/// there.
+const SILENCE_LEVEL: f64 = -85.0;
 
-/// No more than this is added, in dB.
-const MOST_GAIN: f64 = 50.0;
+/// The maximum gain, in dB.
+const MAX_GAIN: f64 = 50.0;
 
-/// Of a block's frames, one in so many is left aside at either end for its offset.
+/// The offset of a block is measured without outliers: one in this many frames at either end.
 const OUTLIERS: usize = 8;
 
-/// An offset counts if it is this share of the level or more.
+/// An offset is removed if it is at least this share of the level.
 const OFFSET_SHARE: f64 = 0.5;
 
-/// A stream on its way through. Gives the samples on once it knows what is [`AHEAD`]; the same ones in whatever chunks
-/// they come.
+/// Adjusts the level of a stream. Each block is passed on after [`LOOKAHEAD`] more blocks were read. The samples do
+/// not depend on the sizes of the chunks that they come in.
 #[derive(Debug, Default)]
 pub(crate) struct Leveller {
-    /// What was not given on, from the start of a block.
+    /// Samples that were not passed on yet, from the start of a block.
     waiting: VecDeque<f32>,
-    /// Blocks that went on, as long as they are remembered, then those in `waiting`.
+    /// Measurements of the blocks passed on in the last ten minutes, then of those in `waiting`.
     blocks: VecDeque<Block>,
-    /// How many of the blocks went on.
-    gone: usize,
-    /// What the last block was changed by at its end.
+    /// How many of `blocks` were passed on.
+    passed: usize,
+    /// The change at the end of the last block that was passed on.
     last: Option<Change>,
     read: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Block {
-    /// The mean but for the frames that lie farthest off: clicks do not count here either.
+    /// The mean without the frames whose means are outliers: clicks do not count here either.
     offset: f64,
-    /// Mean square about that, of the frame that counts.
+    /// The mean square around the offset, in the frame of rank [`RANK`].
     power: f64,
 }
 
@@ -78,24 +81,24 @@ impl Change {
 }
 
 impl Leveller {
-    /// Samples that came in.
+    /// The number of samples read.
     pub(crate) fn read(&self) -> u64 {
         self.read
     }
 
-    /// Takes in what comes next, and puts what can go on behind `out`.
+    /// Takes the next samples. Appends to `out` those that can be passed on.
     pub(crate) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.read += samples.len() as u64;
         self.waiting.extend(samples);
-        while self.waiting.len() >= (self.blocks.len() - self.gone + 1) * BLOCK {
+        while self.waiting.len() >= (self.blocks.len() - self.passed + 1) * BLOCK {
             self.measure(BLOCK);
-            if self.blocks.len() - self.gone > AHEAD {
+            if self.blocks.len() - self.passed > LOOKAHEAD {
                 self.pass(BLOCK, out);
             }
         }
     }
 
-    /// The stream has ended: all of the rest goes on.
+    /// Ends the stream: passes all remaining samples on.
     pub(crate) fn finish(&mut self, out: &mut Vec<f32>) {
         let rest = self.waiting.len() % BLOCK;
         if rest > 0 {
@@ -108,13 +111,13 @@ impl Leveller {
 
     /// Measures the next block, of `length` samples.
     fn measure(&mut self, length: usize) {
-        let start = (self.blocks.len() - self.gone) * BLOCK;
+        let start = (self.blocks.len() - self.passed) * BLOCK;
         let block: Vec<f64> = self.waiting.range(start..start + length).copied().map(f64::from).collect();
         let mean = |frame: &[f64]| frame.iter().sum::<f64>() / frame.len() as f64;
         let mut means: Vec<f64> = block.chunks(FRAME).map(mean).collect();
         means.sort_by(f64::total_cmp);
-        let aside = means.len() / OUTLIERS;
-        let offset = mean(&means[aside..means.len() - aside]);
+        let outliers = means.len() / OUTLIERS;
+        let offset = mean(&means[outliers..means.len() - outliers]);
         let power = |frame: &[f64]| {
             frame.iter().map(|sample| (sample - offset).powi(2)).sum::<f64>() / frame.len() as f64
         };
@@ -125,7 +128,7 @@ impl Leveller {
         self.blocks.push_back(Block { offset, power: powers[rank - 1] });
     }
 
-    /// Gives the next block, of `length` samples, on.
+    /// Passes on the next block, of `length` samples. Its change is interpolated from the last block's.
     fn pass(&mut self, length: usize, out: &mut Vec<f32>) {
         let to = self.change();
         let from = self.last.replace(to).unwrap_or(to);
@@ -140,20 +143,24 @@ impl Leveller {
                 ((f64::from(sample) - offset) * between(from.gain, to.gain)).clamp(-1.0, 1.0) as f32
             }));
         }
-        self.gone += 1;
-        if self.gone > MEMORY {
+        self.passed += 1;
+        if self.passed > MEMORY {
             self.blocks.pop_front();
-            self.gone -= 1;
+            self.passed -= 1;
         }
     }
 
-    /// What is right for the next block.
+    /// The change that the next block ends with.
     fn change(&self) -> Change {
         let power = self.blocks.iter().map(|block| block.power).fold(0.0, f64::max);
         let level = 10.0 * power.log10();
-        let gain = if (NOTHING..ORDINARY).contains(&level) { (RAISED - level).min(MOST_GAIN) } else { 0.0 };
-        // An offset is the recording device's, and as long as that is the same so is the offset.
-        let near = self.gone.saturating_sub(1)..(self.gone + 2).min(self.blocks.len());
+        let gain = if (SILENCE_LEVEL..ORDINARY_LEVEL).contains(&level) {
+            (TARGET_LEVEL - level).min(MAX_GAIN)
+        } else {
+            0.0
+        };
+        // The offset is that of the recording device and rarely changes, so it is averaged over neighbouring blocks.
+        let near = self.passed.saturating_sub(1)..(self.passed + 2).min(self.blocks.len());
         let offset =
             self.blocks.range(near.clone()).map(|block| block.offset).sum::<f64>() / near.len() as f64;
         let counts = gain > 0.0 || (offset != 0.0 && offset.abs() >= OFFSET_SHARE * power.sqrt());
@@ -170,15 +177,15 @@ mod tests {
         let (mut leveller, mut out) = (Leveller::default(), Vec::new());
         for chunk in samples.chunks(chunk) {
             leveller.push(chunk, &mut out);
-            assert!(leveller.waiting.len() < (AHEAD + 1) * BLOCK, "what waits is bounded");
-            assert!(leveller.blocks.len() <= MEMORY + AHEAD + 1);
+            assert!(leveller.waiting.len() < (LOOKAHEAD + 1) * BLOCK, "the delay is bounded");
+            assert!(leveller.blocks.len() <= MEMORY + LOOKAHEAD + 1);
         }
         leveller.finish(&mut out);
         assert_eq!((out.len(), leveller.read()), (samples.len(), samples.len() as u64));
         out
     }
 
-    /// As 16 bits hold it.
+    /// The samples as a 16-bit recording.
     fn recorded(samples: &[f32], gain: f32, offset: f32) -> Vec<f32> {
         let step = |sample: &f32| ((sample * gain + offset) * 32768.0).round().clamp(-32768.0, 32767.0);
         samples.iter().map(step).map(|step| step / 32768.0).collect()
@@ -198,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_an_ordinary_level_goes_through_bit_by_bit() {
+    fn an_ordinary_level_is_not_changed() {
         // Its own offset is a fifteenth of its level.
         let speech = clip("austen-joined");
         let pause = recorded(&noise(300), 0.001, 0.0);
@@ -213,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_too_quiet_is_raised() {
+    fn a_very_quiet_recording_is_amplified() {
         let speech = clip("austen-joined");
         for gain in [0.03, 0.01] {
             let raised = levelled(&recorded(&speech, gain, 0.0), 16_000);
@@ -224,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_taken_out() {
+    fn an_offset_is_removed() {
         let speech = clip("austen-joined");
         for (gain, offset) in [(1.0, 0.3), (0.03, 0.1), (0.01, -0.2), (0.0, 0.5)] {
             let out = levelled(&recorded(&speech, gain, offset), 16_000);
@@ -247,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gain_is_right_when_speech_begins_and_forgotten_after_ten_minutes() {
+    fn the_gain_is_right_when_speech_begins_and_depends_on_ten_minutes() {
         let speech = clip("austen-joined");
         let silence = vec![0.0; 60 * SAMPLE_RATE];
         let quiet = recorded(&speech, 0.01, 0.0);

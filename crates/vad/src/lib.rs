@@ -1,9 +1,9 @@
-//! A stream of samples as windows of speech.
+//! Cuts a stream of samples into windows of speech.
 //!
-//! [`Windows`] cuts a stream of 16 kHz mono samples into [`Window`](verbatim_speech::Window)s of at most 30 s by voice
-//! activity, which [`Vad`], Silero's network, computes. Long silences within a window are left out of it.
+//! [`Windows`] cuts a stream of 16 kHz mono samples into [`Window`](verbatim_speech::Window)s of at most 30 s.
+//! [`Vad`], Silero's network, detects where the speech is. Long silences within a window are left out of it.
 //!
-//! Everything blocks and computes on the calling thread.
+//! All functions block and compute on the calling thread.
 
 mod error;
 mod level;

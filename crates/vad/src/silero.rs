@@ -1,7 +1,7 @@
-//! Voice activity: how probable speech is in every 32 ms, by Silero's network (version 6).
+//! Voice activity detection: the probability of speech in every frame of 32 ms, by Silero's network (version 6).
 //!
-//! A frame and the samples before it become four short-time spectra, whose magnitudes four convolutions turn
-//! into 128 features; an LSTM carries them from frame to frame, and a last layer makes a probability of them.
+//! A frame and some samples before it give four short-time spectra. Four convolutions turn their magnitudes into 128
+//! features. An LSTM runs over the features of all frames, and a last layer computes a probability from its state.
 
 mod onnx;
 
@@ -18,37 +18,37 @@ use verbatim_speech::{Voice, Window};
 use self::onnx::OnnxFile;
 use crate::Error;
 
-/// Samples that one probability stands for: 32 ms.
+/// Samples in a frame, for which the network gives one probability: 32 ms.
 pub(crate) const FRAME: usize = 512;
 
-/// Samples before each frame that the network also looks at.
+/// Samples before each frame that belong to the network's input.
 const CONTEXT: usize = 64;
 
-/// Samples of a spectrum, and from one spectrum to the next.
+/// Samples in a spectrum, and from the start of one spectrum to that of the next.
 const SPECTRUM: usize = 256;
 const HOP: usize = 128;
 
-/// Spectra of a frame: the last looks 64 samples beyond the frame's end, where the sound is reflected.
+/// Spectra of a frame. The last one reaches 64 samples beyond the frame's end, for which the frame is reflected.
 const SPECTRA: usize = 4;
 const REFLECTED: usize = (SPECTRA - 1) * HOP + SPECTRUM - CONTEXT - FRAME;
 
-/// Frequencies of a spectrum.
+/// Frequency bins of a spectrum.
 const BINS: usize = SPECTRUM / 2 + 1;
 
-/// Width of a convolution's kernel; it reaches one step beyond either end, where there are zeros.
+/// Width of a convolution's kernel. Its input is padded with one step of zeros at either end.
 const TAPS: usize = 3;
 
 /// Width of the recurrent state.
 const STATE: usize = 128;
 
-/// The loaded network. Shared by any number of streams, each of which keeps its own [`VadStream`].
+/// The loaded network. Any number of streams may share it, each with a state of its own.
 pub struct Vad {
-    /// Samples to a spectrum's real parts, then its imaginary parts.
+    /// From samples to the real parts of a spectrum, then its imaginary parts.
     spectrum: Layer,
     convolutions: [Layer; 4],
-    /// The features' part in the LSTM's gates, in ONNX's order: input, output, forget, cell.
+    /// From features to the gates of the LSTM, in ONNX's order: input, output, forget, cell.
     gates: Layer,
-    /// The last state's part in them.
+    /// From the previous state to the same gates.
     recurrence: Single,
     probability: Layer,
 }
@@ -60,7 +60,10 @@ impl fmt::Debug for Vad {
 }
 
 impl Vad {
-    /// Loads `silero_vad_v6.onnx`. Only its weights are read; the network itself is known.
+    /// Loads `silero_vad_v6.onnx`. Only the weights are read from it; the structure of the network is written here.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged or holds another network.
     pub fn load(path: &Path) -> Result<Self, Error> {
         Self::read(&OnnxFile::open(path)?)
     }
@@ -76,11 +79,11 @@ impl Vad {
             Ok::<_, Error>(Layer::new(&by_taps(&weight, inputs, taps), &bias, width))
         };
         let [_, weight, recurrence, bias, ..] = file.inputs_of("LSTM")? else {
-            return Err(file.broken("its operator `LSTM` has no weights and bias"));
+            return Err(file.error("its operator `LSTM` has no weights and bias"));
         };
         let weight = file.tensor(weight, &[1, 4 * STATE, STATE])?;
         let recurrence = file.tensor(recurrence, &[1, 4 * STATE, STATE])?;
-        // One bias for either product; they are only ever added.
+        // The file has one bias for each product; only their sum is ever used.
         let bias = file.tensor(bias, &[1, 2 * 4 * STATE])?;
         let (for_weight, for_recurrence) = bias.split_at(4 * STATE);
         let bias: Vec<f32> = for_weight.iter().zip(for_recurrence).map(|(a, b)| a + b).collect();
@@ -88,7 +91,8 @@ impl Vad {
         let probability_bias = file.tensor("decoder.conv1d.bias", &[1])?;
         Ok(Self {
             spectrum: Layer::new(&basis, &[0.0; 2 * BINS], SPECTRUM),
-            // The third makes one step of two, the fourth one of one: what lies beyond these is always zero.
+            // The third convolution has two steps as its input, the fourth has one. Taps that see only padding are
+            // left out.
             convolutions: [
                 convolution(0, BINS, 128, 0..3)?,
                 convolution(1, 128, 64, 0..3)?,
@@ -101,12 +105,12 @@ impl Vad {
         })
     }
 
-    /// A new stream, with no memory of any sound.
+    /// A new stream, with a state of zeros.
     pub(crate) fn stream(&self) -> VadStream<'_> {
         VadStream { vad: self, context: [0.0; CONTEXT], hidden: [0.0; STATE], cell: [0.0; STATE] }
     }
 
-    /// The window with its [`Voice`], so that a text without any speech under it can be told. The windows of a
+    /// Adds the window's [`Voice`], which shows whether there is speech where a text was recognized. Windows of a
     /// [`Windows`](crate::Windows) iterator have one already.
     ///
     /// # Errors
@@ -121,7 +125,7 @@ impl Vad {
         Ok(window)
     }
 
-    /// From the samples of spectra, `[frames, 4, 256]`, to the LSTM's gates as far as they depend on them,
+    /// The part of the LSTM's gates that depends on the frames' features: from samples `[frames, 4, 256]` to
     /// `[frames, 512]`.
     fn encode(&self, samples: &[f32]) -> Vec<f32> {
         let magnitudes: Vec<f32> = self
@@ -140,7 +144,7 @@ impl Vad {
     }
 }
 
-/// The network on one stream of sound, remembering what it has heard.
+/// The state of the network for one stream of audio.
 #[derive(Debug)]
 pub(crate) struct VadStream<'v> {
     vad: &'v Vad,
@@ -150,7 +154,7 @@ pub(crate) struct VadStream<'v> {
 }
 
 impl VadStream<'_> {
-    /// The probability of speech in each of the frames that `samples` consists of, 512 samples each.
+    /// The probability of speech in each frame of 512 samples. `samples` must be a whole number of frames.
     pub(crate) fn push(&mut self, samples: &[f32]) -> Result<Vec<f32>, Error> {
         debug_assert_eq!(samples.len() % FRAME, 0);
         let mut gates = self.vad.encode(&self.spectra_of(samples));
@@ -163,7 +167,7 @@ impl VadStream<'_> {
         let mut probabilities: Vec<f32> =
             layer.apply(&features).into_iter().step_by(layer.stride()).collect();
         Sigmoid {}.map_mut(&mut probabilities);
-        // The state that gave it would spoil every frame from here on.
+        // The state is not finite either, and would make all later probabilities wrong.
         if probabilities.iter().any(|probability| !probability.is_finite()) {
             return Err(Error::Failed(
                 "a sample is not a number, or far too large for one of a sound".into(),
@@ -172,7 +176,7 @@ impl VadStream<'_> {
         Ok(probabilities)
     }
 
-    /// The samples of each spectrum, `[frames, 4, 256]`.
+    /// The samples of each spectrum: `[frames, 4, 256]`.
     fn spectra_of(&mut self, samples: &[f32]) -> Vec<f32> {
         let mut spectra = Vec::with_capacity(samples.len() / FRAME * SPECTRA * SPECTRUM);
         let mut padded = [0.0; CONTEXT + FRAME + REFLECTED];
@@ -191,14 +195,14 @@ impl VadStream<'_> {
         spectra
     }
 
-    /// One step of the LSTM: `gates` holds the features' part.
+    /// One step of the LSTM. `gates` holds the part that depends on the features.
     fn step(&mut self, gates: &mut [f32]) {
         self.vad.recurrence.multiply_add(&self.hidden, gates);
-        let (open, candidate) = gates.split_at_mut(3 * STATE);
-        Sigmoid {}.map_mut(open);
+        let (gates, candidate) = gates.split_at_mut(3 * STATE);
+        Sigmoid {}.map_mut(gates);
         Tanh {}.map_mut(candidate);
-        let (input, open) = open.split_at(STATE);
-        let (output, forget) = open.split_at(STATE);
+        let (input, gates) = gates.split_at(STATE);
+        let (output, forget) = gates.split_at(STATE);
         for (index, cell) in self.cell.iter_mut().enumerate() {
             *cell = forget[index] * *cell + input[index] * candidate[index];
         }
@@ -225,7 +229,7 @@ impl Layer {
         Self { weights, bias }
     }
 
-    /// Length of a row of results: the outputs, and zeros behind them.
+    /// Length of a row of results: the outputs, then zeros.
     fn stride(&self) -> usize {
         self.bias.len()
     }
@@ -246,7 +250,7 @@ impl Layer {
     }
 }
 
-/// Unlike `f32::max`, lets pass what is not a number, so that it shows in the probability.
+/// Unlike `f32::max`, keeps NaN, so that it shows in the probability.
 fn relu(value: f32) -> f32 {
     if value < 0.0 { 0.0 } else { value }
 }
@@ -259,8 +263,8 @@ fn by_taps(weight: &[f32], inputs: usize, taps: Range<usize>) -> Vec<f32> {
     weight.chunks_exact(inputs * TAPS).flat_map(output).collect()
 }
 
-/// What a convolution sees at every `stride`th of a frame's four steps: the steps before, at and behind it.
-/// `x` is `[frames, 4, width]`; gives `[frames, 4 / stride, 3 * width]`.
+/// The inputs of a convolution at every `stride`th of a frame's four steps: the step before, the step itself and the
+/// step after. `x` is `[frames, 4, width]`; gives `[frames, 4 / stride, 3 * width]`.
 fn neighbourhoods(x: &[f32], width: usize, stride: usize) -> Vec<f32> {
     let mut padded = vec![0.0; (SPECTRA + TAPS - 1) * width];
     let mut rows = Vec::with_capacity(x.len() * TAPS / stride);
@@ -313,7 +317,7 @@ mod tests {
                 .and_then(|vad| vad.stream().push(&[0.1; FRAME]))
         };
         assert_eq!(load(&bytes).unwrap().len(), 1);
-        // The operators stand at the front; behind them, mostly numbers.
+        // The operators are at the beginning of the file; after them there are mostly numbers.
         for at in (0..1500).chain((1500..bytes.len()).step_by(4999)) {
             let sentence = load(&bytes[..at]).unwrap_err().to_string();
             assert!(sentence.contains("silero_vad_v6.onnx"), "{sentence}");

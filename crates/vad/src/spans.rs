@@ -1,40 +1,41 @@
-//! Probabilities of speech to spans of speech.
+//! Turns probabilities of speech into spans of speech.
 
 use verbatim_speech::SAMPLE_RATE;
 
 use crate::silero::FRAME;
 
-/// Speech starts at this probability …
+/// A span of speech starts with a frame of at least this probability.
 const START_THRESHOLD: f32 = 0.5;
 
-/// … and goes on until it has been under this one …
+/// A span ends if the probability falls below this, and does not rise to [`START_THRESHOLD`] within [`MIN_SILENCE`].
 const END_THRESHOLD: f32 = 0.35;
 
-/// … for this many samples: 160 ms, under which it is a pause within a sentence.
+/// Samples of silence that end a span: 160 ms. A shorter silence is a pause within a sentence.
 const MIN_SILENCE: u64 = SAMPLE_RATE as u64 * 160 / 1000;
 
-/// A span with fewer frames of speech than this is a click.
+/// A span with fewer frames of speech is a click, and is dropped.
 const MIN_VOICED_FRAMES: usize = 3;
 
-/// Even so a span of less than this, 256 ms, may be the beginning of a chord or a knock …
+/// A span with fewer frames of speech (256 ms) is doubtful if its probability stays below [`SURE`]: it may be a knock
+/// or the beginning of a chord.
 const BRIEF_FRAMES: usize = 8;
 
-/// … if speech is nowhere in it this probable. A word that stands alone comes to 0.9 and more.
+/// A brief span that reaches this probability is not doubtful. Words that stand alone reach 0.9 and more.
 const SURE: f32 = 0.75;
 
-/// Where speech runs on, it is cut in the middle of the quietest stretch of this many frames: 160 ms.
+/// A span that becomes too long is cut in the middle of its quietest stretch of this many frames: 160 ms.
 const QUIET_FRAMES: usize = 5;
 
-/// Samples `start..end` of the stream.
+/// A span of speech: samples `start..end` of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// Speech only if other speech is near.
+    /// It counts as speech only if other speech is near.
     pub(crate) doubtful: bool,
 }
 
-/// Finds the spans of a stream, frame by frame. None is longer than `max_length`.
+/// Finds the spans of speech in a stream, frame by frame. No span is longer than `max_length` samples.
 #[derive(Debug)]
 pub(crate) struct SpanDetector {
     max_length: u64,
@@ -46,12 +47,12 @@ pub(crate) struct SpanDetector {
 #[derive(Debug)]
 struct OpenSpan {
     start: u64,
-    /// Since when it has been quiet.
+    /// The start of the silence at the end of the span so far, if there is one.
     quiet_since: Option<u64>,
     voiced_frames: usize,
-    /// How probable speech is at most.
-    most_probable: f32,
-    /// Power of every frame since `start`.
+    /// The highest probability in the span so far.
+    max_probability: f32,
+    /// The power of every frame since `start`.
     power: Vec<f32>,
 }
 
@@ -60,12 +61,12 @@ impl SpanDetector {
         Self { max_length, position: 0, open: None }
     }
 
-    /// Where the span that is still open starts.
+    /// The start of the span that is still open, if there is one.
     pub(crate) fn open_since(&self) -> Option<u64> {
         self.open.as_ref().map(|open| open.start)
     }
 
-    /// Takes the next frame; gives the span that ends with it, if one does.
+    /// Takes the next frame's probability of speech and its power. Returns the span that ends with it, if one does.
     pub(crate) fn push(&mut self, probability: f32, power: f32) -> Option<Span> {
         let frame_start = self.position;
         self.position += FRAME as u64;
@@ -75,14 +76,14 @@ impl SpanDetector {
                     start: frame_start,
                     quiet_since: None,
                     voiced_frames: 1,
-                    most_probable: probability,
+                    max_probability: probability,
                     power: vec![power],
                 });
             }
             return None;
         };
         open.power.push(power);
-        open.most_probable = open.most_probable.max(probability);
+        open.max_probability = open.max_probability.max(probability);
         if probability >= START_THRESHOLD {
             open.quiet_since = None;
             open.voiced_frames += 1;
@@ -98,7 +99,7 @@ impl SpanDetector {
         None
     }
 
-    /// The span that the stream's end ends, if one is open.
+    /// Ends the stream after `end` samples. Returns the span that was still open, if there was one.
     pub(crate) fn finish(&mut self, end: u64) -> Option<Span> {
         let open = self.open.as_ref()?;
         let end = open.quiet_since.unwrap_or(end);
@@ -107,13 +108,13 @@ impl SpanDetector {
 
     fn close(&mut self, end: u64) -> Option<Span> {
         let open = self.open.take()?;
-        let doubtful = open.voiced_frames < BRIEF_FRAMES && open.most_probable < SURE;
+        let doubtful = open.voiced_frames < BRIEF_FRAMES && open.max_probability < SURE;
         (open.voiced_frames >= MIN_VOICED_FRAMES).then_some(Span { start: open.start, end, doubtful })
     }
 }
 
 impl OpenSpan {
-    /// Cuts the span in its second half, where it is quietest; what is behind the cut stays open.
+    /// Cuts the span at the quietest place of its second half. Returns the first part; the second stays open.
     fn split_at_quietest(&mut self) -> Span {
         let first = self.power.len() / 2;
         let loudness = |at: &usize| self.power[*at..at + QUIET_FRAMES].iter().sum::<f32>();
@@ -124,7 +125,7 @@ impl OpenSpan {
         let span = Span { start: self.start, end: cut, doubtful: false };
         self.start = cut;
         self.power.drain(..frames);
-        // What follows belongs to speech that has proved itself.
+        // The second part continues a long span, so it is neither a click nor doubtful.
         self.voiced_frames = BRIEF_FRAMES;
         self.quiet_since = self.quiet_since.map(|since| since.max(cut));
         span
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_brief_and_never_sure_is_doubtful() {
+    fn a_brief_span_of_low_probability_is_doubtful() {
         let doubtful = |count, probability| {
             let mut detector = SpanDetector::new(MAX);
             let run = frames(&[(count, probability), (20, 0.0)]);

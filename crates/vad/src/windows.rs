@@ -1,4 +1,4 @@
-//! Windows: stretches of speech of at most 30 s, cut from a stream by voice activity.
+//! Cuts a stream into windows: stretches of speech of at most 30 s, by voice activity.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,62 +12,62 @@ use crate::spans::{Span, SpanDetector};
 
 const MAX_SAMPLES: u64 = (WINDOW_SECONDS * SAMPLE_RATE) as u64;
 
-/// Frames that voice activity detection takes at once: about a second.
+/// Frames that go through voice activity detection together: about a second.
 const FRAMES_AT_ONCE: usize = 32;
 
-/// Behind music or noise speech is found late. It is looked for back to where it was this probable before …
-const FAINT: f32 = 0.1;
+/// The minimum probability of faint speech. After music or noise, speech is detected late; a window then also takes
+/// in the faint speech that leads to it.
+const FAINT_THRESHOLD: f32 = 0.1;
 
-/// … on and off, with gaps shorter than 0.5 s …
+/// Faint speech may have gaps shorter than this: 0.5 s.
 const FAINT_GAP: u64 = SAMPLE_RATE as u64 / 2;
 
-/// … for up to 2 s …
-const LATE: u64 = 2 * SAMPLE_RATE as u64;
+/// Faint speech is searched for this far back: 2 s.
+const MAX_FAINT: u64 = 2 * SAMPLE_RATE as u64;
 
-/// … if the second before that, without speech, has at least this share of its power. Behind a silence, or a pause for
-/// breath, speech is found at once.
-const LOUD: f32 = 0.1;
+/// Faint speech is included only after music or noise: the second before it must have at least this share of the
+/// power of the speech. After a silence or a pause for breath, speech is detected at once.
+const NOISE_SHARE: f32 = 0.1;
 const SECOND: u64 = SAMPLE_RATE as u64;
 
-/// To be raised whenever the same stream gives other windows, or a window other samples, than before. Checkpoints of
-/// jobs under way carry it, so that windows of two versions are not put together.
+/// Must be raised whenever the same stream gives other windows than before, or windows with other samples.
+/// Checkpoints of jobs under way store it, so that windows of two versions are not combined.
 pub const CUTTER_VERSION: u32 = 2;
 
-/// Cuts a stream of 16 kHz mono samples into windows of speech. Holds no more than about three windows
-/// of samples, however long the stream. The same stream always gives the same windows, in whatever
-/// chunks it comes.
+/// Cuts a stream of 16 kHz mono samples into windows of speech. Keeps at most about three windows of samples in
+/// memory, however long the stream is. The windows do not depend on the sizes of the chunks that the stream comes in.
 ///
-/// A recording that is quieter than any ordinary one, below -45 dB of full scale where it is loudest, is raised, and an
-/// offset from zero that speech would drown in is taken out. All others go through as they are.
+/// A recording whose loudest parts are below -45 dB relative to full scale is amplified, and a DC offset that is
+/// large compared to the speech is removed. The samples of all other recordings are not changed.
 #[derive(Debug)]
 pub struct Windows<'v, I> {
     pcm: I,
     leveller: Leveller,
     vad: VadStream<'v>,
     detector: SpanDetector,
-    tape: Tape,
-    /// Samples up to here went through voice activity detection.
-    heard: u64,
+    buffer: Buffer,
+    /// The number of samples that went through voice activity detection.
+    analyzed: u64,
     open: Option<OpenWindow>,
-    /// A span that counts only if other speech comes near enough behind it.
+    /// A doubtful span: it counts only if it is followed closely by other speech.
     doubtful: Option<Span>,
-    /// Where the last window ended in the original: the next does not start before.
-    taken: u64,
+    /// The end of the last window in the original. The next one does not start before.
+    last_end: u64,
     count: usize,
     ready: VecDeque<Window>,
     ended: bool,
     failure: Option<io::Error>,
 }
 
-/// The part of the stream that may still be needed.
+/// The part of the stream that may still become part of a window.
 #[derive(Debug, Default)]
-struct Tape {
+struct Buffer {
     start: u64,
     samples: Vec<f32>,
     voice: Voice,
 }
 
-impl Tape {
+impl Buffer {
     fn end(&self) -> u64 {
         self.start + self.samples.len() as u64
     }
@@ -76,14 +76,14 @@ impl Tape {
         &self.samples[(from - self.start) as usize..(to.min(self.end()) - self.start) as usize]
     }
 
-    /// Mean square of the samples.
+    /// The mean square of the samples.
     fn power(&self, from: u64, to: u64) -> f32 {
         let samples = self.slice(from, to);
         samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32
     }
 
     fn forget_before(&mut self, position: u64) {
-        // Moving what is left is worth it only every few seconds.
+        // The rest of the samples is moved, so this is done only every few seconds.
         let count = position.saturating_sub(self.start);
         if count >= 4 * SAMPLE_RATE as u64 {
             self.samples.drain(..count as usize);
@@ -93,60 +93,60 @@ impl Tape {
     }
 }
 
-/// A window that may still take in more speech.
+/// A window to which more speech may still be added.
 #[derive(Debug)]
 struct OpenWindow {
     samples: Vec<f32>,
     pieces: Vec<Piece>,
     voice: Voice,
-    /// Samples of the original up to here are in it.
+    /// The end of its samples in the original.
     end: u64,
-    /// The padding behind its last speech is in it, too: a long silence follows.
-    sealed: bool,
+    /// Whether it already has the padding after its last speech, because a long silence follows.
+    padded: bool,
 }
 
 impl OpenWindow {
-    fn start(tape: &Tape, from: u64, to: u64) -> Self {
+    fn start(buffer: &Buffer, from: u64, to: u64) -> Self {
         let mut window = Self {
             samples: Vec::new(),
             pieces: Vec::new(),
             voice: Voice::default(),
             end: from,
-            sealed: false,
+            padded: false,
         };
-        window.skip_to(tape, from, to);
+        window.skip_to(buffer, from, to);
         window
     }
 
-    /// Takes in what follows directly.
-    fn extend(&mut self, tape: &Tape, to: u64) {
-        self.voice.append(self.samples.len() as u64, &tape.voice, self.end, to);
-        self.samples.extend_from_slice(tape.slice(self.end, to));
+    /// Appends the samples of the original from its end up to `to`.
+    fn extend(&mut self, buffer: &Buffer, to: u64) {
+        self.voice.append(self.samples.len() as u64, &buffer.voice, self.end, to);
+        self.samples.extend_from_slice(buffer.slice(self.end, to));
         self.end = to;
     }
 
-    /// Leaves a silence out and goes on behind it.
-    fn skip_to(&mut self, tape: &Tape, from: u64, to: u64) {
+    /// Leaves out the samples up to `from`, and appends those up to `to` as a new piece.
+    fn skip_to(&mut self, buffer: &Buffer, from: u64, to: u64) {
         self.pieces.push(Piece { offset: self.samples.len() as u64, origin: from });
         self.end = from;
-        self.extend(tape, to);
-        self.sealed = false;
+        self.extend(buffer, to);
+        self.padded = false;
     }
 }
 
 impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
-    /// `pcm` gives the stream in chunks of any size.
+    /// Cuts the stream `pcm`, which comes in chunks of any size.
     pub fn new(vad: &'v Vad, pcm: I) -> Self {
         Self {
             pcm,
             leveller: Leveller::default(),
             vad: vad.stream(),
             detector: SpanDetector::new(MAX_SAMPLES - 2 * PADDING),
-            tape: Tape::default(),
-            heard: 0,
+            buffer: Buffer::default(),
+            analyzed: 0,
             open: None,
             doubtful: None,
-            taken: 0,
+            last_end: 0,
             count: 0,
             ready: VecDeque::new(),
             ended: false,
@@ -154,138 +154,144 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         }
     }
 
-    /// How much of the stream was read so far, in seconds.
+    /// The seconds of the stream that were read so far.
     pub fn seconds_read(&self) -> f64 {
         seconds_of(self.leveller.read())
     }
 
-    /// Listens to what was read, as far as it makes up whole batches of frames: batches do not depend on
-    /// how the stream was cut into chunks, so that neither do the windows.
-    fn listen(&mut self) -> io::Result<()> {
+    /// Runs voice activity detection on the whole batches of frames that were read. Batches, and therefore windows,
+    /// do not depend on the sizes of chunks.
+    fn detect(&mut self) -> io::Result<()> {
         let batch = FRAMES_AT_ONCE * FRAME;
-        while self.tape.end() - self.heard >= batch as u64 {
-            let samples = self.tape.slice(self.heard, self.heard + batch as u64).to_vec();
-            self.listen_to(&samples)?;
+        while self.buffer.end() - self.analyzed >= batch as u64 {
+            let samples = self.buffer.slice(self.analyzed, self.analyzed + batch as u64).to_vec();
+            self.detect_in(&samples)?;
         }
         Ok(())
     }
 
-    /// Listens to the rest, filled up with silence, and closes the last window.
+    /// Runs voice activity detection on the rest, padded with silence, and closes the last window.
     fn finish(&mut self) -> io::Result<()> {
-        self.leveller.finish(&mut self.tape.samples);
-        self.listen()?;
-        let end = self.tape.end();
-        let mut rest = self.tape.slice(self.heard, end).to_vec();
+        self.leveller.finish(&mut self.buffer.samples);
+        self.detect()?;
+        let end = self.buffer.end();
+        let mut rest = self.buffer.slice(self.analyzed, end).to_vec();
         rest.resize(rest.len().next_multiple_of(FRAME), 0.0);
-        self.listen_to(&rest)?;
+        self.detect_in(&rest)?;
         if let Some(span) = self.detector.finish(end) {
-            self.weigh(span);
+            self.add_span(span);
         }
         if let Some(mut open) = self.open.take() {
-            if !open.sealed {
-                open.extend(&self.tape, (open.end + PADDING).min(end));
+            if !open.padded {
+                open.extend(&self.buffer, (open.end + PADDING).min(end));
             }
             self.emit(open);
         }
         Ok(())
     }
 
-    fn listen_to(&mut self, samples: &[f32]) -> io::Result<()> {
+    fn detect_in(&mut self, samples: &[f32]) -> io::Result<()> {
         let probabilities = within(Stage::Voice, || self.vad.push(samples)).map_err(io::Error::other)?;
         for (frame, probability) in samples.chunks_exact(FRAME).zip(probabilities) {
-            self.tape.voice.push(self.heard, probability);
+            self.buffer.voice.push(self.analyzed, probability);
             let power = frame.iter().map(|sample| sample * sample).sum();
-            self.heard += FRAME as u64;
+            self.analyzed += FRAME as u64;
             if let Some(span) = self.detector.push(probability, power) {
-                self.weigh(span);
+                self.add_span(span);
             }
-            self.seal();
+            self.pad_open_window();
         }
-        self.tape.forget_before(self.needed_from());
+        self.buffer.forget_before(self.needed_from());
         Ok(())
     }
 
-    /// Takes a span, but a doubtful one only if it is near other speech.
-    fn weigh(&mut self, span: Span) {
+    /// Adds a span of speech. A doubtful one is added only if it is near other speech.
+    fn add_span(&mut self, span: Span) {
         if let Some(before) = self.doubtful.take_if(|before| span.start <= before.end + 2 * PADDING) {
-            self.take(before);
+            self.add_speech(before);
         }
         self.doubtful = None;
-        let follows_speech = self.open.as_ref().is_some_and(|open| !open.sealed);
+        let follows_speech = self.open.as_ref().is_some_and(|open| !open.padded);
         if span.doubtful && !follows_speech {
             self.doubtful = Some(span);
         } else {
-            self.take(span);
+            self.add_speech(span);
         }
     }
 
-    /// Where a window may start that takes in this span after a long pause: [`PADDING`] before it, or before faint
-    /// speech that leads to it out of music or noise. Not before `earliest`.
-    fn lead_in(&self, span: Span, earliest: u64) -> u64 {
+    /// The start of a window or piece that begins with this span: [`PADDING`] before it, or before the faint speech
+    /// that leads to it after music or noise. Not before `earliest`.
+    fn padded_start(&self, span: Span, earliest: u64) -> u64 {
         let Span { start, end, .. } = span;
-        let faint = self.tape.voice.on_and_off_since(start, FAINT, FAINT_GAP, start.saturating_sub(LATE));
+        let faint = self.buffer.voice.on_and_off_since(
+            start,
+            FAINT_THRESHOLD,
+            FAINT_GAP,
+            start.saturating_sub(MAX_FAINT),
+        );
         let is_loud = || {
             faint >= earliest + SECOND
-                && self.tape.power(faint - SECOND, faint) >= LOUD * self.tape.power(start, end)
+                && self.buffer.power(faint - SECOND, faint) >= NOISE_SHARE * self.buffer.power(start, end)
         };
-        // What the padding holds need not be looked for.
+        // Faint speech within the padding is included anyway.
         let from = if faint + PADDING < start && is_loud() { faint } else { start };
         let longest = (end + PADDING).saturating_sub(MAX_SAMPLES);
         from.saturating_sub(PADDING).max(earliest).max(longest)
     }
 
-    /// Adds a span of speech to the open window, or closes that and opens the next.
-    fn take(&mut self, span: Span) {
-        let end = span.end.min(self.tape.end());
-        let lead_in = self.lead_in(span, self.open.as_ref().map_or(self.taken, |open| open.end));
+    /// Adds a span to the open window, or closes the window and opens the next.
+    fn add_speech(&mut self, span: Span) {
+        let end = span.end.min(self.buffer.end());
+        let padded_start = self.padded_start(span, self.open.as_ref().map_or(self.last_end, |open| open.end));
         let Some(open) = &mut self.open else {
-            self.open = Some(OpenWindow::start(&self.tape, lead_in, end));
+            self.open = Some(OpenWindow::start(&self.buffer, padded_start, end));
             return;
         };
         let gap = span.start - open.end;
-        let from = if open.sealed { lead_in } else { open.end };
+        let from = if open.padded { padded_start } else { open.end };
         let total = open.samples.len() as u64 + (end - from) + PADDING;
         if total > MAX_SAMPLES {
-            if !open.sealed {
-                open.extend(&self.tape, open.end + gap / 2);
+            if !open.padded {
+                open.extend(&self.buffer, open.end + gap / 2);
             }
-            self.taken = open.end;
-            let next = OpenWindow::start(&self.tape, lead_in.max(self.taken), end);
+            self.last_end = open.end;
+            let next = OpenWindow::start(&self.buffer, padded_start.max(self.last_end), end);
             if let Some(full) = self.open.replace(next) {
                 self.emit(full);
             }
-        } else if open.sealed {
-            open.skip_to(&self.tape, from, end);
+        } else if open.padded {
+            open.skip_to(&self.buffer, from, end);
         } else {
-            open.extend(&self.tape, end);
+            open.extend(&self.buffer, end);
         }
     }
 
-    /// Once a silence behind the open window is known to be long, its padding can be taken in and the rest
-    /// of the silence forgotten.
-    fn seal(&mut self) {
-        let silent_until = self.detector.open_since().unwrap_or(self.heard).min(self.tape.end());
+    /// Once the silence after the open window is known to be long, appends its padding, so that the rest of the
+    /// silence can be dropped.
+    fn pad_open_window(&mut self) {
+        let silent_until = self.detector.open_since().unwrap_or(self.analyzed).min(self.buffer.end());
         if let Some(open) = &mut self.open
-            && !open.sealed
+            && !open.padded
             && silent_until > open.end + 2 * PADDING
         {
-            open.extend(&self.tape, open.end + PADDING);
-            open.sealed = true;
+            open.extend(&self.buffer, open.end + PADDING);
+            open.padded = true;
         }
     }
 
-    /// The first sample that a window may still take in.
+    /// The first sample that may still become part of a window.
     fn needed_from(&self) -> u64 {
-        let next = self.doubtful.map(|span| span.start).or(self.detector.open_since()).unwrap_or(self.heard);
-        let padded = next.saturating_sub(LATE + SECOND);
+        let next =
+            self.doubtful.map(|span| span.start).or(self.detector.open_since()).unwrap_or(self.analyzed);
+        let padded = next.saturating_sub(MAX_FAINT + SECOND);
         match &self.open {
-            Some(open) if !open.sealed => open.end.min(padded),
+            Some(open) if !open.padded => open.end.min(padded),
             _ => padded,
         }
     }
 
     fn emit(&mut self, open: OpenWindow) {
-        self.taken = self.taken.max(open.end);
+        self.last_end = self.last_end.max(open.end);
         let OpenWindow { samples, pieces, voice, .. } = open;
         self.ready.push_back(Window { index: self.count, samples, pieces, voice });
         self.count += 1;
@@ -295,8 +301,8 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
 impl<I: Iterator<Item = io::Result<Vec<f32>>>> Iterator for Windows<'_, I> {
     type Item = io::Result<Window>;
 
-    /// The next window. An error of the stream comes after the windows of what was read before it, and is
-    /// the last item.
+    /// The next window. An error of the stream comes after the windows of what was read before it, and is the last
+    /// item.
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(window) = self.ready.pop_front() {
@@ -307,8 +313,8 @@ impl<I: Iterator<Item = io::Result<Vec<f32>>>> Iterator for Windows<'_, I> {
             }
             let step = match self.pcm.next() {
                 Some(Ok(samples)) => {
-                    self.leveller.push(&samples, &mut self.tape.samples);
-                    self.listen()
+                    self.leveller.push(&samples, &mut self.buffer.samples);
+                    self.detect()
                 }
                 Some(Err(error)) => self.finish().and(Err(error)),
                 None => {

@@ -195,7 +195,7 @@ fn a_decoder_that_hangs_is_ended_with_a_sentence() {
 fn a_decoder_that_gave_all_but_does_not_exit_is_ended() {
     let dir = TempDir::new().unwrap();
     let tools = tools(dir.path(), Timeouts { exit: SOON.exit, ..NEVER });
-    let mut sound = PcmStream::open_with(&tools, &task(dir.path(), "lingers"), DAY).unwrap();
+    let mut sound = PcmStream::open_with(&tools, &task(dir.path(), "closes-output"), DAY).unwrap();
     let pid = sound.process_id().unwrap();
     assert_eq!(sound.by_ref().map(|chunk| chunk.unwrap().len()).sum::<usize>(), 16_000);
     assert!(!is_alive(pid));
@@ -206,7 +206,7 @@ fn a_decoder_that_gave_all_but_does_not_exit_is_ended() {
 fn complaints_without_end_hold_up_no_sound() {
     let dir = TempDir::new().unwrap();
     let tools = tools(dir.path(), NEVER);
-    let sound = PcmStream::open_with(&tools, &task(dir.path(), "complains"), DAY).unwrap();
+    let sound = PcmStream::open_with(&tools, &task(dir.path(), "floods-stderr"), DAY).unwrap();
     assert_eq!(sound.map(|chunk| chunk.unwrap().len()).sum::<usize>(), 16_000);
 }
 

@@ -1,7 +1,8 @@
-//! A window as bytes, for whoever keeps it or transcribes it elsewhere.
+//! Serialises a window as bytes, to store it or to transcribe it on another machine.
 //!
-//! `VWIN`, a version, the length of the header (`u32`), the header as JSON, then the samples as `f32`; all numbers
-//! little-endian. Samples are kept bit by bit: a window that went through bytes has the same transcript.
+//! The bytes are the tag `VWIN`, a version (one byte), the length of the header in bytes (`u32`), the header as JSON,
+//! and the samples as `f32`. All numbers are little-endian. Samples keep every bit, so that a window has the same
+//! transcript after it was serialised.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,10 +11,10 @@ use crate::{SAMPLE_RATE, Voice, WINDOW_SECONDS};
 
 const MAGIC: [u8; 4] = *b"VWIN";
 const VERSION: u8 = 1;
-const HEADER_AT: usize = MAGIC.len() + 1 + size_of::<u32>();
+const HEADER_OFFSET: usize = MAGIC.len() + 1 + size_of::<u32>();
 const SAMPLE_BYTES: usize = size_of::<f32>();
 
-/// Why bytes are no window.
+/// The reason why bytes cannot be read as a window.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("these bytes are no window: {0}")]
 pub struct WindowBytesError(String);
@@ -26,11 +27,11 @@ struct Header {
 }
 
 impl Window {
-    /// The window as bytes; 64 kB a second and little more.
+    /// The window as bytes: 64 kB per second of audio, and a short header.
     pub fn to_bytes(&self) -> Vec<u8> {
         let header = Header { index: self.index, pieces: self.pieces.clone(), voice: self.voice.clone() };
         let header = serde_json::to_vec(&header).expect("numbers in lists are always JSON");
-        let mut bytes = Vec::with_capacity(HEADER_AT + header.len() + self.samples.len() * SAMPLE_BYTES);
+        let mut bytes = Vec::with_capacity(HEADER_OFFSET + header.len() + self.samples.len() * SAMPLE_BYTES);
         bytes.extend(MAGIC);
         bytes.push(VERSION);
         bytes.extend((header.len() as u32).to_le_bytes());
@@ -39,42 +40,43 @@ impl Window {
         bytes
     }
 
-    /// The window that [`to_bytes`](Self::to_bytes) was called on.
+    /// Reads the bytes that [`to_bytes`](Self::to_bytes) returned.
     ///
     /// # Errors
-    /// If the bytes are of another version or damaged: a window with places out of order, or longer than
-    /// [`WINDOW_SECONDS`], would be transcribed to wrong times.
+    /// If the bytes are damaged or of another version. This includes windows with pieces out of order or longer than
+    /// [`WINDOW_SECONDS`], whose transcripts would have wrong times.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WindowBytesError> {
-        let wrong = |reason: &str| WindowBytesError(reason.to_owned());
-        let rest = bytes.strip_prefix(&MAGIC).ok_or_else(|| wrong("they do not begin with VWIN"))?;
-        let (version, rest) = rest.split_first().ok_or_else(|| wrong("they end in the header"))?;
+        let error = |reason: &str| WindowBytesError(reason.to_owned());
+        let rest = bytes.strip_prefix(&MAGIC).ok_or_else(|| error("they do not begin with VWIN"))?;
+        let (version, rest) = rest.split_first().ok_or_else(|| error("they end in the header"))?;
         if *version != VERSION {
             return Err(WindowBytesError(format!(
                 "they are of version {version}, and {VERSION} is read here"
             )));
         }
-        let (length, rest) = rest.split_first_chunk().ok_or_else(|| wrong("they end in the header"))?;
+        let (length, rest) = rest.split_first_chunk().ok_or_else(|| error("they end in the header"))?;
         let length = u32::from_le_bytes(*length) as usize;
         let (header, samples) =
-            rest.split_at_checked(length).ok_or_else(|| wrong("they end in the header"))?;
+            rest.split_at_checked(length).ok_or_else(|| error("they end in the header"))?;
         let Header { index, pieces, voice } =
             serde_json::from_slice(header).map_err(|error| WindowBytesError(error.to_string()))?;
-        let (samples, odd) = samples.as_chunks::<SAMPLE_BYTES>();
-        if !odd.is_empty() || samples.len() > WINDOW_SECONDS * SAMPLE_RATE {
-            return Err(wrong("they hold no whole number of samples, or more than a window may have"));
+        let (samples, rest) = samples.as_chunks::<SAMPLE_BYTES>();
+        if !rest.is_empty() || samples.len() > WINDOW_SECONDS * SAMPLE_RATE {
+            return Err(error("they hold no whole number of samples, or more than a window may have"));
         }
         let samples: Vec<f32> = samples.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
         if samples.iter().any(|sample| !sample.is_finite()) {
-            return Err(wrong("a sample is not a number"));
+            return Err(error("a sample is not a number"));
         }
         if !are_in_order(&pieces, samples.len() as u64) || !voice.is_in_order() {
-            return Err(wrong("its pieces or frames are not in order"));
+            return Err(error("its pieces or frames are not in order"));
         }
         Ok(Self { index, samples, pieces, voice })
     }
 }
 
-/// The first at offset 0, every other behind the one before, in the window and in the original.
+/// Whether the first piece has offset 0 and every other one follows the end of the one before, both in the window and
+/// in the original.
 fn are_in_order(pieces: &[Piece], samples: u64) -> bool {
     let follows = |pair: &[Piece]| {
         let [before, next] = pair else { return false };
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_or_changed_is_refused_or_a_window_but_never_panics() {
+    fn truncated_or_changed_bytes_never_panic() {
         let bytes = window().to_bytes();
         for length in 0..bytes.len() {
             let cut = Window::from_bytes(&bytes[..length]);
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_named() {
+    fn another_version_is_refused_and_named() {
         let mut bytes = window().to_bytes();
         bytes[MAGIC.len()] = 2;
         let error = Window::from_bytes(&bytes).unwrap_err().to_string();

@@ -1,12 +1,13 @@
-//! Files that are refused, made on the spot.
+//! Makes files that are to be refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::recordings::make;
 
-/// ffmpeg's options for three seconds of a tone and of a moving picture.
+/// Options of ffmpeg for a tone of three seconds.
 pub const TONE: &str = "-f lavfi -i sine=frequency=440:duration=3";
+/// Options of ffmpeg for a moving picture of three seconds.
 pub const PICTURE: &str = "-f lavfi -i testsrc=duration=3:size=160x120:rate=25";
 
 fn write(dir: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
@@ -15,13 +16,13 @@ fn write(dir: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
-fn first_bytes(of: &Path, count: usize) -> Vec<u8> {
-    let mut bytes = fs::read(of).expect("the file was just made");
+fn first_bytes(path: &Path, count: usize) -> Vec<u8> {
+    let mut bytes = fs::read(path).expect("the file was just made");
     bytes.truncate(count);
     bytes
 }
 
-/// The header of a WAV file, 16 kHz mono, with so many bytes of samples.
+/// The header of a WAV file, 16 kHz mono, that holds `bytes` bytes of samples.
 pub fn wav_header(bytes: u32) -> Vec<u8> {
     let mut header = b"RIFF".to_vec();
     header.extend(bytes.saturating_add(36).to_le_bytes());
@@ -33,7 +34,8 @@ pub fn wav_header(bytes: u32) -> Vec<u8> {
     header
 }
 
-/// Playlists that name real sound, `/etc/passwd` and `url`, under their own names and disguised.
+/// Playlists that name a sound file, `/etc/passwd` and `url`, each with its own extension and with that of an MP4
+/// file.
 pub fn playlists(dir: &Path, url: &str) -> Vec<PathBuf> {
     let sound = make(dir, "sound.ts", &format!("{TONE} -c:a aac"));
     let mut made = Vec::new();
@@ -68,7 +70,7 @@ pub fn playlists(dir: &Path, url: &str) -> Vec<PathBuf> {
     made
 }
 
-/// What is refused at once, with a part of the sentence that says so.
+/// Files that a probe refuses, each with a part of the sentence that it is refused with.
 pub fn refused(dir: &Path) -> Vec<(PathBuf, &'static str)> {
     let video = make(dir, "whole.mp4", &format!("{TONE} {PICTURE} -c:v libx264 -c:a aac"));
     let subtitles = "1\n00:00:01,000 --> 00:00:02,000\nHello.\n";
@@ -89,7 +91,7 @@ pub fn refused(dir: &Path) -> Vec<(PathBuf, &'static str)> {
     ]
 }
 
-/// A QuickTime file whose ninety thousand chunks of 4 s are all the same 32 kB of samples.
+/// A QuickTime file of a hundred hours: its 90,000 chunks of 4 s are all the same 32 kB of samples.
 pub fn hundred_hours(dir: &Path) -> PathBuf {
     const CHUNKS: u32 = 90_000;
     const SAMPLES: u32 = 32_000;

@@ -1,4 +1,4 @@
-//! Media to test with, and a program that stands in for ffprobe and ffmpeg.
+//! Media files to test with, and a program that stands in for ffprobe and ffmpeg.
 
 pub mod inputs;
 pub mod recordings;

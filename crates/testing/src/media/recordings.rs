@@ -1,4 +1,5 @@
-//! Recordings to test with: real speech from Debian's pocketsphinx-testdata, everything else by ffmpeg.
+//! Recordings to test with: real speech from Debian's pocketsphinx-testdata, everything else made by ffmpeg or
+//! espeak-ng.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +9,7 @@ pub fn novel() -> PathBuf {
     testdata("librivox/sense_and_sensibility_01_austen_64kb-0880.wav")
 }
 
-/// Another sentence of it, about Mr. John Dashwood.
+/// Another sentence of that novel, about Mr. John Dashwood.
 pub fn dashwood() -> PathBuf {
     testdata("librivox/sense_and_sensibility_01_austen_64kb-0870.wav")
 }
@@ -32,7 +33,7 @@ pub fn make(dir: &Path, name: &str, options: &str) -> PathBuf {
     path
 }
 
-/// An announcement of a train that is late, in German, by a synthetic voice.
+/// A German announcement of a late train, by a synthetic voice.
 pub fn german(dir: &Path) -> PathBuf {
     let path = dir.join("german.wav");
     let text = "Guten Morgen. Der Zug nach Hamburg fährt heute von Gleis sieben ab und hat etwa zehn Minuten \
@@ -48,7 +49,7 @@ pub fn silence(dir: &Path) -> PathBuf {
     make(dir, "silence.wav", "-f lavfi -i anullsrc=r=8000:cl=mono -t 1 -c:a pcm_u8")
 }
 
-/// A video of the novel.
+/// A video with the sound of [`novel`].
 pub fn video(dir: &Path) -> PathBuf {
     let novel = novel();
     let options =

@@ -1,4 +1,4 @@
-//! A program in the place of ffprobe and ffmpeg that hangs or tries to escape: `fixtures/stand_in.rs`.
+//! A program that stands in for ffprobe and ffmpeg, and hangs or tries to escape: `fixtures/stand_in.rs`.
 
 use std::env;
 use std::fs::{self, Permissions};
@@ -31,14 +31,14 @@ pub fn install(dir: &Path) {
     }
 }
 
-/// Writes an input whose first word says what the stand-in does.
+/// Writes an input file for the program. Its first word says what the program does.
 pub fn task(dir: &Path, words: &str) -> PathBuf {
     let path = dir.join("input");
     fs::write(&path, words).expect("a temporary folder can be written");
     path
 }
 
-/// The processes that run the program in `dir`.
+/// The ids of the processes that run the program in `dir`.
 pub fn running(dir: &Path) -> Vec<u32> {
     let processes = fs::read_dir("/proc").expect("a list of processes");
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -46,7 +46,7 @@ pub fn running(dir: &Path) -> Vec<u32> {
     pids.filter(runs).collect()
 }
 
-/// Whether a process has not ended.
+/// Whether a process exists and has not ended (a zombie has).
 pub fn is_alive(pid: u32) -> bool {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !state.is_empty() && !state.contains(") Z ")

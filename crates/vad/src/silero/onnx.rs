@@ -1,7 +1,7 @@
-//! The tensors of an ONNX file.
+//! Reads the tensors of an ONNX file.
 //!
-//! Only the messages and fields that weights need are declared; their numbers are those of `onnx.proto`.
-//! Whatever else the file says is skipped.
+//! Only the messages and fields that weights need are declared, with their numbers in `onnx.proto`. All others are
+//! skipped.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -65,49 +65,49 @@ impl OnnxFile {
         Self::parse(path, &bytes)
     }
 
-    /// `path` is what errors name.
+    /// Reads the file's bytes. `path` is only for the texts of errors.
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let broken = |reason: String| Error::Model { path: path.into(), reason };
+        let error = |reason: String| Error::Model { path: path.into(), reason };
         let model =
-            ModelProto::decode(bytes).map_err(|error| broken(format!("it is no ONNX network: {error}")))?;
-        let graph = model.graph.ok_or_else(|| broken("it is no ONNX network: it has no graph".into()))?;
+            ModelProto::decode(bytes).map_err(|cause| error(format!("it is no ONNX network: {cause}")))?;
+        let graph = model.graph.ok_or_else(|| error("it is no ONNX network: it has no graph".into()))?;
         let tensors = graph.initializer.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
         Ok(Self { path: path.into(), nodes: graph.node, tensors })
     }
 
-    /// The names of what the first operator of this type takes in.
+    /// The names of the inputs of the first operator of this type.
     pub(super) fn inputs_of(&self, op_type: &str) -> Result<&[String], Error> {
         let node = self.nodes.iter().find(|node| node.op_type == op_type);
-        Ok(&node.ok_or_else(|| self.broken(format!("it has no operator `{op_type}`")))?.input)
+        Ok(&node.ok_or_else(|| self.error(format!("it has no operator `{op_type}`")))?.input)
     }
 
     /// An error that names this file.
-    pub(super) fn broken(&self, reason: impl Into<String>) -> Error {
+    pub(super) fn error(&self, reason: impl Into<String>) -> Error {
         Error::Model { path: self.path.clone(), reason: reason.into() }
     }
 
     /// The tensor's elements in row-major order, if its shape is `shape`.
     pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        let fault =
+        let error =
             |reason: String| Error::Variable { path: self.path.clone(), variable: name.into(), reason };
-        let tensor = self.tensors.get(name).ok_or_else(|| fault("is missing".into()))?;
+        let tensor = self.tensors.get(name).ok_or_else(|| error("is missing".into()))?;
         if !tensor.dims.iter().map(|size| usize::try_from(*size).ok()).eq(shape.iter().copied().map(Some)) {
-            return Err(fault(format!("has shape {:?} where {shape:?} is needed", tensor.dims)));
+            return Err(error(format!("has shape {:?} where {shape:?} is needed", tensor.dims)));
         }
         if tensor.data_type != FLOAT {
-            return Err(fault(format!("is of ONNX type {}; only float32 can be read", tensor.data_type)));
+            return Err(error(format!("is of ONNX type {}; only float32 can be read", tensor.data_type)));
         }
         let values: Vec<f32> = match tensor.raw_data.as_chunks() {
             ([], []) => tensor.float_data.clone(),
             (whole, []) => whole.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-            (_, rest) => return Err(fault(format!("has {} bytes too many", rest.len()))),
+            (_, rest) => return Err(error(format!("has {} bytes too many", rest.len()))),
         };
         let elements: usize = shape.iter().product();
         if values.len() != elements {
-            return Err(fault(format!("has {} elements where its shape needs {elements}", values.len())));
+            return Err(error(format!("has {} elements where its shape needs {elements}", values.len())));
         }
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            return Err(fault(format!("holds {value}, which no weight can be")));
+            return Err(error(format!("holds {value}, which no weight can be")));
         }
         Ok(values)
     }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn tensors_are_read_from_bytes_and_from_numbers() {
+    fn tensors_are_read_from_raw_data_and_from_float_data() {
         let file = file(model());
         assert_eq!(file.tensor("raw", &[2, 1]).unwrap(), [1.0, -2.0]);
         assert_eq!(file.tensor("floats", &[1]).unwrap(), [3.0]);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_tensor_is_said_with_file_and_name() {
+    fn errors_name_the_file_and_the_tensor() {
         let sentence = |shape: &[usize], change: fn(&mut TensorProto)| {
             let mut graph = model();
             change(&mut graph.initializer[0]);
@@ -187,7 +187,7 @@ mod tests {
             for value in 0..=u8::MAX {
                 let mut changed = bytes.clone();
                 changed[at] = value;
-                // Some changes are only to numbers or names, which leaves a readable file.
+                // Some changes affect only a number or a name, so the file is still readable.
                 let _ = parse(&changed).map(touch);
             }
         }

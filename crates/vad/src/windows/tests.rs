@@ -11,7 +11,7 @@ fn windows(vad: &Vad, samples: &[f32], chunk: usize) -> Vec<Window> {
     Windows::new(vad, chunks).map(Result::unwrap).collect()
 }
 
-/// Speech with silences between, as so many (clip, seconds of silence behind it).
+/// Clips of speech, each followed by that many seconds of silence.
 fn speech(parts: &[(&str, usize)]) -> Vec<f32> {
     let mut samples = Vec::new();
     for (name, silence) in parts {
@@ -22,7 +22,7 @@ fn speech(parts: &[(&str, usize)]) -> Vec<f32> {
 }
 
 #[test]
-fn windows_hold_the_original_samples_at_the_times_they_claim() {
+fn windows_hold_the_original_samples_at_their_times() {
     let parts =
         [("austen-0870", 1), ("cards-005", 5), ("austen-joined", 0), ("austen-joined", 61), ("cards-001", 2)];
     let samples = speech(&parts);
@@ -47,7 +47,7 @@ fn windows_hold_the_original_samples_at_the_times_they_claim() {
 }
 
 #[test]
-fn windows_know_where_they_have_speech() {
+fn windows_have_the_probabilities_of_speech_of_the_stream() {
     let vad = vad();
     let samples = speech(&[("austen-0870", 1), ("cards-005", 5), ("austen-0870", 0)]);
     let all = vad.annotate(Window::new(0, 0.0, samples.clone())).unwrap();
@@ -74,19 +74,19 @@ fn chunks_of_any_size_give_the_same_windows() {
 }
 
 #[test]
-fn a_sound_that_never_pauses_is_cut_into_windows_that_lose_nothing() {
+fn speech_without_pauses_is_cut_and_nothing_is_lost() {
     let mut samples = Vec::new();
     while samples.len() < 100 * SAMPLE_RATE {
         samples.extend(clip("austen-0870").iter().filter(|sample| sample.abs() > 0.01));
     }
     let windows = windows(&vad(), &samples, 16_000);
     assert!(windows.len() >= 4);
-    let heard: f64 = windows.iter().map(|window| window.end() - window.start()).sum();
-    assert!(heard > 95.0, "only {heard} s of 100 were taken");
+    let covered: f64 = windows.iter().map(|window| window.end() - window.start()).sum();
+    assert!(covered > 95.0, "only {covered} s of 100 were taken");
 }
 
 #[test]
-fn loudness_and_an_offset_do_not_decide_what_is_heard() {
+fn windows_do_not_depend_on_loudness_or_offset() {
     let vad = vad();
     let samples = speech(&[("austen-0870", 1), ("cards-005", 5), ("austen-joined", 0)]);
     let expected = windows(&vad, &samples, 16_000);
@@ -106,15 +106,15 @@ fn loudness_and_an_offset_do_not_decide_what_is_heard() {
     }
 }
 
-/// The first chord passes for speech for a tenth of a second.
+/// The first chord is taken for speech for a tenth of a second.
 #[test]
-fn a_chord_opens_no_window_and_speech_behind_music_is_taken_in_whole() {
+fn a_chord_opens_no_window_and_speech_after_music_is_complete() {
     let vad = vad();
     assert_eq!(windows(&vad, &chords(40), 16_000), []);
     let windows = windows(&vad, &[chords(40), clip("german")].concat(), 16_000);
     assert_eq!(windows.len(), 1);
     assert_eq!(windows[0].pieces.len(), 1, "{:?}", windows[0].pieces);
-    // It begins with the recording, and is certain only after 1.8 s.
+    // The speech begins 40 s into the recording, and is certain only after 1.8 s.
     assert!((39.5..40.1).contains(&windows[0].start()), "{}", windows[0].start());
 }
 
@@ -132,7 +132,7 @@ fn a_doubtful_sound_counts_beside_speech() {
 }
 
 #[test]
-fn silence_and_nothing_at_all_give_no_windows() {
+fn silence_and_empty_streams_have_no_windows() {
     let vad = vad();
     for length in [0, 1, 511, 512, 16_000 * 40] {
         assert_eq!(windows(&vad, &vec![0.0; length], 16_000), [], "{length} samples");
@@ -140,7 +140,7 @@ fn silence_and_nothing_at_all_give_no_windows() {
 }
 
 #[test]
-fn what_was_read_before_an_error_still_comes_and_then_the_error() {
+fn an_error_comes_after_the_windows_of_what_was_read_before() {
     let vad = vad();
     let pcm = [Ok(speech(&[("austen-0870", 0)])), Err(io::Error::other("the decoder died"))];
     let items: Vec<_> = Windows::new(&vad, pcm.into_iter()).collect();
