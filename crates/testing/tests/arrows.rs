@@ -83,8 +83,9 @@ fn modules(src: &Path) -> BTreeMap<String, String> {
                 let line = rest.lines().next()?.trim();
                 line.strip_prefix("pub(crate) mod ").or(line.strip_prefix("mod "))?.strip_suffix(';')
             });
-            declared
-                .map(move |child| if parent.is_empty() { child.to_owned() } else { format!("{parent}::{child}") })
+            declared.map(
+                move |child| if parent.is_empty() { child.to_owned() } else { format!("{parent}::{child}") },
+            )
         })
         .collect();
     found.retain(|module, _| {

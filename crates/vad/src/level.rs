@@ -59,6 +59,7 @@ pub(crate) struct Leveller {
     /// The change at the end of the last block that was passed on.
     last: Option<Change>,
     read: u64,
+    off: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +82,11 @@ impl Change {
 }
 
 impl Leveller {
+    /// Passes every sample on at once, unchanged: the level of a live stream cannot be looked up ahead of time.
+    pub(crate) fn off() -> Self {
+        Self { off: true, ..Self::default() }
+    }
+
     /// The number of samples read.
     pub(crate) fn read(&self) -> u64 {
         self.read
@@ -89,6 +95,10 @@ impl Leveller {
     /// Takes the next samples. Appends to `out` those that can be passed on.
     pub(crate) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.read += samples.len() as u64;
+        if self.off {
+            out.extend_from_slice(samples);
+            return;
+        }
         self.waiting.extend(samples);
         while self.waiting.len() >= (self.blocks.len() - self.passed + 1) * BLOCK {
             self.measure(BLOCK);

@@ -16,7 +16,7 @@ use crate::recognizer::{Recognizer, RecognizerModel};
 use crate::settings::{EngineSettings, ModelSettings};
 
 /// What sound is transcribed with.
-pub(crate) type Recognition = (Arc<dyn Recognizer>, Arc<Vad>);
+pub type Recognition = (Arc<dyn Recognizer>, Arc<Vad>);
 
 /// Blocks for about a second.
 pub(super) fn start(settings: &ModelSettings, engine: &EngineSettings) -> Result<Recognition, AppError> {

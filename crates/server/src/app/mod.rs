@@ -18,7 +18,8 @@ use verbatim_media::{MediaError, Tools, require_tools};
 use verbatim_structure::{Embedder, LoadError, Structurer};
 
 use self::data_dir::PairError;
-pub(crate) use self::engine::{Recognition, start_without_fingerprint};
+pub use self::engine::Recognition;
+pub(crate) use self::engine::start_without_fingerprint;
 use self::storage::Storage;
 use crate::api::{self, ApiState, Intake, ModelsLoaded, Prober};
 use crate::blobs::SweepError;
