@@ -13,14 +13,15 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::attention::{BLOCK, Heads, KeysValues, Rows, attend_path};
 use crate::encoder::{STATES, heads, width_and_mels};
-use crate::linear::Linear;
+use crate::layers::{layer_norm, linear};
 use crate::precision::Precision;
-use crate::vector::{LayerNorm, add, gelu};
 use crate::weights::Weights;
 pub(crate) use forced::{Forced, Told};
+use verbatim_kernels::attention::{BLOCK, Heads, KeysValues, Rows, attend_path};
 use verbatim_kernels::stages::{Stage, within};
+use verbatim_kernels::vector::{add, gelu};
+use verbatim_kernels::{LayerNorm, Linear};
 
 const EMBEDDINGS: &str = "decoder/embeddings/weight";
 
@@ -120,7 +121,7 @@ impl Decoder {
             .collect();
         let layers = names.par_iter().map(|name| Layer::load(weights, precision, name, width));
         let (projection, (embeddings, layers)) = rayon::join(
-            || Linear::load(weights, precision.weight, "decoder/projection", width, vocabulary),
+            || linear(weights, precision.weight, "decoder/projection", width, vocabulary),
             || rayon::join(|| halves(weights, EMBEDDINGS, &[vocabulary, width]), || layers.collect()),
         );
         let layers: Result<_, _> = layers;
@@ -131,7 +132,7 @@ impl Decoder {
             embeddings: embeddings?,
             positions: weights.tensor(positions, &[context, width])?,
             layers: layers?,
-            norm: LayerNorm::load(weights, "decoder/layer_norm", width)?,
+            norm: layer_norm(weights, "decoder/layer_norm", width)?,
             projection: projection?,
         })
     }
@@ -282,9 +283,9 @@ impl Decoder {
 impl Layer {
     fn load(weights: &Weights, precision: Precision, name: &str, width: usize) -> Result<Self, Error> {
         let hidden = weights.shape(&format!("{name}/ffn/linear_0/weight"))?.first().copied().unwrap_or(0);
-        let norm = |part: &str| LayerNorm::load(weights, &format!("{name}/{part}/layer_norm"), width);
+        let norm = |part: &str| layer_norm(weights, &format!("{name}/{part}/layer_norm"), width);
         let linear = |part: &str, inputs, outputs| {
-            Linear::load(weights, precision.weight, &format!("{name}/{part}"), inputs, outputs)
+            linear(weights, precision.weight, &format!("{name}/{part}"), inputs, outputs)
         };
         Ok(Self {
             self_norm: norm("self_attention")?,

@@ -5,13 +5,14 @@
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::attention::{BLOCK, Block, HEAD, Heads, KeysValues, Rows};
-use crate::linear::{Linear, Weight};
+use crate::layers::{Weight, layer_norm, linear};
 use crate::mel::{self, LogMel};
 use crate::precision::Precision;
-use crate::vector::{LayerNorm, add, gelu};
 use crate::weights::Weights;
+use verbatim_kernels::attention::{BLOCK, Block, HEAD, Heads, KeysValues, Rows};
 use verbatim_kernels::stages::{Stage, within};
+use verbatim_kernels::vector::{add, gelu};
+use verbatim_kernels::{LayerNorm, Linear};
 
 /// States that the encoder gives for a window: one for every 20 ms of 30 s.
 pub(crate) const STATES: usize = 1500;
@@ -59,7 +60,7 @@ impl Encoder {
             conv2: convolution(weights, "encoder/conv2", width, width)?,
             positions: weights.tensor("encoder/position_encodings/encodings", &[STATES, width])?,
             layers: layers.collect::<Result<_, _>>()?,
-            norm: LayerNorm::load(weights, "encoder/layer_norm", width)?,
+            norm: layer_norm(weights, "encoder/layer_norm", width)?,
         })
     }
 
@@ -145,10 +146,9 @@ impl Encoder {
 impl Layer {
     fn load(weights: &Weights, kind: Weight, name: &str, width: usize) -> Result<Self, Error> {
         let hidden = weights.shape(&format!("{name}/ffn/linear_0/weight"))?.first().copied().unwrap_or(0);
-        let norm = |part: &str| LayerNorm::load(weights, &format!("{name}/{part}/layer_norm"), width);
-        let linear = |part: &str, inputs, outputs| {
-            Linear::load(weights, kind, &format!("{name}/{part}"), inputs, outputs)
-        };
+        let norm = |part: &str| layer_norm(weights, &format!("{name}/{part}/layer_norm"), width);
+        let linear =
+            |part: &str, inputs, outputs| linear(weights, kind, &format!("{name}/{part}"), inputs, outputs);
         Ok(Self {
             attention_norm: norm("self_attention")?,
             attention_in: linear("self_attention/linear_0", width, 3 * width)?,

@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use crate::vector::{log_sum_exp, max};
+use verbatim_kernels::vector::{log_sum_exp, max};
 
 /// A text in the making.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,18 +7,16 @@
 //! All audio is 16 kHz mono `f32` in -1 … 1.
 
 mod align;
-mod attention;
 mod config;
 mod decoder;
 mod encoder;
 mod error;
 mod hypothesis;
-mod linear;
+mod layers;
 mod mel;
 mod model;
 mod placing;
 mod precision;
-mod quantize;
 #[cfg(test)]
 mod reference;
 mod repetition;
@@ -28,7 +26,6 @@ mod segments;
 mod suspect;
 mod tokenizer;
 mod transcriber;
-mod vector;
 mod vocabulary;
 mod weights;
 

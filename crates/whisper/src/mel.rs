@@ -108,7 +108,7 @@ impl MelExtractor {
         by_frame.par_chunks_mut(FRAMES_PER_TASK * self.n_mels).enumerate().for_each(|(task, out)| {
             self.transform(&padded[task * FRAMES_PER_TASK * HOP..], out);
         });
-        let floor = crate::vector::max(&by_frame) - 8.0;
+        let floor = verbatim_kernels::vector::max(&by_frame) - 8.0;
         let mut values = vec![0.0; self.n_mels * FRAMES];
         for (band, values) in values.chunks_exact_mut(FRAMES).enumerate() {
             for (frame, value) in values[..frames].iter_mut().enumerate() {

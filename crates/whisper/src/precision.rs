@@ -1,7 +1,8 @@
 //! How exactly to compute.
 
-use crate::attention::Format;
-use crate::linear::Weight;
+use verbatim_kernels::attention::{Format, is_supported};
+
+use crate::layers::Weight;
 
 /// How weights are kept and multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,7 +32,7 @@ impl From<ComputeType> for Precision {
     fn from(compute: ComputeType) -> Self {
         match compute {
             ComputeType::Auto | ComputeType::Int8 => {
-                let memory = if Format::int8_is_supported() { Format::Int8 } else { Format::Bf16 };
+                let memory = if is_supported(Format::Int8) { Format::Int8 } else { Format::Bf16 };
                 Self { weight: Weight::Int8, attention: Format::Bf16, memory }
             }
             ComputeType::F32 => Self { weight: Weight::F32, attention: Format::F32, memory: Format::F32 },

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::tokenizer::{TIMESTAMP_STEP, Tokenizer};
-use crate::vector::{log_sum_exp, max};
+use verbatim_kernels::vector::{log_sum_exp, max};
 
 /// Where a segment was opened with no more than this many seconds of the window left, it may stay empty.
 const MAX_REST: f64 = 1.0;

@@ -16,8 +16,8 @@ use crate::hypothesis::{Hypothesis, beams, samples};
 use crate::repetition::loops;
 use crate::rules::{Rules, Timing};
 use crate::tokenizer::Tokenizer;
-use crate::vector::log_sum_exp;
 use verbatim_kernels::stages::{Stage, within};
+use verbatim_kernels::vector::log_sum_exp;
 use verbatim_speech::{DecodeOptions, LanguageProbabilities};
 
 /// All that decoding needs of a model.

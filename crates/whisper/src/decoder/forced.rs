@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::{Context, Decoder, Feed, Memory, Row};
-use crate::linear::{multiply, strided};
-use crate::vector::{log_sum_exp, softmax_rows};
+use verbatim_kernels::linear::{multiply, strided};
 use verbatim_kernels::stages::{Stage, within};
+use verbatim_kernels::vector::{log_sum_exp, softmax_rows};
 
 /// Positions that go through the projection to the vocabulary at once: a row of it is 200 kB.
 const ROWS_AT_ONCE: usize = 32;

@@ -4,188 +4,20 @@
 //! [`Operand`] that says how a 32-bit word of keys or values is multiplied. (Unsafe: pointers into the
 //! operands, whose lengths are checked on entry.)
 
-use rten_simd::ops::{BitOps, IntOps, NumOps};
-use rten_simd::{Isa, Simd, SimdOp};
+use rten_simd::ops::{BitOps, NumOps};
+use rten_simd::{Isa, Simd};
 
-use super::{BLOCK, Format, HEAD, int8};
+use super::operand::Operand;
+use super::packing::{BLOCK, HEAD};
 use crate::vector::exp2;
 
 /// Queries whose scores are held at once: few enough that scores, keys and values stay in the second level
 /// of the cache. (Fewer in Miri, which takes seconds for each, so that its tests get to a second round of them.)
 pub(super) const QUERIES: usize = if cfg!(miri) { 4 } else { 24 };
 
-/// How words of keys and values are multiplied with the queries or probabilities that belong to them.
-///
-/// # Safety
-/// [`Self::multiply_add`] reads no more than [`Self::LEFT_WORDS`] words.
-unsafe trait Operand<I: Isa>: Copy {
-    /// Left-hand words that meet one right-hand word.
-    const LEFT_WORDS: usize;
-
-    /// Elements in a right-hand word.
-    const ELEMENTS: usize;
-
-    /// A right-hand vector, made ready to be multiplied with several left-hand words.
-    type Ready: Copy;
-
-    fn ready(self, isa: I, words: I::I32) -> Self::Ready;
-
-    /// `sum + left * right`, in every lane.
-    ///
-    /// # Safety
-    /// `left` points to [`Self::LEFT_WORDS`] words.
-    unsafe fn multiply_add(self, isa: I, left: *const u32, right: Self::Ready, sum: I::F32) -> I::F32;
-
-    /// Turns `row`, a multiple of 32 `f32`, into left-hand words, in place and from its start on.
-    fn left_words(self, isa: I, row: &mut [f32]);
-}
-
-/// One `f32` a word.
-#[derive(Debug, Clone, Copy)]
-struct Single;
-
-// SAFETY: one word is read.
-unsafe impl<I: Isa> Operand<I> for Single {
-    const LEFT_WORDS: usize = 1;
-    const ELEMENTS: usize = 1;
-    type Ready = I::F32;
-
-    #[inline(always)]
-    fn ready(self, _isa: I, words: I::I32) -> I::F32 {
-        words.reinterpret_cast()
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(self, isa: I, left: *const u32, right: I::F32, sum: I::F32) -> I::F32 {
-        let ops = isa.f32();
-        // SAFETY: the caller vouches for one word.
-        ops.mul_add(ops.splat(f32::from_bits(unsafe { *left })), right, sum)
-    }
-
-    #[inline(always)]
-    fn left_words(self, _isa: I, _row: &mut [f32]) {}
-}
-
-/// Two bfloat16 a word, widened to be multiplied; the left-hand side stays in `f32`.
-#[derive(Debug, Clone, Copy)]
-struct WidenedPair;
-
-// SAFETY: two words are read.
-unsafe impl<I: Isa> Operand<I> for WidenedPair {
-    const LEFT_WORDS: usize = 2;
-    const ELEMENTS: usize = 2;
-    type Ready = [I::F32; 2];
-
-    #[inline(always)]
-    fn ready(self, isa: I, words: I::I32) -> [I::F32; 2] {
-        let ops = isa.i32();
-        let low = ops.shift_left::<16>(words);
-        let high = ops.and(words, ops.splat(0xffff_0000_u32 as i32));
-        [low.reinterpret_cast(), high.reinterpret_cast()]
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(self, isa: I, left: *const u32, right: [I::F32; 2], sum: I::F32) -> I::F32 {
-        let ops = isa.f32();
-        // SAFETY: the caller vouches for two words.
-        let [low, high] = unsafe { [f32::from_bits(*left), f32::from_bits(*left.add(1))] };
-        let sum = ops.mul_add(ops.splat(low), right[0], sum);
-        ops.mul_add(ops.splat(high), right[1], sum)
-    }
-
-    #[inline(always)]
-    fn left_words(self, _isa: I, _row: &mut [f32]) {}
-}
-
-#[cfg(target_arch = "x86_64")]
-mod bf16 {
-    use std::arch::x86_64::{
-        __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_storeu_si512,
-    };
-    use std::mem::transmute;
-
-    use rten_simd::Isa;
-    use rten_simd::isa::Avx512Isa;
-    use rten_simd::ops::BitOps;
-
-    use super::{Attend, Operand, evaluate};
-
-    /// Two bfloat16 a word on either side, multiplied by AVX-512 BF16.
-    #[derive(Debug, Clone, Copy)]
-    pub(super) struct Bf16Pair {
-        _supported: (),
-    }
-
-    impl Bf16Pair {
-        pub(super) fn new() -> Option<Self> {
-            is_x86_feature_detected!("avx512bf16").then_some(Self { _supported: () })
-        }
-
-        pub(super) fn attend(self, isa: Avx512Isa, attend: Attend<'_>) {
-            // SAFETY: `isa` exists only where the processor has AVX-512 F, VL, BW and DQ (F comes with F16C),
-            // `self` only where it has BF16.
-            unsafe { attend_with(isa, self, attend) }
-        }
-    }
-
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,f16c")]
-    fn attend_with(isa: Avx512Isa, operand: Bf16Pair, attend: Attend<'_>) {
-        evaluate(isa, operand, attend);
-    }
-
-    // SAFETY: one word is read.
-    unsafe impl Operand<Avx512Isa> for Bf16Pair {
-        const LEFT_WORDS: usize = 1;
-        const ELEMENTS: usize = 2;
-        type Ready = <Avx512Isa as Isa>::I32;
-
-        #[inline(always)]
-        fn ready(self, _isa: Avx512Isa, words: Self::Ready) -> Self::Ready {
-            words
-        }
-
-        #[inline(always)]
-        unsafe fn multiply_add(
-            self,
-            isa: Avx512Isa,
-            left: *const u32,
-            right: Self::Ready,
-            sum: <Avx512Isa as Isa>::F32,
-        ) -> <Avx512Isa as Isa>::F32 {
-            // SAFETY: the caller vouches for one word, and `Self` exists only where the processor has the
-            // instruction.
-            unsafe {
-                let left = isa.i32().splat((*left).cast_signed());
-                let left: __m512bh = transmute(left.0);
-                let right: __m512bh = transmute(right.0);
-                _mm512_dpbf16_ps(sum.0, left, right).into()
-            }
-        }
-
-        #[inline(always)]
-        fn left_words(self, _isa: Avx512Isa, row: &mut [f32]) {
-            let length = row.len();
-            assert!(length.is_multiple_of(32));
-            let row = row.as_mut_ptr();
-            for at in (0..length).step_by(32) {
-                // SAFETY: 32 elements are read at `at`, and 16 written at `at / 2`, both within the row, and
-                // what is written over was read before. `Self` exists only where the processor has the
-                // instruction.
-                unsafe {
-                    let low = _mm512_loadu_ps(row.add(at));
-                    let high = _mm512_loadu_ps(row.add(at + 16));
-                    let words: __m512i = transmute(_mm512_cvtne2ps_pbh(high, low));
-                    _mm512_storeu_si512(row.add(at / 2).cast(), words);
-                }
-            }
-        }
-    }
-}
-
 /// What to attend to: one head of [`super::KeysValues`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head<'a> {
-    pub(super) format: Format,
     /// The first block's words of this head, and all that lies behind.
     pub(super) words: &'a [u32],
     /// Words from a block of this head to the next.
@@ -216,48 +48,8 @@ pub(super) struct Attend<'a> {
     pub(super) scratch: &'a mut Vec<f32>,
 }
 
-impl Attend<'_> {
-    pub(super) fn dispatch(self) {
-        match self.head.format {
-            Format::F32 => SimdOp::dispatch(With { attend: self, operand: Single }),
-            Format::Bf16 => {
-                #[cfg(target_arch = "x86_64")]
-                if let (Some(isa), Some(operand)) = (rten_simd::isa::Avx512Isa::new(), bf16::Bf16Pair::new())
-                {
-                    return operand.attend(isa, self);
-                }
-                SimdOp::dispatch(With { attend: self, operand: WidenedPair });
-            }
-            Format::Int8 => int8::attend(self),
-        }
-    }
-}
-
-struct With<'a, F> {
-    attend: Attend<'a>,
-    operand: F,
-}
-
-impl SimdOp for With<'_, Single> {
-    type Output = ();
-
-    #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) {
-        evaluate(isa, self.operand, self.attend);
-    }
-}
-
-impl SimdOp for With<'_, WidenedPair> {
-    type Output = ();
-
-    #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) {
-        evaluate(isa, self.operand, self.attend);
-    }
-}
-
 #[inline(always)]
-fn evaluate<I: Isa, F: Operand<I>>(isa: I, operand: F, attend: Attend<'_>) {
+pub(super) fn evaluate<I: Isa, F: Operand<I>>(isa: I, operand: F, attend: Attend<'_>) {
     let Attend { head, queries, stride, rows, size, scale, out, out_stride, scratch } = attend;
     let blocks = head.blocks();
     let width = blocks * BLOCK;
@@ -455,6 +247,3 @@ pub(super) fn exponentials<I: Isa>(isa: I, scores: &mut [f32]) -> f32 {
     }
     total
 }
-
-#[cfg(test)]
-mod tests;

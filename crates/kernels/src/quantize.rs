@@ -39,6 +39,11 @@ impl QuantizedWeights {
         bytes.iter_mut().for_each(|byte| *byte ^= ZERO_POINT);
     }
 
+    /// Inputs, and outputs taken in so far.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        (self.inputs, self.scales.len())
+    }
+
     pub(crate) fn bytes(&self) -> &[i8] {
         bytemuck::cast_slice(&self.bytes)
     }

@@ -1,7 +1,68 @@
 //! How keys and values lie in memory, a block of positions at a time.
 
-use super::{BLOCK, Format, HEAD, Heads, Rows};
 use crate::quantize::{ZERO_POINT, quantize_row};
+
+/// Positions whose keys and values lie together.
+pub const BLOCK: usize = 64;
+
+/// The widest head; that of every published Whisper model. Narrower ones are filled up with zeros.
+pub const HEAD: usize = 64;
+
+/// How keys and values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// As they are.
+    F32,
+    /// bfloat16, in pairs of neighbouring elements (keys) or positions (values): half the memory, and twice
+    /// the speed where the processor multiplies them by itself.
+    Bf16,
+    /// Bytes, with a scale for the key and one for the value of every position and head: a quarter of the memory.
+    /// Only where [`is_supported`](super::is_supported) says so.
+    Int8,
+}
+
+/// The heads of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// How many there are.
+    pub count: usize,
+    /// Elements of a head.
+    pub size: usize,
+}
+
+impl Heads {
+    /// Elements of all heads.
+    pub fn width(self) -> usize {
+        self.count * self.size
+    }
+
+    /// What scores are multiplied with.
+    pub fn scale(self) -> f32 {
+        (self.size as f32).sqrt().recip()
+    }
+}
+
+/// Rows of a matrix, one below the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// From the first row's start on.
+    pub data: &'a [f32],
+    /// Elements from a row to the next.
+    pub stride: usize,
+    /// How many rows there are.
+    pub count: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Whole rows of `stride` elements.
+    pub fn new(data: &'a [f32], stride: usize) -> Self {
+        Self { data, stride, count: data.len() / stride }
+    }
+
+    fn row(self, row: usize, length: usize) -> &'a [f32] {
+        &self.data[row * self.stride..][..length]
+    }
+}
 
 /// How a block is laid out.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +119,7 @@ impl Shape {
 
 /// A block of [`super::KeysValues`] to be filled.
 #[derive(Debug)]
-pub(crate) struct Block<'a> {
+pub struct Block<'a> {
     pub(super) shape: Shape,
     pub(super) words: &'a mut [u32],
 }
@@ -66,7 +127,7 @@ pub(crate) struct Block<'a> {
 impl Block<'_> {
     /// Takes in up to [`BLOCK`] positions. A row of all heads' keys starts at `keys` within a row, one of the
     /// values at `values`.
-    pub(crate) fn fill(&mut self, rows: Rows<'_>, keys: usize, values: usize) {
+    pub fn fill(&mut self, rows: Rows<'_>, keys: usize, values: usize) {
         let size = self.shape.heads.size;
         let fill = match self.shape.format {
             Format::F32 => fill_f32,

@@ -3,8 +3,10 @@
 use rten_simd::isa::GenericIsa;
 use verbatim_testing::skip;
 
-use super::super::path::AttendPath;
-use super::super::{Format, Heads, KeysValues, Rows};
+#[cfg(target_arch = "x86_64")]
+use super::avx512_bf16::Bf16Pair;
+use super::kernel::evaluate;
+use super::operand::{Single, WidenedPair};
 use super::*;
 
 /// A case: queries, keys and values of one layer.
@@ -69,7 +71,7 @@ impl Case {
         for head in 0..self.heads.count {
             let words = &packed.words[head * packed.shape.head_words()..];
             run(Attend {
-                head: Head { format, words, stride: packed.shape.block_words(), length: self.length },
+                head: Head { words, stride: packed.shape.block_words(), length: self.length },
                 queries: &self.queries[head * size..],
                 stride: width,
                 rows: self.rows,
@@ -133,12 +135,11 @@ const ROUNDED: f32 = 1.5e-2;
     ignore = "Miri has no processor's own instructions: this would be the portable way once more"
 )]
 fn the_way_chosen_here_is_right() {
-    check(Format::F32, EXACT, |attend| attend.dispatch());
-    check(Format::Bf16, ROUNDED, |attend| attend.dispatch());
-    if Format::int8_is_supported() {
-        check(Format::Int8, ROUNDED, |attend| attend.dispatch());
-    } else {
-        skip("the processor does not multiply bytes");
+    for (format, tolerance) in [(Format::F32, EXACT), (Format::Bf16, ROUNDED), (Format::Int8, ROUNDED)] {
+        match Kernel::of(format) {
+            Some(kernel) => check(format, tolerance, |attend| kernel.attend(attend)),
+            None => skip("the processor does not multiply bytes"),
+        }
     }
 }
 
@@ -163,8 +164,8 @@ fn every_way_of_this_processor_is_right() {
         Some(isa) => {
             check(Format::F32, EXACT, |attend| evaluate(isa, Single, attend));
             check(Format::Bf16, ROUNDED, |attend| evaluate(isa, WidenedPair, attend));
-            match bf16::Bf16Pair::new() {
-                Some(pair) => check(Format::Bf16, ROUNDED, |attend| pair.attend(isa, attend)),
+            match Bf16Pair::detect() {
+                Some(pair) => check(Format::Bf16, ROUNDED, |attend| pair.attend(attend)),
                 None => skip("the processor has no AVX-512 BF16"),
             }
         }

@@ -1,5 +1,5 @@
 //! What this machine could do at most: products and memory as fast as they get, and from those a limit for the
-//! base model. `cargo bench -p verbatim-whisper --bench roofline`; RAYON_NUM_THREADS says with how many threads.
+//! base model. `cargo bench -p verbatim-kernels --bench roofline`; RAYON_NUM_THREADS says with how many threads.
 
 use std::hint::black_box;
 use std::time::Instant;
