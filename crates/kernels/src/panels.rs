@@ -6,6 +6,7 @@
 //! vectors of outputs are added up in registers. Every sum starts with its bias and takes in one input after another, so
 //! that it does not depend on the other rows.
 
+use std::array;
 use std::fmt;
 use std::ops::Range;
 
@@ -102,12 +103,11 @@ impl Batched {
     pub fn apply(&self, x: &[f32], stride: usize, rows: usize, mut finish: impl FnMut(usize, &[f32])) {
         let width = self.bias.len();
         let most = rows.min(BLOCK).next_multiple_of(MOST_TILE_ROWS);
-        let mut packed = vec![0.0; most * self.inputs];
         let mut y = vec![0.0; most * width];
         for first in (0..rows).step_by(BLOCK) {
             let rows = (rows - first).min(BLOCK);
             let x = &x[first * stride..];
-            Block { weights: self, x, stride, rows, packed: &mut packed, y: &mut y }.dispatch();
+            Block { weights: self, x, stride, rows, y: &mut y }.dispatch();
             for (row, y) in y.chunks_exact(width).take(rows).enumerate() {
                 finish(first + row, &y[..self.outputs]);
             }
@@ -130,10 +130,10 @@ impl Single {
     /// place of it, and `y` have [`Self::padded_outputs`].
     #[inline(always)]
     pub fn multiply<I: Isa>(&self, isa: I, x: &[f32], start: &[f32], y: &mut [f32]) {
-        let (x, _) = x.as_chunks::<1>();
+        let x = &x[..self.inputs];
         let places = start.chunks_exact(self.width).zip(y.chunks_exact_mut(self.width));
         for ((weights, _), (start, y)) in self.panels().zip(places) {
-            multiply_tile::<I, 1, 8>(isa, x, weights, start, y, 0);
+            multiply_tile::<I, 1, 8>(isa, [x], weights, start, y, 0);
         }
     }
 
@@ -171,8 +171,6 @@ struct Block<'a> {
     x: &'a [f32],
     stride: usize,
     rows: usize,
-    /// Room for the rows, in tiles: `[tiles, inputs, rows of a tile]`.
-    packed: &'a mut [f32],
     /// `[rows, panels * width]`, with room for the last tile to be a full one.
     y: &'a mut [f32],
 }
@@ -211,32 +209,28 @@ impl Block<'_> {
     #[inline(always)]
     fn run<I: Isa, const ROWS: usize>(&mut self, isa: I, rows: Range<usize>) {
         let Panels { bias, width, inputs, .. } = self.weights;
-        let (packed, _) = self.packed.as_chunks_mut::<ROWS>();
-        let tiles = rows.len().div_ceil(ROWS);
-        for (tile, packed) in packed.chunks_exact_mut(*inputs).take(tiles).enumerate() {
-            for in_tile in 0..ROWS {
-                // What stands in for rows behind the last is never looked at.
-                let row = (rows.start + tile * ROWS + in_tile).min(rows.end - 1);
-                let row = &self.x[row * self.stride..][..*inputs];
-                packed.iter_mut().zip(row).for_each(|(place, value)| place[in_tile] = *value);
-            }
-        }
         let stride = bias.len();
+        // A panel stays in the cache while all the rows go by.
         for (number, (weights, bias)) in self.weights.panels().enumerate() {
-            for (tile, packed) in packed.chunks_exact(*inputs).take(tiles).enumerate() {
-                let y = &mut self.y[(rows.start + tile * ROWS) * stride + number * width..];
-                multiply_tile::<I, ROWS, 2>(isa, packed, weights, bias, y, stride);
+            for first in rows.clone().step_by(ROWS) {
+                let tile: [&[f32]; ROWS] = array::from_fn(|row| {
+                    // What stands in for rows behind the last is never looked at.
+                    let row = (first + row).min(rows.end - 1);
+                    &self.x[row * self.stride..][..*inputs]
+                });
+                let y = &mut self.y[first * stride + number * width..];
+                multiply_tile::<I, ROWS, 2>(isa, tile, weights, bias, y, stride);
             }
         }
     }
 }
 
-/// `x` is `[inputs, ROWS]`, `weights` `[inputs, VECTORS vectors]`. Each row of the sums begins with `start`; row `r` goes
-/// to `y[r * stride..]`.
+/// `weights` is `[inputs, VECTORS vectors]`. Each row of the sums begins with `start`; that of `rows[r]`, `[inputs]`,
+/// goes to `y[r * stride..]`.
 #[inline(always)]
 fn multiply_tile<I: Isa, const ROWS: usize, const VECTORS: usize>(
     isa: I,
-    x: &[[f32; ROWS]],
+    rows: [&[f32]; ROWS],
     weights: &[f32],
     start: &[f32],
     y: &mut [f32],
@@ -244,19 +238,24 @@ fn multiply_tile<I: Isa, const ROWS: usize, const VECTORS: usize>(
 ) {
     let ops = isa.f32();
     let lanes = ops.len();
-    // Loops over ROWS and VECTORS, which are constants, are unrolled: the sums stay in registers.
+    let width = VECTORS * lanes;
+    let inputs = rows[0].len();
+    // Of one length, which the compiler then knows; and loops over ROWS and VECTORS, which are constants, are unrolled:
+    // the sums stay in registers.
+    let rows = rows.map(|row| &row[..inputs]);
+    let weights = &weights[..inputs * width];
     let mut sums = [ops.load_many::<VECTORS>(start); ROWS];
-    for (x, weights) in x.iter().zip(weights.chunks_exact(VECTORS * lanes)) {
+    for (input, weights) in (0..inputs).zip(weights.chunks_exact(width)) {
         let weights = ops.load_many::<VECTORS>(weights);
         for row in 0..ROWS {
-            let x = ops.splat(x[row]);
+            let x = ops.splat(rows[row][input]);
             for vector in 0..VECTORS {
                 sums[row][vector] = ops.mul_add(x, weights[vector], sums[row][vector]);
             }
         }
     }
     for row in 0..ROWS {
-        let y = &mut y[row * stride..][..VECTORS * lanes];
+        let y = &mut y[row * stride..][..width];
         for vector in 0..VECTORS {
             ops.store(sums[row][vector], &mut y[vector * lanes..][..lanes]);
         }
@@ -340,8 +339,8 @@ mod tests {
         let weights = Batched::packed(lanes, inputs, outputs, row, |output| bias[output]);
         let stride = weights.bias.len();
         let most = rows.next_multiple_of(MOST_TILE_ROWS);
-        let (mut packed, mut y) = (vec![0.0; most * inputs], vec![0.0; most * stride]);
-        Block { weights: &weights, x: &x, stride: inputs, rows, packed: &mut packed, y: &mut y }.eval(isa);
+        let mut y = vec![0.0; most * stride];
+        Block { weights: &weights, x: &x, stride: inputs, rows, y: &mut y }.eval(isa);
         for (of, y) in y.chunks_exact(stride).take(rows).enumerate() {
             assert!(y[..outputs].iter().enumerate().all(|(output, y)| *y == expected(of, output)));
         }
