@@ -39,18 +39,22 @@ impl SimdOp for Lanes {
 mod tests {
     use super::*;
 
-    #[cfg(target_arch = "x86_64")]
     #[test]
     fn every_instruction_set_has_its_name() {
-        use rten_simd::isa::{Avx2Isa, Avx512Isa, GenericIsa};
-        assert_eq!(name(Lanes.eval(GenericIsa::new())), "portable");
-        match Avx2Isa::new() {
-            Some(isa) => assert_eq!(name(Lanes.eval(isa)), "AVX2"),
-            None => verbatim_testing::skip("the processor has no AVX2"),
-        }
-        match Avx512Isa::new() {
-            Some(isa) => assert_eq!(name(Lanes.eval(isa)), "AVX-512"),
-            None => verbatim_testing::skip("the processor has no AVX-512"),
+        #[cfg(target_arch = "aarch64")]
+        assert_eq!(instruction_set(), "NEON");
+        #[cfg(target_arch = "x86_64")]
+        {
+            use rten_simd::isa::{Avx2Isa, Avx512Isa, GenericIsa};
+            assert_eq!(name(Lanes.eval(GenericIsa::new())), "portable");
+            match Avx2Isa::new() {
+                Some(isa) => assert_eq!(name(Lanes.eval(isa)), "AVX2"),
+                None => verbatim_testing::skip("the processor has no AVX2"),
+            }
+            match Avx512Isa::new() {
+                Some(isa) => assert_eq!(name(Lanes.eval(isa)), "AVX-512"),
+                None => verbatim_testing::skip("the processor has no AVX-512"),
+            }
         }
     }
 }
