@@ -8,28 +8,17 @@
 
 mod align;
 mod config;
-mod decoder;
-mod encoder;
+mod decoding;
 mod error;
-mod hypothesis;
-mod layers;
-mod mel;
 mod model;
-mod placing;
-mod precision;
+mod network;
 #[cfg(test)]
 mod reference;
-mod repetition;
-mod rules;
-mod search;
-mod segments;
-mod suspect;
-mod tokenizer;
+mod text;
 mod transcriber;
-mod vocabulary;
 mod weights;
 
 pub use error::Error;
 pub use model::Model;
-pub use precision::ComputeType;
+pub use network::precision::ComputeType;
 pub use transcriber::{DecodeRequest, Encoded, Session, Transcriber};

@@ -45,13 +45,13 @@ impl Tokenizer {
         let broken = |reason: String| Error::Model { path: path.into(), reason };
         let mut pairs =
             BytePairs::from_bytes(bytes).map_err(|error| broken(format!("it is no tokenizer: {error}")))?;
-        crate::vocabulary::complete(&mut pairs).map_err(broken)?;
+        super::vocabulary::complete(&mut pairs).map_err(broken)?;
         Self::new(pairs, vocabulary, path)
     }
 
     /// Takes the bytes of the text tokens, by their ids, out of the model file at `path`.
     pub(crate) fn of_tokens(tokens: &[Vec<u8>], vocabulary: usize, path: &Path) -> Result<Self, Error> {
-        let pairs = crate::vocabulary::tokenizer(tokens, vocabulary)
+        let pairs = super::vocabulary::tokenizer(tokens, vocabulary)
             .map_err(|reason| Error::Model { path: path.into(), reason })?;
         Self::new(pairs, vocabulary, path)
     }

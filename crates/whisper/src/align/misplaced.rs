@@ -12,7 +12,7 @@ use verbatim_speech::{SAMPLE_RATE, Word};
 use verbatim_speech::{Window, seconds_of};
 
 /// Only a silence of which at least so much was left out puts a word far from where it was said: 2 s.
-pub(crate) const LONG: u64 = 2 * SAMPLE_RATE as u64;
+pub(crate) const LONG_SILENCE: u64 = 2 * SAMPLE_RATE as u64;
 
 /// A sentence with more words than this on either side of a silence goes on over it.
 const MOST_WORDS: usize = 3;
@@ -23,7 +23,7 @@ const AS_PROBABLE: f32 = 0.2;
 
 /// A few words at the front or the end of a segment, apart from the rest of it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Stray {
+pub(crate) struct Misplaced {
     pub(crate) segment: usize,
     pub(crate) words: Range<usize>,
     /// The samples of the window in which no other word lies than these.
@@ -33,9 +33,9 @@ pub(crate) struct Stray {
 }
 
 /// The words of a window, by segments and in seconds from its start, that lie alone on one side of a long silence.
-pub(crate) fn strays(window: &Window, segments: &[Vec<Word>]) -> Vec<Stray> {
-    let mut strays = Vec::new();
-    for cut in window.cuts(LONG) {
+pub(crate) fn misplaced(window: &Window, segments: &[Vec<Word>]) -> Vec<Misplaced> {
+    let mut found = Vec::new();
+    for cut in window.cuts(LONG_SILENCE) {
         let at = seconds_of(cut);
         let is_before = |word: &Word| (word.start + word.end) / 2.0 < at;
         for (segment, words) in segments.iter().enumerate() {
@@ -54,14 +54,14 @@ pub(crate) fn strays(window: &Window, segments: &[Vec<Word>]) -> Vec<Stray> {
                 (before..before + behind, cut..end.max(cut))
             };
             if !sound.is_empty() {
-                strays.push(Stray { segment, words, sound, leading });
+                found.push(Misplaced { segment, words, sound, leading });
             }
         }
     }
-    strays
+    found
 }
 
-impl Stray {
+impl Misplaced {
     /// The window's samples without the sound that the words are said to lie in.
     pub(crate) fn without_sound(&self, window: &Window) -> Vec<f32> {
         let range = self.sound.start as usize..self.sound.end as usize;
@@ -70,7 +70,7 @@ impl Stray {
 
     /// Moves the words to where they are in `elsewhere`, the same text aligned with [`Self::without_sound`], if
     /// they are probable enough there.
-    pub(crate) fn settle(&self, segments: &mut [Vec<Word>], elsewhere: &[Vec<Word>]) {
+    pub(crate) fn correct(&self, segments: &mut [Vec<Word>], elsewhere: &[Vec<Word>]) {
         let Some(others) = elsewhere.get(self.segment).and_then(|words| words.get(self.words.clone())) else {
             return;
         };
@@ -136,8 +136,8 @@ mod tests {
 
     /// The words of two segments, and those that lie alone.
     fn found(first: &[(f64, f64)], second: &[(f64, f64)]) -> Vec<(usize, Range<usize>, Range<u64>)> {
-        let strays = strays(&window(), &[words(first), words(second)]);
-        strays.into_iter().map(|stray| (stray.segment, stray.words, stray.sound)).collect()
+        let misplaced = misplaced(&window(), &[words(first), words(second)]);
+        misplaced.into_iter().map(|apart| (apart.segment, apart.words, apart.sound)).collect()
     }
 
     #[test]
@@ -158,28 +158,28 @@ mod tests {
     fn only_a_long_silence_parts_words() {
         let mut window = window();
         let segments = [words(&[(0.0, 0.9), (1.1, 1.3), (1.3, 1.6)])];
-        window.pieces[1].origin = 16_000 + LONG;
-        assert_eq!(strays(&window, &segments).len(), 1);
+        window.pieces[1].origin = 16_000 + LONG_SILENCE;
+        assert_eq!(misplaced(&window, &segments).len(), 1);
         window.pieces[1].origin -= 1;
-        assert_eq!(strays(&window, &segments), []);
+        assert_eq!(misplaced(&window, &segments), []);
         window.pieces.truncate(1);
-        assert_eq!(strays(&window, &segments), []);
+        assert_eq!(misplaced(&window, &segments), []);
     }
 
     #[test]
     fn words_that_are_as_probable_without_the_sound_go_to_the_rest() {
         let mut segments = [words(&[(0.0, 1.1), (1.1, 1.3), (1.3, 1.6)])];
-        let stray = strays(&window(), &segments).remove(0);
-        assert_eq!(stray.without_sound(&window()).len(), 64_000);
+        let apart = misplaced(&window(), &segments).remove(0);
+        assert_eq!(apart.without_sound(&window()).len(), 64_000);
         // Times are from the cut on.
         let mut elsewhere = [words(&[(0.0, 0.15), (0.15, 0.3), (0.3, 0.6)])];
         elsewhere[0][0].probability = 0.1;
-        stray.settle(&mut segments, &elsewhere);
+        apart.correct(&mut segments, &elsewhere);
         assert_eq!(times(&segments[0]), [(0.0, 1.1), (1.1, 1.3), (1.3, 1.6)], "it was said there");
         elsewhere[0][0].probability = 0.4;
-        stray.settle(&mut segments, &[]);
+        apart.correct(&mut segments, &[]);
         assert_eq!(times(&segments[0]), [(0.0, 1.1), (1.1, 1.3), (1.3, 1.6)], "nothing could be aligned");
-        stray.settle(&mut segments, &elsewhere);
+        apart.correct(&mut segments, &elsewhere);
         assert_eq!(times(&segments[0]), [(1.0, 1.15), (1.15, 1.3), (1.3, 1.6)]);
         assert_eq!(window().original_word(segments[0][0].start, segments[0][0].end), (40.0, 40.15));
     }
@@ -187,12 +187,12 @@ mod tests {
     #[test]
     fn a_last_word_comes_back_from_behind_the_silence() {
         let mut segments = [words(&[(0.1, 0.3), (0.3, 0.7), (1.2, 1.4)])];
-        let stray = strays(&window(), &segments).remove(0);
-        stray.settle(&mut segments, &[words(&[(0.1, 0.3), (0.3, 0.6), (0.6, 1.0)])]);
+        let apart = misplaced(&window(), &segments).remove(0);
+        apart.correct(&mut segments, &[words(&[(0.1, 0.3), (0.3, 0.6), (0.6, 1.0)])]);
         assert_eq!(times(&segments[0]), [(0.1, 0.3), (0.3, 0.6), (0.6, 1.0)]);
         // Also one that lasts no time stays before it.
         let mut segments = [words(&[(0.1, 0.3), (0.3, 0.7), (1.2, 1.4)])];
-        stray.settle(&mut segments, &[words(&[(0.1, 0.3), (0.3, 1.0), (1.0, 1.0)])]);
+        apart.correct(&mut segments, &[words(&[(0.1, 0.3), (0.3, 1.0), (1.0, 1.0)])]);
         let (start, end) = window().original_word(segments[0][2].start, segments[0][2].end);
         assert!(end <= 1.0 && start <= end, "{start} {end}");
     }
@@ -214,8 +214,8 @@ mod tests {
             };
             let mut segments = [line(&durations)];
             let elsewhere = [line(&others[..durations.len()])];
-            for stray in strays(&window(), &segments) {
-                stray.settle(&mut segments, &elsewhere);
+            for apart in misplaced(&window(), &segments) {
+                apart.correct(&mut segments, &elsewhere);
             }
             let times = times(&segments[0]);
             proptest::prop_assert!(times.iter().all(|(start, end)| start <= end), "{times:?}");

@@ -1,17 +1,17 @@
 //! Tokens to segments: the timestamp tokens say where text starts and ends.
 
-use crate::tokenizer::Tokenizer;
+use super::tokenizer::Tokenizer;
 
 /// A segment with times in seconds from the window's start.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Piece {
+pub(crate) struct TextSegment {
     pub(crate) start: f64,
     pub(crate) end: f64,
     pub(crate) tokens: Vec<u32>,
 }
 
 /// Cuts the tokens of a window of `duration` seconds wherever one segment's end meets the next one's start.
-pub(crate) fn cut(tokens: &[u32], tokenizer: &Tokenizer, duration: f64) -> Vec<Piece> {
+pub(crate) fn split(tokens: &[u32], tokenizer: &Tokenizer, duration: f64) -> Vec<TextSegment> {
     let is_timestamp = |token: &u32| tokenizer.is_timestamp(*token);
     let seconds = |token: u32| tokenizer.seconds(token).min(duration);
     let mut boundaries: Vec<usize> =
@@ -21,23 +21,31 @@ pub(crate) fn cut(tokens: &[u32], tokenizer: &Tokenizer, duration: f64) -> Vec<P
         let timed = tokens.iter().copied().filter(is_timestamp).collect::<Vec<_>>();
         let start = timed.first().filter(|_| timed.len() > 1).map_or(0.0, |token| seconds(*token));
         let end = timed.last().map(|token| seconds(*token)).filter(|end| *end > start).unwrap_or(duration);
-        return vec![Piece { start, end, tokens: tokens.to_vec() }];
+        return vec![TextSegment { start, end, tokens: tokens.to_vec() }];
     }
     if ends_in_one {
         boundaries.push(tokens.len());
     }
-    let mut pieces = Vec::new();
+    let mut segments = Vec::new();
     let mut from = 0;
     for to in boundaries {
         let (first, last) = (tokens[from], tokens[to - 1]);
-        pieces.push(Piece { start: seconds(first), end: seconds(last), tokens: tokens[from..to].to_vec() });
+        segments.push(TextSegment {
+            start: seconds(first),
+            end: seconds(last),
+            tokens: tokens[from..to].to_vec(),
+        });
         from = to;
     }
     // A segment that was opened and not closed runs to the window's end.
     if from < tokens.len() && tokens[from..].iter().any(|token| !is_timestamp(token)) {
-        pieces.push(Piece { start: seconds(tokens[from]), end: duration, tokens: tokens[from..].to_vec() });
+        segments.push(TextSegment {
+            start: seconds(tokens[from]),
+            end: duration,
+            tokens: tokens[from..].to_vec(),
+        });
     }
-    pieces
+    segments
 }
 
 #[cfg(test)]
@@ -53,11 +61,11 @@ mod tests {
         };
         let tokens: Vec<u32> = tokens.iter().map(step).collect();
         let is_text = |token: &&u32| !tokenizer.is_timestamp(**token);
-        let piece = |piece: &Piece| {
+        let shown = |segment: &TextSegment| {
             let round = |seconds: f64| (seconds * 100.0).round() / 100.0;
-            (round(piece.start), round(piece.end), piece.tokens.iter().filter(is_text).count())
+            (round(segment.start), round(segment.end), segment.tokens.iter().filter(is_text).count())
         };
-        cut(&tokens, tokenizer, 10.0).iter().map(piece).collect()
+        split(&tokens, tokenizer, 10.0).iter().map(shown).collect()
     }
 
     #[test]

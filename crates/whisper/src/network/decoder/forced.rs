@@ -1,4 +1,4 @@
-//! Forced decoding: how probable the decoder holds a text that it is told, and where in the window it looks
+//! Forced decoding: how probable the decoder holds a text that is given, and where in the window it looks
 //! for every token of it.
 
 use std::ops::Range;
@@ -16,7 +16,7 @@ const ROWS_AT_ONCE: usize = 32;
 
 /// A window's text, all of it known.
 #[derive(Debug)]
-pub(crate) struct Told<'a> {
+pub(crate) struct KnownText<'a> {
     pub(crate) memory: &'a Arc<Memory>,
     /// From the start of transcript to the end of text. No longer than [`Decoder::context`].
     pub(crate) tokens: Vec<u32>,
@@ -26,7 +26,7 @@ pub(crate) struct Told<'a> {
     pub(crate) frames: usize,
 }
 
-/// What became of a [`Told`].
+/// What became of a [`KnownText`].
 #[derive(Debug)]
 pub(crate) struct Forced {
     /// Attention of every token to every frame, `[tokens, frames]`, each head's as it was made ready, added up.
@@ -35,10 +35,10 @@ pub(crate) struct Forced {
     pub(crate) probabilities: Vec<f32>,
 }
 
-impl Told<'_> {
+impl KnownText<'_> {
     /// `path` counts from 0 on.
     fn rows<'p>(&self, path: &'p [u32]) -> Vec<Row<'p>> {
-        // A token's probability is told by the position before it.
+        // A token's probability comes from the position before it.
         let before = self.text.start - 1..self.text.end - 1;
         let row = |(at, token): (usize, &u32)| Row {
             token: *token,
@@ -55,39 +55,39 @@ impl Decoder {
     /// sums up to 1. Tokens under `end_of_text` are text.
     pub(crate) fn force(
         &self,
-        told: &[Told<'_>],
+        known: &[KnownText<'_>],
         heads: &[(usize, usize)],
         end_of_text: usize,
         ready: impl Fn(&mut [f32], usize) + Sync,
     ) -> Vec<Forced> {
         let mut contexts: Vec<Context> =
-            told.iter().map(|told| Context::new(Arc::clone(told.memory))).collect();
-        let longest = told.iter().map(|told| told.tokens.len()).max().unwrap_or(0);
+            known.iter().map(|known| Context::new(Arc::clone(known.memory))).collect();
+        let longest = known.iter().map(|known| known.tokens.len()).max().unwrap_or(0);
         let path: Vec<u32> = (0..longest as u32).collect();
-        let mut feeds: Vec<Feed<'_>> = told
+        let mut feeds: Vec<Feed<'_>> = known
             .iter()
             .zip(&mut contexts)
-            .map(|(told, context)| Feed { context, rows: told.rows(&path) })
+            .map(|(known, context)| Feed { context, rows: known.rows(&path) })
             .collect();
         let mut attention: Vec<Vec<f32>> =
-            told.iter().map(|told| vec![0.0; told.tokens.len() * told.frames]).collect();
+            known.iter().map(|known| vec![0.0; known.tokens.len() * known.frames]).collect();
         let x = self.run(&mut feeds, |layer, queries| {
             let heads: Vec<usize> = heads.iter().filter(|head| head.0 == layer).map(|head| head.1).collect();
-            self.look(told, layer, &heads, queries, &ready, &mut attention);
+            self.add_attention(known, layer, &heads, queries, &ready, &mut attention);
         });
         let mut probabilities =
-            self.probabilities(told, &self.wanted_rows(&feeds, &x), end_of_text).into_iter();
-        let forced = told.iter().zip(attention).map(|(told, attention)| Forced {
+            self.probabilities(known, &self.wanted_rows(&feeds, &x), end_of_text).into_iter();
+        let forced = known.iter().zip(attention).map(|(known, attention)| Forced {
             attention,
-            probabilities: probabilities.by_ref().take(told.text.len()).collect(),
+            probabilities: probabilities.by_ref().take(known.text.len()).collect(),
         });
         forced.collect()
     }
 
     /// Adds the attention of a layer's `heads`, made ready, to that of the texts.
-    fn look(
+    fn add_attention(
         &self,
-        told: &[Told<'_>],
+        known: &[KnownText<'_>],
         layer: usize,
         heads: &[usize],
         queries: &[f32],
@@ -96,19 +96,19 @@ impl Decoder {
     ) {
         let mut tasks = Vec::new();
         let mut first_row = 0;
-        for (index, told) in told.iter().enumerate() {
-            let rows = told.tokens.len();
+        for (index, known) in known.iter().enumerate() {
+            let rows = known.tokens.len();
             let width = self.heads.width();
             let queries = &queries[first_row * width..][..rows * width];
-            tasks.extend(heads.iter().map(|head| (index, told, queries, *head)));
+            tasks.extend(heads.iter().map(|head| (index, known, queries, *head)));
             first_row += rows;
         }
         let by_task: Vec<Vec<f32>> = tasks
             .par_iter()
-            .map(|(_, told, queries, head)| {
+            .map(|(_, known, queries, head)| {
                 within(Stage::Words, || {
-                    let mut weights = self.cross_weights(told.memory, layer, *head, queries, told.frames);
-                    ready(&mut weights, told.frames);
+                    let mut weights = self.cross_weights(known.memory, layer, *head, queries, known.frames);
+                    ready(&mut weights, known.frames);
                     weights
                 })
             })
@@ -146,9 +146,9 @@ impl Decoder {
 
     /// The probabilities of all texts' tokens, from what the layers gave for the positions before them,
     /// `[texts' tokens, width]`.
-    fn probabilities(&self, told: &[Told<'_>], x: &[f32], end_of_text: usize) -> Vec<f32> {
+    fn probabilities(&self, known: &[KnownText<'_>], x: &[f32], end_of_text: usize) -> Vec<f32> {
         let tokens: Vec<u32> =
-            told.iter().flat_map(|told| told.tokens[told.text.clone()].iter().copied()).collect();
+            known.iter().flat_map(|known| known.tokens[known.text.clone()].iter().copied()).collect();
         let blocks = tokens.chunks(ROWS_AT_ONCE).zip(x.chunks(ROWS_AT_ONCE * self.heads.width()));
         let (mut probabilities, mut logits) = (Vec::with_capacity(tokens.len()), Vec::new());
         for (tokens, x) in blocks {

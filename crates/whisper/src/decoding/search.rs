@@ -11,14 +11,14 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
 
-use crate::decoder::{Context, Decoder, Feed, Row};
-use crate::hypothesis::{Hypothesis, beams, samples};
-use crate::repetition::loops;
-use crate::rules::{Rules, Timing};
-use crate::tokenizer::Tokenizer;
+use super::hypothesis::{Hypothesis, beams, samples};
+use super::rules::{Rules, Timing};
+use crate::network::decoder::{Context, Decoder, Feed, Row};
+use crate::text::repetition::loops;
+use crate::text::tokenizer::Tokenizer;
 use verbatim_kernels::stages::{Stage, within};
 use verbatim_kernels::vector::log_sum_exp;
-use verbatim_speech::{DecodeOptions, LanguageProbabilities};
+use verbatim_speech::DecodeOptions;
 
 /// All that decoding needs of a model.
 #[derive(Debug, Clone, Copy)]
@@ -294,33 +294,6 @@ impl Decoding {
             return None;
         }
         Some(best_of_attempts(std::mem::take(&mut self.tried), options))
-    }
-}
-
-impl Search<'_> {
-    /// For each window, how probable the model holds every language for it. Leaves the contexts empty.
-    pub(crate) fn languages(&self, contexts: &mut [&mut Context]) -> Vec<LanguageProbabilities> {
-        let row = Row { token: self.tokenizer.start_of_transcript, path: &[0], wanted: true };
-        let mut feeds: Vec<Feed<'_>> =
-            contexts.iter_mut().map(|context| Feed { context, rows: vec![row] }).collect();
-        let mut logits = Vec::new();
-        self.decoder.step(&mut feeds, &mut logits);
-        drop(feeds);
-        contexts.iter_mut().for_each(|context| context.clear());
-        logits
-            .chunks_exact(self.decoder.vocabulary())
-            .map(|logits| self.language_probabilities(logits))
-            .collect()
-    }
-
-    fn language_probabilities(&self, logits: &[f32]) -> LanguageProbabilities {
-        let languages = self.tokenizer.languages();
-        let of_languages: Vec<f32> = languages.iter().map(|(_, token)| logits[*token as usize]).collect();
-        let total = log_sum_exp(&of_languages);
-        let probabilities = languages.iter().zip(of_languages);
-        LanguageProbabilities::new(
-            probabilities.map(|((language, _), logit)| (*language, (logit - total).exp())).collect(),
-        )
     }
 }
 

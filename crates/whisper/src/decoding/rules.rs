@@ -1,7 +1,7 @@
 //! Which token may come next: suppression and timestamp rules, as in OpenAI's reference decoder.
 
 use crate::config::Config;
-use crate::tokenizer::{TIMESTAMP_STEP, Tokenizer};
+use crate::text::tokenizer::{TIMESTAMP_STEP, Tokenizer};
 use verbatim_kernels::vector::{log_sum_exp, max};
 
 /// Where a segment was opened with no more than this many seconds of the window left, it may stay empty.

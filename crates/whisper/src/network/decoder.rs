@@ -12,12 +12,12 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
+use super::encoder::{STATES, heads, width_and_mels};
+use super::layers::{layer_norm, linear};
+use super::precision::Precision;
 use crate::Error;
-use crate::encoder::{STATES, heads, width_and_mels};
-use crate::layers::{layer_norm, linear};
-use crate::precision::Precision;
 use crate::weights::Weights;
-pub(crate) use forced::{Forced, Told};
+pub(crate) use forced::{Forced, KnownText};
 use verbatim_kernels::attention::{BLOCK, Heads, KeysValues, Rows, attend_path};
 use verbatim_kernels::stages::{Stage, within};
 use verbatim_kernels::vector::{add, gelu};
@@ -181,7 +181,7 @@ impl Decoder {
         let (mut wide, mut hidden) = (Vec::new(), Vec::new());
         for (index, layer) in self.layers.iter().enumerate() {
             layer.self_in.apply_to(&layer.self_norm.apply(&x), &mut wide, |_| {});
-            self.remember(feeds, index, &wide);
+            self.append_keys_values(feeds, index, &wide);
             add(&mut x, &layer.self_out.apply(&self.self_attention(feeds, index, &wide)));
 
             layer.cross_query.apply_to(&layer.cross_norm.apply(&x), &mut wide, |_| {});
@@ -220,7 +220,7 @@ impl Decoder {
     }
 
     /// Appends the new rows' keys and values to those of their windows.
-    fn remember(&self, feeds: &mut [Feed<'_>], layer: usize, qkv: &[f32]) {
+    fn append_keys_values(&self, feeds: &mut [Feed<'_>], layer: usize, qkv: &[f32]) {
         let width = self.heads.width();
         let mut rows = qkv.chunks_exact(3 * width);
         for feed in feeds {

@@ -4,10 +4,10 @@
 
 use rayon::prelude::*;
 
+use super::layers::{Weight, layer_norm, linear};
+use super::mel::{self, LogMel};
+use super::precision::Precision;
 use crate::Error;
-use crate::layers::{Weight, layer_norm, linear};
-use crate::mel::{self, LogMel};
-use crate::precision::Precision;
 use crate::weights::Weights;
 use verbatim_kernels::attention::{BLOCK, Block, HEAD, Heads, KeysValues, Rows};
 use verbatim_kernels::stages::{Stage, within};

@@ -2,7 +2,7 @@
 
 use verbatim_kernels::attention::{Format, is_supported};
 
-use crate::layers::Weight;
+use super::layers::Weight;
 
 /// How weights are kept and multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,9 +1,9 @@
 //! Segments that were probably not said: the model writes sentences it has often seen where it hears nothing,
 //! and loops where it is lost.
 
-use crate::repetition::loops;
-use crate::segments::Piece;
-use crate::tokenizer::Tokenizer;
+use crate::text::repetition::loops;
+use crate::text::segments::TextSegment;
+use crate::text::tokenizer::Tokenizer;
 use verbatim_speech::{Window, Word};
 
 /// Voice activity detection takes a sound for speech, or for a pause within it, from this probability on.
@@ -23,7 +23,7 @@ const MARGIN: f64 = 0.1;
 /// Whether a segment lies where there is hardly a voice, and the model is not sure of it. `span` is the segment
 /// and `words` what is in it, in seconds from the window's start; `probability` is the mean over the window's
 /// tokens.
-pub(crate) fn is_unheard(
+pub(crate) fn lacks_voice(
     window: &Window,
     span: (f64, f64),
     words: &[Word],
@@ -54,13 +54,13 @@ fn voiced(window: &Window, spans: impl IntoIterator<Item = (f64, f64)>) -> Optio
 }
 
 /// For each segment of a window, whether most of it is one phrase over and over.
-pub(crate) fn looping(segments: &[Piece], tokenizer: &Tokenizer) -> Vec<bool> {
+pub(crate) fn looping(segments: &[TextSegment], tokenizer: &Tokenizer) -> Vec<bool> {
     let is_text = |token: &u32| *token < tokenizer.end_of_text;
     let text: Vec<u32> =
         segments.iter().flat_map(|segment| segment.tokens.iter().copied()).filter(is_text).collect();
     let loops = loops(&text);
     let mut end = 0;
-    let is_looping = |segment: &Piece| {
+    let is_looping = |segment: &TextSegment| {
         let start = end;
         end += segment.tokens.iter().copied().filter(is_text).count();
         let within = (start..end).filter(|at| loops.iter().any(|range| range.contains(at))).count();

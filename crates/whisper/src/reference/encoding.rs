@@ -6,7 +6,7 @@ use verbatim_speech::{SAMPLE_RATE, Window};
 use verbatim_testing::{floats, samples};
 
 use super::{BASE, for_each_record, integers, named};
-use crate::mel::{FRAMES, MelExtractor};
+use crate::network::mel::{FRAMES, MelExtractor};
 
 #[test]
 fn log_mel_is_within_a_thousandth() {
