@@ -4,8 +4,6 @@
 //! all windows go through every weight matrix together. Sequences of one window (beams, samples) share its
 //! [`Context`]: they look at the same audio, and at the same keys and values as far as their texts agree.
 
-mod forced;
-
 use std::sync::Arc;
 
 use half::f16;
@@ -17,7 +15,6 @@ use super::layers::{layer_norm, linear};
 use super::precision::Precision;
 use crate::Error;
 use crate::weights::Weights;
-pub(crate) use forced::{Forced, KnownText};
 use verbatim_kernels::attention::{BLOCK, Heads, KeysValues, Rows, attend_path};
 use verbatim_kernels::stages::{Stage, within};
 use verbatim_kernels::vector::{add, gelu};
@@ -28,8 +25,8 @@ const EMBEDDINGS: &str = "decoder/embeddings/weight";
 #[derive(Debug)]
 pub(crate) struct Decoder {
     precision: Precision,
-    heads: Heads,
-    vocabulary: usize,
+    pub(super) heads: Heads,
+    pub(super) vocabulary: usize,
     /// `[vocabulary, width]`
     embeddings: Vec<f16>,
     /// `[context, width]`
@@ -57,7 +54,7 @@ struct Layer {
 
 /// Keys and values of a window's encoder states, a layer each: what cross attention looks at.
 #[derive(Debug)]
-pub(crate) struct Memory(Vec<KeysValues>);
+pub(crate) struct Memory(pub(super) Vec<KeysValues>);
 
 /// All that a window's sequences share: the audio, and the keys and values of every row fed so far.
 #[derive(Debug)]
@@ -176,7 +173,7 @@ impl Decoder {
 
     /// Takes the rows through all layers, to `[rows, width]`. Shows `watch` each layer's number and its queries to
     /// the audio, `[rows, width]`.
-    fn run(&self, feeds: &mut [Feed<'_>], mut watch: impl FnMut(usize, &[f32])) -> Vec<f32> {
+    pub(super) fn run(&self, feeds: &mut [Feed<'_>], mut watch: impl FnMut(usize, &[f32])) -> Vec<f32> {
         let mut x = self.embed(feeds);
         let (mut wide, mut hidden) = (Vec::new(), Vec::new());
         for (index, layer) in self.layers.iter().enumerate() {
@@ -198,7 +195,7 @@ impl Decoder {
     }
 
     /// The logits `[rows, vocabulary]` of what [`Self::run`] gave.
-    fn project(&self, x: &[f32], logits: &mut Vec<f32>) {
+    pub(super) fn project(&self, x: &[f32], logits: &mut Vec<f32>) {
         within(Stage::Logits, || self.projection.apply_to(&self.norm.apply(x), logits, |_| {}));
     }
 
@@ -214,7 +211,7 @@ impl Decoder {
         x
     }
 
-    fn wanted_rows(&self, feeds: &[Feed<'_>], x: &[f32]) -> Vec<f32> {
+    pub(super) fn wanted_rows(&self, feeds: &[Feed<'_>], x: &[f32]) -> Vec<f32> {
         let rows = feeds.iter().flat_map(|feed| &feed.rows).zip(x.chunks_exact(self.heads.width()));
         rows.filter(|(row, _)| row.wanted).flat_map(|(_, x)| x).copied().collect()
     }

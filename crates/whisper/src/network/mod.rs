@@ -2,6 +2,7 @@
 
 pub(crate) mod decoder;
 pub(crate) mod encoder;
+pub(crate) mod forced;
 mod layers;
 pub(crate) mod mel;
 pub(crate) mod precision;

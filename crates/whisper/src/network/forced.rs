@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Context, Decoder, Feed, Memory, Row};
+use super::decoder::{Context, Decoder, Feed, Memory, Row};
 use verbatim_kernels::linear::{multiply, strided};
 use verbatim_kernels::stages::{Stage, within};
 use verbatim_kernels::vector::{log_sum_exp, softmax_rows};
