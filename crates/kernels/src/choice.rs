@@ -12,8 +12,8 @@ pub struct Chosen {
     pub instruction_set: String,
 }
 
-/// The kernels that this processor gets, as the dispatch of each takes them. What it cannot compute well enough to be
-/// used is not among them.
+/// The kernels that this processor gets, as the dispatch of each takes them. A format that it has no instructions for is
+/// not among them.
 pub fn chosen() -> Vec<Chosen> {
     let attention = |format: Format| attention::instruction_set(format).map(str::to_owned);
     let all = [

@@ -32,7 +32,7 @@ pub fn max(x: &[f32]) -> f32 {
 /// `x = max(x, y)`, element by element; what is not a number stays in `x`, and is passed over in `y`. To be called within
 /// an operation of the caller's: the compiler makes vectors with the instructions of that.
 #[inline(always)]
-pub fn raise(x: &mut [f32], y: &[f32]) {
+pub fn maximum(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x = if *y > *x { *y } else { *x };
     }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn the_greater_of_two_is_kept() {
         let mut x = [1.0, -2.0, f32::NEG_INFINITY];
-        raise(&mut x, &[0.5, 3.0, -1.0]);
+        maximum(&mut x, &[0.5, 3.0, -1.0]);
         assert_eq!(x, [1.0, 3.0, -1.0]);
     }
 

@@ -4,7 +4,7 @@ use rten_simd::{Isa, SimdOp};
 
 use verbatim_kernels::LayerNorm;
 use verbatim_kernels::panels::Batched;
-use verbatim_kernels::vector::{add, raise};
+use verbatim_kernels::vector::{add, maximum};
 
 use crate::error::LoadError;
 use crate::model::Layer;
@@ -216,7 +216,7 @@ impl SimdOp for AddNorm<'_> {
         let (first, others) = self.pieces.split_at(norm.width());
         self.greatest.copy_from_slice(first);
         for piece in others.chunks_exact(norm.width()) {
-            raise(self.greatest, piece);
+            maximum(self.greatest, piece);
         }
         norm.apply_to_row(isa, self.greatest);
         add(self.y, self.greatest);

@@ -7,7 +7,7 @@ use std::path::Path;
 use rten_simd::{Isa, SimdOp};
 
 use verbatim_kernels::panels::{Batched, Single};
-use verbatim_kernels::vector::{add, raise};
+use verbatim_kernels::vector::{add, maximum};
 
 use crate::error::{self, LoadError};
 use crate::layers::Matrix;
@@ -232,7 +232,7 @@ impl<const N: usize> SimdOp for Score<'_, N> {
         }
         let (greatest, others) = self.state.split_at_mut(self.model.hidden);
         for piece in others.chunks_exact(greatest.len()) {
-            raise(greatest, piece);
+            maximum(greatest, piece);
         }
         let scores = &self.model.scores;
         scores.multiply(isa, greatest, scores.bias(), self.scores);
