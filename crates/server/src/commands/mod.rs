@@ -4,3 +4,4 @@ pub mod models;
 pub mod structure;
 pub mod terminal;
 pub mod transcribe;
+pub mod version;

@@ -27,13 +27,29 @@ pub use whisper_model::WhisperModel;
 
 /// Transcribes audio and video on your own machine.
 #[derive(Debug, Parser)]
-#[command(name = "verbatim", version, arg_required_else_help = true)]
+#[command(name = "verbatim", version, disable_version_flag = true, arg_required_else_help = true)]
 pub struct Cli {
+    /// Print the version
+    #[arg(long, short = 'V')]
+    pub version: bool,
+
+    /// With --version: also which instructions of this processor compute what, and what confines ffmpeg
+    #[arg(long, requires = "version")]
+    pub verbose: bool,
+
     #[command(flatten)]
     pub log: LogSettings,
 
+    /// `None` only where the version is asked for.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+}
+
+impl Cli {
+    /// The error where nothing says what to do.
+    pub fn missing_command() -> clap::Error {
+        Self::command().error(ErrorKind::MissingSubcommand, "a command is missing, such as serve; see --help")
+    }
 }
 
 #[derive(Debug, Subcommand)]
