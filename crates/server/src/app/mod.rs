@@ -136,6 +136,7 @@ impl App {
                 recognizer: recognizer.clone(),
                 vad,
                 structurer,
+                analyses: Vec::new(),
                 max_media_duration: settings.limits.max_media_duration,
                 options: settings.engine.options(),
             }),

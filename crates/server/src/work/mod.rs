@@ -4,7 +4,9 @@
 //! [`Transcription`] has the recognizer transcribe them, and the result is assembled from what is stored. [`ProcessLock`]
 //! tells which processes have ended.
 
+mod analysis;
 mod assemble;
+mod cuts;
 mod decoding;
 mod fingerprint;
 mod pipeline;
@@ -14,6 +16,7 @@ mod source;
 mod transcribe;
 mod workers;
 
+pub use analysis::Analysis;
 pub(crate) use assemble::{Recording, assemble};
 pub use decoding::Place;
 pub use pipeline::{Finished, Pipeline, PipelineError};

@@ -10,6 +10,7 @@ use super::decoding::{Decoding, Place};
 use super::source::{SourceEvent, broken_off};
 use crate::jobs::JobId;
 use crate::recognizer::{Recognizer, RecognizerError};
+use crate::store::Analyses;
 use verbatim_media::MediaError;
 
 /// What happens while a recording is transcribed, in the order in which it happens.
@@ -25,6 +26,8 @@ pub enum Transcribing {
     Read(f64),
     /// A window that the source was told to leave out, and where it ends.
     Skipped { index: usize, end: f64 },
+    /// What was found out about a window besides its words; before its transcript.
+    Analyzed { index: usize, found: Analyses },
     /// The recognizer has this window.
     Begun(Place),
     /// Windows may end in any order.
@@ -97,9 +100,12 @@ impl Transcription {
                         sink.take(Transcribing::Read(read)).await?;
                         match window {
                             None => sink.take(Transcribing::Skipped { index, end }).await?,
-                            Some(window) => if let Some(place) = decoding.push(window) {
-                                sink.take(Transcribing::Begun(place)).await?;
-                            },
+                            Some((window, found)) => {
+                                sink.take(Transcribing::Analyzed { index, found }).await?;
+                                if let Some(place) = decoding.push(window) {
+                                    sink.take(Transcribing::Begun(place)).await?;
+                                }
+                            }
                         }
                     }
                     Some(SourceEvent::End { read, damage }) => {

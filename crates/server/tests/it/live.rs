@@ -63,7 +63,7 @@ async fn samples_that_are_pushed_are_transcribed_as_a_file_of_them_is() {
     let samples = samples(60);
     let transcribe = async |chunk: usize| {
         let (push, pushed) = mpsc::channel();
-        let source = Source { vad: vad(), known: HashSet::new() };
+        let source = Source { vad: vad(), known: HashSet::new(), analyses: Vec::new() };
         let source = source.start(move || Ok(Pushed(pushed))).unwrap();
         for chunk in samples.chunks(chunk) {
             push.send(chunk.to_vec()).unwrap();

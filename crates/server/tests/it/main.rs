@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is how a failure is told")]
 
+mod analyses;
 mod bad_input;
 mod batches;
 mod chaos;

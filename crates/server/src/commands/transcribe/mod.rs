@@ -29,7 +29,7 @@ use crate::jobs::formats::Format;
 use crate::jobs::result::TranscriptionResult;
 use crate::recognizer::{Recognizer, RecognizerError};
 use crate::settings::TranscribeSettings;
-use crate::store::StoredWindow;
+use crate::store::{Analyses, StoredWindow};
 use crate::work::{Place, Recording, Sink, Source, SourceEvent, Transcribing, Transcription, assemble};
 use verbatim_media::{MediaError, PcmStream, identify, measure_duration};
 
@@ -105,7 +105,7 @@ impl Run {
     fn transcribe(&self, path: &Path, language: Option<Language>) -> Result<TranscriptionResult, FileError> {
         let file_size = path.metadata()?.len();
         let media = identify(path, self.max_duration)?;
-        let source = Source { vad: self.vad.clone(), known: HashSet::new() };
+        let source = Source { vad: self.vad.clone(), known: HashSet::new(), analyses: Vec::new() };
         let (file, tracks, longest) = (path.to_owned(), media.tracks.clone(), self.max_duration);
         // Decoding begins while the file is measured: for a short clip, programs take as long to start as its transcript
         // takes.
@@ -133,6 +133,7 @@ impl Run {
             task: self.options.task,
             whisper: self.recognizer.model().name.clone(),
             structurer: Ok(self.structurer.clone()),
+            cuts: Vec::new(),
         };
         let (windows, before) = (windows?, stages::own_time());
         let result = assemble(recording, &windows, Timestamp::now());
@@ -166,7 +167,7 @@ impl Sink for Collect<'_> {
         match event {
             Transcribing::Transcribed(Place { index, start, end }, transcript) => {
                 self.bar.inc((end - start) as u64);
-                self.windows.push(StoredWindow { index, start, end, transcript });
+                self.windows.push(StoredWindow { index, start, end, transcript, analyses: Analyses::new() });
             }
             Transcribing::ReadAll { damage: Some(damage), .. } => {
                 self.bar.suspend(|| complain(format_args!("{damage} What comes before is kept.")));
