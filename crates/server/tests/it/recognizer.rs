@@ -59,7 +59,7 @@ impl Recognizer for Double {
         options: Arc<DecodeOptions>,
     ) -> Result<WindowTranscript, RecognizerError> {
         let (start, end) = (input.window().start(), input.window().end());
-        let text = format!(" {:.0} secondes.", end - start);
+        let text = format!(" La fenêtre dure {:.0} secondes.", end - start);
         let words = vec![Word { word: text.clone(), start, end, probability: 1.0 }];
         Ok(WindowTranscript {
             segments: vec![Segment { start, end, text, words, ..Segment::default() }],
@@ -204,7 +204,9 @@ async fn a_job_whose_windows_another_process_transcribes_has_the_same_result() {
     let dir = TempDir::new().unwrap();
     let recording = novel(dir.path(), 60);
     let engine = TestEngine::base();
-    let here = workers::Service::start(&dir.path().join("here"), &engine).await;
+    let [here, there] = ["here", "there"].map(|name| dir.path().join(name));
+    [&here, &there].map(|dir| std::fs::create_dir(dir).unwrap());
+    let here = workers::Service::start(&here, &engine).await;
     let id = here.submit(&recording, None).await;
     let expected = here.result(id).await;
     here.shut_down().await;
@@ -212,7 +214,7 @@ async fn a_job_whose_windows_another_process_transcribes_has_the_same_result() {
     let elsewhere = |pipeline: &mut verbatim::work::Pipeline| {
         pipeline.recognizer = Arc::new(OtherProcess { model: engine.model(), running: Running::default() });
     };
-    let there = workers::Service::with(&dir.path().join("there"), &engine, elsewhere).await;
+    let there = workers::Service::with(&there, &engine, elsewhere).await;
     let id = there.submit(&recording, None).await;
     assert_eq!(comparable(there.result(id).await), comparable(expected));
     assert_eq!(engine.log.encoded.load(std::sync::atomic::Ordering::Relaxed), 3, "only the first job's");
