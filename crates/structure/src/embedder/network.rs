@@ -1,4 +1,4 @@
-//! BERT's encoder (Devlin et al. 2019) and the mean over a text's tokens.
+//! BERT's encoder (Devlin et al. 2019), and the mean over the tokens of a text.
 
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_simd::{SimdOp, SimdUnaryOp};
@@ -10,16 +10,17 @@ use super::vector::{Embedding, dot};
 use super::weights::{Config, Tensors, Weights};
 
 thread_local! {
-    // The executor cannot be sent between threads; it is only a choice of kernel.
+    // The executor cannot be sent between threads. It only selects a kernel.
     static GEMM: GemmExecutor<f32> = GemmExecutor::new();
 }
 
 #[derive(Debug)]
 pub(super) struct Network {
     config: Config,
-    /// `[vocab_size, width]`
+    /// The embeddings of the vocabulary: `[vocab_size, width]`.
     words: Vec<f32>,
-    /// `[max_position_embeddings, width]`, with the embedding of the first type of text added: there is no second.
+    /// The embeddings of positions: `[max_position_embeddings, width]`, with the embedding of the first token type
+    /// added: a text has no other type.
     positions: Vec<f32>,
     norm: LayerNorm,
     layers: Vec<Layer>,
@@ -27,7 +28,7 @@ pub(super) struct Network {
 
 #[derive(Debug)]
 struct Layer {
-    /// Query, key and value in one: `[width -> 3 width]`.
+    /// Query, key and value together: `[width -> 3 width]`.
     attention_in: Linear,
     attention_out: Linear,
     attention_norm: LayerNorm,
@@ -56,18 +57,18 @@ impl Network {
         })
     }
 
-    /// How many tokens a text may have.
+    /// The maximum number of tokens in a text.
     pub(super) fn positions(&self) -> usize {
         self.config.max_position_embeddings
     }
 
-    /// How many tokens there are.
+    /// The number of tokens in the vocabulary.
     pub(super) fn vocabulary(&self) -> usize {
         self.config.vocab_size
     }
 
-    /// A vector for each text of known tokens, none too long: the mean of its last states, of length 1. The texts'
-    /// tokens are rows below each other, so that nothing is padded.
+    /// A vector of length 1 for each text: the mean of its tokens' last states. Tokens must be in the vocabulary, and
+    /// texts not too long. The tokens of all texts are rows of one matrix, so that nothing is padded.
     pub(super) fn forward(&self, texts: &[&[u32]]) -> Vec<Embedding> {
         let width = self.config.hidden_size;
         let mut x = self.embed(texts);
@@ -84,7 +85,7 @@ impl Network {
         texts.iter().map(|text| unit_mean(rows.by_ref().take(text.len()), width)).collect()
     }
 
-    /// `[tokens, width]`
+    /// The embeddings of all tokens: `[tokens, width]`.
     fn embed(&self, texts: &[&[u32]]) -> Vec<f32> {
         let width = self.config.hidden_size;
         let mut x = Vec::with_capacity(texts.iter().map(|text| text.len()).sum::<usize>() * width);
@@ -98,7 +99,7 @@ impl Network {
         x
     }
 
-    /// What every token of a text sees of the others; `qkv` is `[tokens, 3 width]`.
+    /// Self-attention within each text. `qkv` is `[tokens, 3 width]`; gives `[tokens, width]`.
     fn attend(&self, qkv: &[f32], texts: &[&[u32]]) -> Vec<f32> {
         let width = self.config.hidden_size;
         let size = width / self.config.num_attention_heads;
@@ -145,9 +146,9 @@ impl Layer {
     }
 }
 
-/// Fully connected layers with the same inputs, `y = x Wᵀ + b`, their outputs side by side.
+/// Fully connected layers with the same input, `y = x Wᵀ + b`; their outputs are side by side.
 struct Linear {
-    /// `Wᵀ`, `[inputs, outputs]`, in the kernel's own order.
+    /// `Wᵀ`, `[inputs, outputs]`, in the memory layout of the kernel.
     matrix: PackedBMatrix<f32>,
     bias: Vec<f32>,
     inputs: usize,
@@ -223,7 +224,7 @@ impl LayerNorm {
     }
 }
 
-/// The direction of the rows' sum.
+/// The mean of the rows, scaled to length 1.
 fn unit_mean<'r>(rows: impl Iterator<Item = &'r [f32]>, width: usize) -> Embedding {
     let mut sum = vec![0.0; width];
     rows.for_each(|row| add(&mut sum, row));
