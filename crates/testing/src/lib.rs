@@ -1,6 +1,8 @@
 //! What the tests of all crates share: clips of speech, media files, the folder of models, fixtures, and the list of
 //! skipped tests.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic reports the failure")]
+
 mod clips;
 pub mod media;
 mod records;
