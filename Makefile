@@ -50,8 +50,8 @@ neon: ## The engine's unit tests on 64-bit ARM, compiled here and run in qemu
 # rten-vecmath's maths in place reads through a pointer that Stacked Borrows forbids and Tree Borrows allows.
 miri: ## The portable kernels in Miri, which finds undefined behaviour: five minutes
 	@cargo +nightly miri --version >/dev/null 2>&1 || { echo "miri: please run \"rustup toolchain install nightly --component miri,rust-src\", then this again." >&2; exit 1; }
-	cargo +nightly miri test --package verbatim-whisper --lib --locked -- attention::kernel quantize:: vad::product
-	MIRIFLAGS=-Zmiri-tree-borrows cargo +nightly miri test --package verbatim-whisper --lib --locked -- vector::
+	cargo +nightly miri test --package verbatim-kernels --lib --locked -- attention:: quantize:: panels::
+	MIRIFLAGS=-Zmiri-tree-borrows cargo +nightly miri test --package verbatim-kernels --lib --locked -- vector:: layer_norm::
 
 lint: deny ## Formatting, clippy with warnings denied, licences and advisories
 	cargo fmt --all --check

@@ -14,7 +14,7 @@ from systems import ROOT, add_verbatim_arguments
 
 HERE = Path(__file__).resolve().parent
 MANIFEST = ROOT / "Cargo.toml"
-ROOFLINE = ["cargo", "bench", "--quiet", "--locked", "--manifest-path", str(MANIFEST), "--package", "verbatim-whisper"]
+ROOFLINE = ["cargo", "bench", "--quiet", "--locked", "--manifest-path", str(MANIFEST), "--package", "verbatim-kernels"]
 ROOFLINE += ["--bench", "roofline"]
 
 

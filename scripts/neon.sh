@@ -49,5 +49,6 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-D warnings"
 for processor in max cortex-a72; do
     echo "neon: as $processor"
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $processor -L /usr/aarch64-linux-gnu"
-    cargo test --package verbatim-whisper --lib --locked --target $target -- --skip reference:: "$@"
+    cargo test --package verbatim-kernels --package verbatim-vad --package verbatim-whisper --lib --locked \
+        --target $target -- --skip reference:: "$@"
 done

@@ -8,11 +8,11 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use verbatim::app::{App, AppError};
+use verbatim::commands::terminal::{Output, complain};
 use verbatim::commands::transcribe::{self, PlanError};
-use verbatim::commands::{models, structure};
-use verbatim::settings::{Cli, Command, LogFilter, ServeSettings, explain};
+use verbatim::commands::{models, structure, version};
+use verbatim::settings::{Cli, Command, LogFilter, LogSettings, ServeSettings, explain};
 use verbatim::telemetry;
-use verbatim::terminal::{Output, complain};
 use verbatim_structure::LoadError;
 
 /// The engine takes and gives back buffers of some megabytes for every window. The system's allocator leaves
@@ -32,18 +32,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let default = match cli.command {
-        Command::Serve(_) => LevelFilter::INFO,
-        Command::Transcribe(_) | Command::Structure(_) | Command::Models(_) => LevelFilter::WARN,
-    };
-    let filter = cli.log.log_level.unwrap_or_else(|| LogFilter::level(default));
-    telemetry::init(&filter, cli.log.log_format);
     let mut out = Output::stdout();
     let done = match cli.command {
-        Command::Serve(settings) => serve(settings).map(|()| ExitCode::SUCCESS),
-        Command::Transcribe(settings) => transcribe::run(&settings, &mut out).map(exit_code),
-        Command::Structure(settings) => structure::run(&settings, &mut out).map(|()| ExitCode::SUCCESS),
-        Command::Models(settings) => models::run(&settings, &mut out).map(exit_code),
+        Some(command) => run(command, &cli.log, &mut out),
+        None if cli.version => {
+            version::run(cli.verbose, &mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+        None => Cli::missing_command().exit(),
     };
     if out.is_closed() {
         return ExitCode::from(NOBODY_READS);
@@ -52,6 +47,21 @@ fn main() -> ExitCode {
         complain(format_args!("{error:#}"));
         if error.is::<PlanError>() { ExitCode::from(USAGE_ERROR) } else { ExitCode::FAILURE }
     })
+}
+
+fn run(command: Command, log: &LogSettings, out: &mut Output) -> anyhow::Result<ExitCode> {
+    let default = match command {
+        Command::Serve(_) => LevelFilter::INFO,
+        Command::Transcribe(_) | Command::Structure(_) | Command::Models(_) => LevelFilter::WARN,
+    };
+    let filter = log.log_level.clone().unwrap_or_else(|| LogFilter::level(default));
+    telemetry::init(&filter, log.log_format);
+    match command {
+        Command::Serve(settings) => serve(settings).map(|()| ExitCode::SUCCESS),
+        Command::Transcribe(settings) => transcribe::run(&settings, out).map(exit_code),
+        Command::Structure(settings) => structure::run(&settings, out).map(|()| ExitCode::SUCCESS),
+        Command::Models(settings) => models::run(&settings, out).map(exit_code),
+    }
 }
 
 fn exit_code(all_well: bool) -> ExitCode {
@@ -79,7 +89,8 @@ fn serve(settings: ServeSettings) -> anyhow::Result<()> {
         let app = App::start(settings).await.map_err(|error| match error {
             AppError::NotFetched { .. }
             | AppError::Structure(LoadError::NoPipeline { .. })
-            | AppError::Model(_) => models_dir.explain(error),
+            | AppError::Model(_)
+            | AppError::Vad(_) => models_dir.explain(error),
             error => error.into(),
         })?;
         tracing::info!(address = %app.address(), "listening");

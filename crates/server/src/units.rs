@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 const SIZE_UNITS: [(&str, u64); 11] = [
     ("", 1),
     ("b", 1),
@@ -15,8 +17,6 @@ const SIZE_UNITS: [(&str, u64); 11] = [
     ("gib", 1 << 30),
     ("tib", 1 << 40),
 ];
-
-const DURATION_UNITS: [(&str, f64); 5] = [("", 1.0), ("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
 
 /// Bytes. Decimal and binary units in any case, fractions allowed (`1.5GB`); at least one byte.
 pub fn parse_size(text: &str) -> Result<u64, String> {
@@ -36,8 +36,8 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
-/// `24h`, `90m`, `30s`, `500ms`, or plain seconds, fractions allowed; longer than nothing and at most
-/// ten years.
+/// `24h`, `90m`, `1h 30m`, `500ms` as [`jiff::fmt::friendly`] has it, or plain seconds, fractions allowed; longer than
+/// nothing and at most ten years.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     match parse_duration_or_zero(text)? {
         Duration::ZERO => Err(format!("“{text}” is no time at all; it must be longer than nothing")),
@@ -47,15 +47,20 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// As [`parse_duration`], and nothing is a duration, too.
 pub fn parse_duration_or_zero(text: &str) -> Result<Duration, String> {
-    const LONGEST: f64 = 10.0 * 365.0 * 24.0 * 3600.0;
+    const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
     let wrong = || format!("“{text}” is not a duration; write seconds or a unit, as in 30, 90m or 24h");
-    let (number, unit) = split_unit(text).ok_or_else(wrong)?;
-    let (_, factor) = DURATION_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-    let seconds = number.parse::<f64>().map_err(|_| wrong())? * factor;
-    if seconds > LONGEST {
-        return Err(format!("“{text}” is too long; ten years are the most"));
+    let is_plain = text.trim().bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let duration = if is_plain {
+        let seconds: f64 = text.trim().parse().map_err(|_| wrong())?;
+        SignedDuration::try_from_secs_f64(seconds).map_err(|_| wrong())?
+    } else {
+        text.trim().parse().map_err(|_| wrong())?
+    };
+    match Duration::try_from(duration) {
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        Ok(_) => Err(format!("“{text}” is too long; ten years are the most")),
+        Err(_) => Err(wrong()),
     }
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// `true`, `yes`, `on`, `1`, or their opposites, in any case.
@@ -125,9 +130,14 @@ mod tests {
 
     #[test]
     fn durations_take_seconds_and_units() {
-        for (text, seconds) in
-            [("30", 30.0), ("24h", 86_400.0), ("90m", 5_400.0), ("0.5s", 0.5), ("250 ms", 0.25)]
-        {
+        for (text, seconds) in [
+            ("30", 30.0),
+            ("24h", 86_400.0),
+            ("90m", 5_400.0),
+            ("0.5s", 0.5),
+            ("250 ms", 0.25),
+            ("1h 30m", 5_400.0),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
         }
         assert_eq!(parse_duration_or_zero("0"), Ok(Duration::ZERO));

@@ -2,8 +2,11 @@
 
 use rten_simd::{Isa, SimdOp};
 
+use verbatim_kernels::LayerNorm;
+use verbatim_kernels::panels::Batched;
+use verbatim_kernels::vector::{add, maximum};
+
 use crate::error::LoadError;
-use crate::matmul::Weights;
 use crate::model::Layer;
 
 /// What thinc adds to the variance before it takes the root.
@@ -101,7 +104,7 @@ pub(crate) fn hash(key: u64, seed: u32) -> [u32; 4] {
 
 /// `y = x Wᵀ + b`
 #[derive(Debug)]
-pub(crate) struct Linear(Weights);
+pub(crate) struct Linear(Batched);
 
 impl Linear {
     pub(crate) fn load(layer: Layer<'_>) -> Result<Self, LoadError> {
@@ -111,12 +114,7 @@ impl Linear {
         }
         let weight = layer.parameter("W", &[outputs, inputs])?;
         let bias = layer.parameter("b", &[outputs])?;
-        Ok(Self(Weights::new(
-            inputs,
-            outputs,
-            |output| &weight[output * inputs..][..inputs],
-            |output| bias[output],
-        )))
+        Ok(Self(Batched::new(inputs, weight, bias)))
     }
 
     pub(crate) fn inputs(&self) -> usize {
@@ -150,10 +148,8 @@ fn arg_max(scores: &[f32]) -> usize {
 #[derive(Debug)]
 pub(crate) struct MaxoutNorm {
     /// Outputs `[pieces, width]`.
-    weights: Weights,
-    width: usize,
-    gain: Vec<f32>,
-    bias: Vec<f32>,
+    weights: Batched,
+    norm: LayerNorm,
 }
 
 impl MaxoutNorm {
@@ -168,15 +164,17 @@ impl MaxoutNorm {
         // The file keeps an output's pieces side by side; here a piece's outputs are, to be compared as vectors.
         let place = |number: usize| number % width * pieces + number / width;
         Ok(Self {
-            weights: Weights::new(
+            weights: Batched::from_rows(
                 inputs,
                 width * pieces,
                 |number| &weight[place(number) * inputs..][..inputs],
                 |number| bias[place(number)],
             ),
-            width,
-            gain: norm.parameter("G", &[width])?.to_vec(),
-            bias: norm.parameter("b", &[width])?.to_vec(),
+            norm: LayerNorm::new(
+                norm.parameter("G", &[width])?.to_vec(),
+                norm.parameter("b", &[width])?.to_vec(),
+                EPSILON,
+            ),
         })
     }
 
@@ -185,13 +183,13 @@ impl MaxoutNorm {
     }
 
     pub(crate) fn width(&self) -> usize {
-        self.width
+        self.norm.width()
     }
 
     /// Takes rows of [`Self::inputs`] that start every `stride` elements of `x` and may overlap, and adds what
     /// comes of each to its row of `y` `[rows, width]`.
     pub(crate) fn add_to(&self, x: &[f32], stride: usize, y: &mut Matrix) {
-        let mut greatest = vec![0.0; self.width];
+        let mut greatest = vec![0.0; self.width()];
         self.weights.apply(x, stride, y.rows(), |row, pieces| {
             let y = y.row_mut(row);
             AddNorm { layer: self, pieces, greatest: &mut greatest, y }.dispatch();
@@ -212,39 +210,17 @@ struct AddNorm<'a> {
 impl SimdOp for AddNorm<'_> {
     type Output = ();
 
-    /// Loops that the compiler makes vectors of, with whatever the processor has.
     #[inline(always)]
-    fn eval<I: Isa>(self, _isa: I) {
-        let MaxoutNorm { width, gain, bias, .. } = self.layer;
-        let (first, others) = self.pieces.split_at(*width);
+    fn eval<I: Isa>(self, isa: I) {
+        let MaxoutNorm { norm, .. } = self.layer;
+        let (first, others) = self.pieces.split_at(norm.width());
         self.greatest.copy_from_slice(first);
-        for piece in others.chunks_exact(*width) {
-            for (greatest, value) in self.greatest.iter_mut().zip(piece) {
-                *greatest = if *value > *greatest { *value } else { *greatest };
-            }
+        for piece in others.chunks_exact(norm.width()) {
+            maximum(self.greatest, piece);
         }
-        let count = *width as f32;
-        let mean = sum(self.greatest, |value| value) / count;
-        let variance = sum(self.greatest, |value| (value - mean) * (value - mean)) / count;
-        let scale = (variance + EPSILON).sqrt().recip();
-        let scaling = self.greatest.iter().zip(gain).zip(bias);
-        for (y, ((value, gain), bias)) in self.y.iter_mut().zip(scaling) {
-            *y += (value - mean) * scale * gain + bias;
-        }
+        norm.apply_to_row(isa, self.greatest);
+        add(self.y, self.greatest);
     }
-}
-
-/// The sum of a function of all values, in sixteen parts that a vector may hold.
-#[inline(always)]
-fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let (chunks, rest) = values.as_chunks::<16>();
-    let mut parts = [0.0; 16];
-    for chunk in chunks {
-        for (part, value) in parts.iter_mut().zip(chunk) {
-            *part += term(*value);
-        }
-    }
-    parts.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
 }
 
 #[cfg(test)]
@@ -255,12 +231,5 @@ mod tests {
     fn the_first_of_the_greatest_is_taken() {
         assert_eq!(arg_max(&[1.0, 3.0, 3.0, 2.0]), 1);
         assert_eq!(arg_max(&[f32::NAN, 3.0]), 0);
-    }
-
-    #[test]
-    fn the_sum_takes_every_value() {
-        let values: Vec<f32> = (1..=37).map(|value| value as f32).collect();
-        assert_eq!(sum(&values, |value| value), 703.0);
-        assert_eq!(sum(&values[..3], |value| value * value), 14.0);
     }
 }

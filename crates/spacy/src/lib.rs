@@ -11,7 +11,6 @@ mod layers;
 mod lemmatizer;
 mod lexeme;
 mod lookups;
-mod matmul;
 mod model;
 mod msgpack;
 mod ner;

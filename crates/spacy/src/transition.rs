@@ -6,9 +6,11 @@ use std::path::Path;
 
 use rten_simd::{Isa, SimdOp};
 
+use verbatim_kernels::panels::{Batched, Single};
+use verbatim_kernels::vector::{add, maximum};
+
 use crate::error::{self, LoadError};
 use crate::layers::Matrix;
-use crate::matmul::{RowWeights, Weights};
 use crate::model::Network;
 use crate::msgpack;
 
@@ -73,16 +75,16 @@ fn number_moves(actions: BTreeMap<u32, BTreeMap<String, i64>>) -> Vec<Move> {
 #[derive(Debug)]
 pub(crate) struct StateModel {
     /// A token's vector to a narrower one.
-    reduce: Weights,
+    reduce: Batched,
     /// That to its contributions, `[features, pieces, hidden]`.
-    contribute: Weights,
+    contribute: Batched,
     /// The contributions where there is no token, likewise.
     missing: Vec<f32>,
     /// `[pieces, hidden]`
     bias: Vec<f32>,
     hidden: usize,
     features: usize,
-    scores: RowWeights,
+    scores: Single,
     moves: usize,
 }
 
@@ -108,13 +110,8 @@ impl StateModel {
         let reducing = reduce.parameter("W", &[inputs, width])?;
         let reducing_bias = reduce.parameter("b", &[inputs])?;
         Ok(Self {
-            reduce: Weights::new(
-                width,
-                inputs,
-                |row| &reducing[row * width..][..width],
-                |row| reducing_bias[row],
-            ),
-            contribute: Weights::new(
+            reduce: Batched::new(width, reducing, reducing_bias),
+            contribute: Batched::from_rows(
                 inputs,
                 features * state,
                 |number| &weight[place(number) * inputs..][..inputs],
@@ -124,7 +121,7 @@ impl StateModel {
             bias: (0..state).map(|number| bias[in_state(number)]).collect(),
             hidden,
             features,
-            scores: RowWeights::new(
+            scores: Single::new(
                 hidden,
                 upper.parameter("W", &[moves, hidden])?,
                 upper.parameter("b", &[moves])?,
@@ -231,15 +228,14 @@ impl<const N: usize> SimdOp for Score<'_, N> {
     fn eval<I: Isa>(self, isa: I) {
         self.state.copy_from_slice(&self.model.bias);
         for contribution in self.contributions {
-            self.state.iter_mut().zip(contribution).for_each(|(sum, value)| *sum += value);
+            add(self.state, contribution);
         }
         let (greatest, others) = self.state.split_at_mut(self.model.hidden);
         for piece in others.chunks_exact(greatest.len()) {
-            for (greatest, value) in greatest.iter_mut().zip(piece) {
-                *greatest = if *value > *greatest { *value } else { *greatest };
-            }
+            maximum(greatest, piece);
         }
-        self.model.scores.multiply(isa, greatest, self.scores);
+        let scores = &self.model.scores;
+        scores.multiply(isa, greatest, scores.bias(), self.scores);
     }
 }
 

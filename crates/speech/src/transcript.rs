@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Language, LanguageProbabilities};
 
 /// A piece of text with its times, with the fields that Whisper's own tools print.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     /// The start of its window in the original audio, in frames of 10 ms.
     pub seek: u64,

@@ -59,6 +59,8 @@ pub(crate) struct Leveller {
     /// The change at the end of the last block that was passed on.
     last: Option<Change>,
     read: u64,
+    /// Whether all samples are passed on unchanged.
+    off: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +83,11 @@ impl Change {
 }
 
 impl Leveller {
+    /// Passes on all samples at once and unchanged: the later level of a live stream is not known.
+    pub(crate) fn off() -> Self {
+        Self { off: true, ..Self::default() }
+    }
+
     /// The number of samples read.
     pub(crate) fn read(&self) -> u64 {
         self.read
@@ -89,6 +96,10 @@ impl Leveller {
     /// Takes the next samples. Appends to `out` those that can be passed on.
     pub(crate) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.read += samples.len() as u64;
+        if self.off {
+            out.extend_from_slice(samples);
+            return;
+        }
         self.waiting.extend(samples);
         while self.waiting.len() >= (self.blocks.len() - self.passed + 1) * BLOCK {
             self.measure(BLOCK);

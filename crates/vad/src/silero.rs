@@ -41,16 +41,19 @@ const TAPS: usize = 3;
 /// Width of the recurrent state.
 const STATE: usize = 128;
 
+/// The number of gates: four for each element of the state.
+const GATES: usize = 4 * STATE;
+
 /// The loaded network. Any number of streams may share it, each with a state of its own.
 pub struct Vad {
     /// From samples to the real parts of a spectrum, then its imaginary parts.
-    spectrum: Layer,
-    convolutions: [Layer; 4],
+    spectrum: Batched,
+    convolutions: [Batched; 4],
     /// From features to the gates of the LSTM, in ONNX's order: input, output, forget, cell.
-    gates: Layer,
+    gates: Batched,
     /// From the previous state to the same gates.
     recurrence: Single,
-    probability: Layer,
+    probability: Batched,
 }
 
 impl fmt::Debug for Vad {
@@ -76,21 +79,21 @@ impl Vad {
             let weight = file.tensor(&format!("{name}.weight"), &[outputs, inputs, TAPS])?;
             let bias = file.tensor(&format!("{name}.bias"), &[outputs])?;
             let width = taps.len() * inputs;
-            Ok::<_, Error>(Layer::new(&by_taps(&weight, inputs, taps), &bias, width))
+            Ok::<_, Error>(Batched::new(width, &by_taps(&weight, inputs, taps), &bias))
         };
         let [_, weight, recurrence, bias, ..] = file.inputs_of("LSTM")? else {
             return Err(file.error("its operator `LSTM` has no weights and bias"));
         };
-        let weight = file.tensor(weight, &[1, 4 * STATE, STATE])?;
-        let recurrence = file.tensor(recurrence, &[1, 4 * STATE, STATE])?;
+        let weight = file.tensor(weight, &[1, GATES, STATE])?;
+        let recurrence = file.tensor(recurrence, &[1, GATES, STATE])?;
         // The file has one bias for each product; only their sum is ever used.
-        let bias = file.tensor(bias, &[1, 2 * 4 * STATE])?;
-        let (for_weight, for_recurrence) = bias.split_at(4 * STATE);
+        let bias = file.tensor(bias, &[1, 2 * GATES])?;
+        let (for_weight, for_recurrence) = bias.split_at(GATES);
         let bias: Vec<f32> = for_weight.iter().zip(for_recurrence).map(|(a, b)| a + b).collect();
         let probability = file.tensor("decoder.conv1d.weight", &[1, STATE, 1])?;
         let probability_bias = file.tensor("decoder.conv1d.bias", &[1])?;
         Ok(Self {
-            spectrum: Layer::new(&basis, &[0.0; 2 * BINS], SPECTRUM),
+            spectrum: Batched::new(SPECTRUM, &basis, &[0.0; 2 * BINS]),
             // The third convolution has two steps as its input, the fourth has one. Taps that see only padding are
             // left out.
             convolutions: [
@@ -99,9 +102,9 @@ impl Vad {
                 convolution(2, 64, 64, 1..3)?,
                 convolution(3, 64, STATE, 1..2)?,
             ],
-            gates: Layer::new(&weight, &bias, STATE),
-            recurrence: Single::new(&recurrence, STATE),
-            probability: Layer::new(&probability, &probability_bias, STATE),
+            gates: Batched::new(STATE, &weight, &bias),
+            recurrence: Single::new(STATE, &recurrence, &[0.0; GATES]),
+            probability: Batched::new(STATE, &probability, &probability_bias),
         })
     }
 
@@ -128,19 +131,16 @@ impl Vad {
     /// The part of the LSTM's gates that depends on the frames' features: from samples `[frames, 4, 256]` to
     /// `[frames, 512]`.
     fn encode(&self, samples: &[f32]) -> Vec<f32> {
-        let magnitudes: Vec<f32> = self
-            .spectrum
-            .apply(samples)
-            .chunks_exact(self.spectrum.stride())
-            .flat_map(|row| {
-                let (real, imaginary) = row[..2 * BINS].split_at(BINS);
-                real.iter().zip(imaginary).map(|(re, im)| (re * re + im * im).sqrt())
-            })
-            .collect();
+        let mut magnitudes = Vec::with_capacity(samples.len() / SPECTRUM * BINS);
+        self.spectrum.apply(samples, SPECTRUM, samples.len() / SPECTRUM, |_, row| {
+            let (real, imaginary) = row.split_at(BINS);
+            magnitudes.extend(real.iter().zip(imaginary).map(|(re, im)| (re * re + im * im).sqrt()));
+        });
         let [first, second, third, fourth] = &self.convolutions;
-        let x = first.apply_relu(&neighbourhoods(&magnitudes, BINS, 1));
-        let x = second.apply_relu(&neighbourhoods(&x, first.stride(), 2));
-        self.gates.apply(&fourth.apply_relu(&third.apply_relu(&x)))
+        let x = multiply(first, &neighbourhoods(&magnitudes, BINS, 1), relu);
+        let x = multiply(second, &neighbourhoods(&x, first.outputs(), 2), relu);
+        let x = multiply(fourth, &multiply(third, &x, relu), relu);
+        multiply(&self.gates, &x, |gate| gate)
     }
 }
 
@@ -157,15 +157,13 @@ impl VadStream<'_> {
     /// The probability of speech in each frame of 512 samples. `samples` must be a whole number of frames.
     pub(crate) fn push(&mut self, samples: &[f32]) -> Result<Vec<f32>, Error> {
         debug_assert_eq!(samples.len() % FRAME, 0);
-        let mut gates = self.vad.encode(&self.spectra_of(samples));
+        let gates = self.vad.encode(&self.spectra_of(samples));
         let mut features = Vec::with_capacity(gates.len() / 4);
-        for gates in gates.chunks_exact_mut(4 * STATE) {
+        for gates in gates.chunks_exact(GATES) {
             self.step(gates);
             features.extend(self.hidden.map(relu));
         }
-        let layer = &self.vad.probability;
-        let mut probabilities: Vec<f32> =
-            layer.apply(&features).into_iter().step_by(layer.stride()).collect();
+        let mut probabilities = multiply(&self.vad.probability, &features, |x| x);
         Sigmoid {}.map_mut(&mut probabilities);
         // The state is not finite either, and would make all later probabilities wrong.
         if probabilities.iter().any(|probability| !probability.is_finite()) {
@@ -195,9 +193,10 @@ impl VadStream<'_> {
         spectra
     }
 
-    /// One step of the LSTM. `gates` holds the part that depends on the features.
-    fn step(&mut self, gates: &mut [f32]) {
-        self.vad.recurrence.multiply_add(&self.hidden, gates);
+    /// One step of the LSTM. `of_features` is the part of the gates that depends on the features.
+    fn step(&mut self, of_features: &[f32]) {
+        let mut gates = [0.0; GATES];
+        self.vad.recurrence.apply(&self.hidden, of_features, &mut gates);
         let (gates, candidate) = gates.split_at_mut(3 * STATE);
         Sigmoid {}.map_mut(gates);
         Tanh {}.map_mut(candidate);
@@ -214,40 +213,12 @@ impl VadStream<'_> {
     }
 }
 
-/// A fully connected layer, `y = x Wᵀ + b`.
-struct Layer {
-    weights: Batched,
-    bias: Vec<f32>,
-}
-
-impl Layer {
-    /// `weight` is `[outputs, inputs]`, row-major.
-    fn new(weight: &[f32], bias: &[f32], inputs: usize) -> Self {
-        let weights = Batched::new(weight, inputs);
-        let mut bias = bias.to_vec();
-        bias.resize(weights.stride(), 0.0);
-        Self { weights, bias }
-    }
-
-    /// Length of a row of results: the outputs, then zeros.
-    fn stride(&self) -> usize {
-        self.bias.len()
-    }
-
-    /// `x` is `[rows, inputs]`; gives `[rows, stride]`.
-    fn apply(&self, x: &[f32]) -> Vec<f32> {
-        let mut y = self.bias.repeat(x.len() / self.weights.inputs());
-        self.weights.multiply_add(x, &mut y);
-        y
-    }
-
-    fn apply_relu(&self, x: &[f32]) -> Vec<f32> {
-        let mut y = self.apply(x);
-        for value in &mut y {
-            *value = relu(*value);
-        }
-        y
-    }
+/// `x` is `[rows, inputs]`; gives `[rows, outputs]`, each element by `activation`.
+fn multiply(weights: &Batched, x: &[f32], activation: impl Fn(f32) -> f32) -> Vec<f32> {
+    let rows = x.len() / weights.inputs();
+    let mut y = Vec::with_capacity(rows * weights.outputs());
+    weights.apply(x, weights.inputs(), rows, |_, row| y.extend(row.iter().map(|x| activation(*x))));
+    y
 }
 
 /// Unlike `f32::max`, keeps NaN, so that it shows in the probability.

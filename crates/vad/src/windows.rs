@@ -94,7 +94,7 @@ impl Buffer {
 }
 
 /// A window to which more speech may still be added.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct OpenWindow {
     samples: Vec<f32>,
     pieces: Vec<Piece>,
@@ -137,9 +137,19 @@ impl OpenWindow {
 impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
     /// Cuts the stream `pcm`, which comes in chunks of any size.
     pub fn new(vad: &'v Vad, pcm: I) -> Self {
+        Self::with(vad, pcm, Leveller::default())
+    }
+
+    /// Cuts a live stream. Its level is not adjusted, so that a window is ready as soon as its speech has ended, not
+    /// 20 s later.
+    pub fn live(vad: &'v Vad, pcm: I) -> Self {
+        Self::with(vad, pcm, Leveller::off())
+    }
+
+    fn with(vad: &'v Vad, pcm: I, leveller: Leveller) -> Self {
         Self {
             pcm,
-            leveller: Leveller::default(),
+            leveller,
             vad: vad.stream(),
             detector: SpanDetector::new(MAX_SAMPLES - 2 * PADDING),
             buffer: Buffer::default(),
@@ -157,6 +167,47 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
     /// The seconds of the stream that were read so far.
     pub fn seconds_read(&self) -> f64 {
         seconds_of(self.leveller.read())
+    }
+
+    /// The window that is still open, with all speech up to the last second that was read. Its transcript can be
+    /// shown until the window is closed, and may change then. `None` if there was no speech since the last window.
+    pub fn open_window(&self) -> Option<Window> {
+        let speech_start = self.detector.open_since().map(|start| start.saturating_sub(PADDING));
+        let mut open = match (self.open.clone(), speech_start) {
+            (None, None) => return None,
+            (None, Some(start)) => OpenWindow::start(&self.buffer, start.max(self.last_end), self.analyzed),
+            (Some(open), None) => open,
+            (Some(mut open), Some(start)) => {
+                if open.padded {
+                    open.skip_to(&self.buffer, start.max(open.end), self.analyzed);
+                } else {
+                    open.extend(&self.buffer, self.analyzed);
+                }
+                open
+            }
+        };
+        open.samples.truncate(MAX_SAMPLES as usize);
+        open.pieces.retain(|piece| piece.offset < MAX_SAMPLES);
+        let OpenWindow { samples, pieces, voice, .. } = open;
+        Some(Window { index: self.count, samples, pieces, voice })
+    }
+
+    /// Reads the next chunk of the stream. Returns `false` at its end.
+    ///
+    /// # Errors
+    /// If the stream or voice activity detection fails. The windows of what was read before remain available.
+    pub fn read_chunk(&mut self) -> io::Result<bool> {
+        match self.pcm.next() {
+            Some(Ok(samples)) => {
+                self.leveller.push(&samples, &mut self.buffer.samples);
+                self.detect().map(|()| true)
+            }
+            Some(Err(error)) => self.finish().and(Err(error)),
+            None => {
+                self.ended = true;
+                self.finish().map(|()| false)
+            }
+        }
     }
 
     /// Runs voice activity detection on the whole batches of frames that were read. Batches, and therefore windows,
@@ -311,18 +362,7 @@ impl<I: Iterator<Item = io::Result<Vec<f32>>>> Iterator for Windows<'_, I> {
             if self.ended {
                 return self.failure.take().map(Err);
             }
-            let step = match self.pcm.next() {
-                Some(Ok(samples)) => {
-                    self.leveller.push(&samples, &mut self.buffer.samples);
-                    self.detect()
-                }
-                Some(Err(error)) => self.finish().and(Err(error)),
-                None => {
-                    self.ended = true;
-                    self.finish()
-                }
-            };
-            if let Err(error) = step {
+            if let Err(error) = self.read_chunk() {
                 self.ended = true;
                 self.failure = Some(error);
             }

@@ -7,32 +7,18 @@
 //! All audio is 16 kHz mono `f32` in -1 … 1.
 
 mod align;
-mod attention;
 mod config;
-mod decoder;
-mod encoder;
+mod decoding;
 mod error;
-mod hypothesis;
-mod linear;
-mod mel;
 mod model;
-mod placing;
-mod precision;
-mod quantize;
+mod network;
 #[cfg(test)]
 mod reference;
-mod repetition;
-mod rules;
-mod search;
-mod segments;
-mod suspect;
-mod tokenizer;
+mod text;
 mod transcriber;
-mod vector;
-mod vocabulary;
 mod weights;
 
 pub use error::Error;
 pub use model::Model;
-pub use precision::ComputeType;
+pub use network::precision::ComputeType;
 pub use transcriber::{DecodeRequest, Encoded, Session, Transcriber};

@@ -4,14 +4,15 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
+use crate::align::misplaced::{LONG_SILENCE, misplaced};
 use crate::align::{Text, spans};
-use crate::decoder::{Context, Memory};
-use crate::placing::{LONG, strays};
-use crate::rules::Timing;
-use crate::search::{Batch, Finished, Request};
-use crate::segments::{Piece, cut};
-use crate::suspect::{is_unheard, looping};
-use crate::tokenizer::Previous;
+use crate::decoding::language::choose;
+use crate::decoding::rules::Timing;
+use crate::decoding::search::{Batch, Finished, Request};
+use crate::decoding::suspect::{lacks_voice, looping};
+use crate::network::decoder::{Context, Memory};
+use crate::text::segments::{TextSegment, split};
+use crate::text::tokenizer::Previous;
 use crate::{Error, Model};
 use verbatim_kernels::stages::{Stage, within};
 use verbatim_speech::seconds_of;
@@ -19,11 +20,6 @@ use verbatim_speech::{
     DecodeOptions, Language, LanguageProbabilities, SAMPLE_RATE, Segment, WINDOW_SECONDS, Window,
     WindowTranscript, Word,
 };
-
-/// A window is followed into another language that is at least this probable, where the expected one is at most
-/// [`HARDLY`]. Short and noisy windows are seldom judged so firmly unless they are.
-const CLEARLY: f32 = 0.7;
-const HARDLY: f32 = 0.1;
 
 /// A window after the encoder: what language detection and decoding work on. Cheap to clone; about
 /// 20 MB for the base model.
@@ -51,12 +47,12 @@ pub struct DecodeRequest<'a> {
 /// give each thread of rayon's a session of its own.
 #[derive(Debug, Default)]
 pub struct Session {
-    batch: Batch<Ticket>,
+    batch: Batch<Entry>,
 }
 
 /// What a window is known by within its session.
 #[derive(Debug)]
-struct Ticket {
+struct Entry {
     key: u64,
     encoded: Encoded,
 }
@@ -74,7 +70,7 @@ impl Session {
     /// Gives up the window that was added with this key, if it is still in decoding. The transcripts of the others
     /// do not change.
     pub fn remove(&mut self, key: u64) {
-        self.batch.retain(|ticket| ticket.key != key);
+        self.batch.retain(|entry| entry.key != key);
     }
 }
 
@@ -148,18 +144,21 @@ impl Transcriber {
         options: &DecodeOptions,
     ) -> Result<(), Error> {
         let request = self.request(&DecodeRequest { encoded, options })?;
-        session.batch.add(Ticket { key, encoded: encoded.clone() }, request);
+        session.batch.add(Entry { key, encoded: encoded.clone() }, request);
         Ok(())
     }
 
     /// Takes every window of a session a token further, and gives the transcripts of those that are done.
     pub fn step(&self, session: &mut Session) -> Vec<(u64, WindowTranscript)> {
         let finished = within(Stage::Search, || session.batch.step(self.model.search()));
-        let pieces: Vec<Vec<Piece>> = finished.iter().map(|finished| self.pieces(finished)).collect();
-        let words = within(Stage::Words, || self.words(&finished, &pieces));
-        let transcripts = finished.into_iter().zip(pieces.into_iter().zip(words));
+        let segments: Vec<Vec<TextSegment>> =
+            finished.iter().map(|finished| self.segments(finished)).collect();
+        let words = within(Stage::Words, || self.words(&finished, &segments));
+        let transcripts = finished.into_iter().zip(segments.into_iter().zip(words));
         transcripts
-            .map(|(finished, (pieces, words))| (finished.key.key, self.transcript(&finished, pieces, words)))
+            .map(|(finished, (segments, words))| {
+                (finished.key.key, self.transcript(&finished, segments, words))
+            })
             .collect()
     }
 
@@ -182,7 +181,7 @@ impl Transcriber {
     pub(crate) fn decode_tokens(
         &self,
         requests: &[DecodeRequest<'_>],
-    ) -> Vec<(Vec<u32>, crate::search::Decoded)> {
+    ) -> Vec<(Vec<u32>, crate::decoding::search::Decoded)> {
         let encoded: Vec<&Encoded> = requests.iter().map(|request| request.encoded).collect();
         self.note_languages(&encoded);
         let mut batch = Batch::default();
@@ -235,30 +234,32 @@ impl Transcriber {
     }
 
     /// The window's segments; none where it is silent.
-    fn pieces(&self, Finished { key, request, decoded }: &Finished<Ticket>) -> Vec<Piece> {
+    fn segments(&self, Finished { key, request, decoded }: &Finished<Entry>) -> Vec<TextSegment> {
         if decoded.is_silence(&request.options) {
             return Vec::new();
         }
         let tokenizer = &self.model.tokenizer;
-        let mut pieces = cut(&decoded.tokens, tokenizer, key.encoded.duration());
-        pieces.retain(|piece| piece.start < piece.end && !tokenizer.decode(&piece.tokens).trim().is_empty());
-        pieces
+        let mut segments = split(&decoded.tokens, tokenizer, key.encoded.duration());
+        segments.retain(|segment| {
+            segment.start < segment.end && !tokenizer.decode(&segment.tokens).trim().is_empty()
+        });
+        segments
     }
 
     /// The words of every window's segments.
-    fn words(&self, finished: &[Finished<Ticket>], pieces: &[Vec<Piece>]) -> Vec<Vec<Vec<Word>>> {
+    fn words(&self, finished: &[Finished<Entry>], segments: &[Vec<TextSegment>]) -> Vec<Vec<Vec<Word>>> {
         let texts: Vec<Text<'_>> =
-            finished.iter().zip(pieces).map(|(finished, pieces)| self.text(finished, pieces)).collect();
+            finished.iter().zip(segments).map(|(finished, segments)| self.text(finished, segments)).collect();
         let mut words = self.model.aligner().words(&texts);
         for ((finished, text), words) in finished.iter().zip(&texts).zip(&mut words) {
-            self.settle_strays(&finished.key.encoded.0.window, text, words);
+            self.correct_misplaced(&finished.key.encoded.0.window, text, words);
         }
         words
     }
 
     /// What is to be aligned: nothing where nobody needs the words.
-    fn text<'a>(&self, finished: &'a Finished<Ticket>, segments: &'a [Piece]) -> Text<'a> {
-        let Finished { key: Ticket { encoded, .. }, request, .. } = finished;
+    fn text<'a>(&self, finished: &'a Finished<Entry>, segments: &'a [TextSegment]) -> Text<'a> {
+        let Finished { key: Entry { encoded, .. }, request, .. } = finished;
         let window = &encoded.0.window;
         let needed = request.options.word_timestamps || reaches_over_silence(window, segments);
         Text {
@@ -272,13 +273,13 @@ impl Transcriber {
     }
 
     /// Moves words that were put before or behind a long silence, though they were said on its other side.
-    fn settle_strays(&self, window: &Window, text: &Text<'_>, words: &mut [Vec<Word>]) {
-        for stray in strays(window, words) {
-            let samples = stray.without_sound(window);
+    fn correct_misplaced(&self, window: &Window, text: &Text<'_>, words: &mut [Vec<Word>]) {
+        for apart in misplaced(window, words) {
+            let samples = apart.without_sound(window);
             let memory = self.memory(&samples);
             let elsewhere =
                 Text { memory: &memory, samples: samples.len(), prompt: text.prompt.clone(), ..*text };
-            stray.settle(words, &self.model.aligner().words(&[elsewhere]).concat());
+            apart.correct(words, &self.model.aligner().words(&[elsewhere]).concat());
         }
     }
 
@@ -291,18 +292,18 @@ impl Transcriber {
 
     fn transcript(
         &self,
-        Finished { key: Ticket { encoded, .. }, request, decoded }: &Finished<Ticket>,
-        pieces: Vec<Piece>,
+        Finished { key: Entry { encoded, .. }, request, decoded }: &Finished<Entry>,
+        segments: Vec<TextSegment>,
         words: Vec<Vec<Word>>,
     ) -> WindowTranscript {
         let window = &encoded.0.window;
-        let spans = spans(&pieces, &words);
-        let looping = looping(&pieces, &self.model.tokenizer);
+        let spans = spans(&segments, &words);
+        let looping = looping(&segments, &self.model.tokenizer);
         let mut words = words.into_iter();
-        let segment = |(piece, (span, looping)): (Piece, ((f64, f64), bool))| {
+        let segment = |(segment, (span, looping)): (TextSegment, ((f64, f64), bool))| {
             let words = words.next().unwrap_or_default();
-            let text = self.model.tokenizer.decode(&piece.tokens);
-            let suspect = looping || is_unheard(window, span, &words, &text, decoded.avg_logprob.exp());
+            let text = self.model.tokenizer.decode(&segment.tokens);
+            let suspect = looping || lacks_voice(window, span, &words, &text, decoded.avg_logprob.exp());
             let mut words: Vec<Word> = words.into_iter().map(|word| in_original(word, window)).collect();
             let (start, end) = match (words.first(), words.last()) {
                 (Some(first), Some(last)) if first.start < last.end => (first.start, last.end),
@@ -316,7 +317,7 @@ impl Transcriber {
                 start,
                 end,
                 text,
-                tokens: piece.tokens,
+                tokens: segment.tokens,
                 temperature: decoded.temperature,
                 avg_logprob: decoded.avg_logprob,
                 compression_ratio: decoded.compression_ratio,
@@ -326,7 +327,7 @@ impl Transcriber {
             }
         };
         WindowTranscript {
-            segments: pieces.into_iter().zip(spans.into_iter().zip(looping)).map(segment).collect(),
+            segments: segments.into_iter().zip(spans.into_iter().zip(looping)).map(segment).collect(),
             language: DecodeRequest { encoded, options: &request.options }.language(),
             language_probabilities: encoded.languages(),
         }
@@ -334,9 +335,9 @@ impl Transcriber {
 }
 
 /// Whether a segment goes on over a long silence by the model's own times, which are no finer than words are.
-fn reaches_over_silence(window: &Window, segments: &[Piece]) -> bool {
+fn reaches_over_silence(window: &Window, segments: &[TextSegment]) -> bool {
     let over = |cut: f64| segments.iter().any(|segment| segment.start < cut && cut < segment.end);
-    window.cuts(LONG).map(seconds_of).any(over)
+    window.cuts(LONG_SILENCE).map(seconds_of).any(over)
 }
 
 /// From seconds in the window to seconds in the original.
@@ -362,19 +363,9 @@ impl Encoded {
 }
 
 impl DecodeRequest<'_> {
-    /// The language asked for, unless the window is clearly in another and that is to be followed; or else the
-    /// most probable.
+    /// The language that the window is written down in.
     fn language(&self) -> Language {
-        let heard = self.encoded.languages();
-        let best = heard.best();
-        let Some(asked) = self.options.language else {
-            return best.map_or(Language::ENGLISH, |(language, _)| language);
-        };
-        let clearly =
-            |(_, probability): &(Language, f32)| *probability >= CLEARLY && heard.of(asked) <= HARDLY;
-        match best.filter(clearly) {
-            Some((language, _)) if self.options.follow_language => language,
-            _ => asked,
-        }
+        let DecodeOptions { language, follow_language, .. } = *self.options;
+        choose(&self.encoded.languages(), language, follow_language)
     }
 }

@@ -396,9 +396,9 @@ mod tests {
         store.cancel(ended, "Cancelled.", Timestamp::now()).await.unwrap();
         fs::write(uploads.path(ended), "x").unwrap();
         for name in [needed.to_string(), orphan.to_string(), format!("{crashed}.part"), "notes".to_owned()] {
-            fs::write(&uploads.dir.join(name), "x").unwrap();
+            fs::write(uploads.dir.join(name), "x").unwrap();
         }
-        fs::create_dir(&uploads.dir.join(JobId::new().to_string())).unwrap();
+        fs::create_dir(uploads.dir.join(JobId::new().to_string())).unwrap();
         let running = uploads.begin(JobId::new()).await.unwrap();
         let unkept = uploads.begin(JobId::new()).await.unwrap().finish().await.unwrap();
 

@@ -2,4 +2,6 @@
 
 pub mod models;
 pub mod structure;
+pub mod terminal;
 pub mod transcribe;
+pub mod version;

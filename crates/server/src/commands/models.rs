@@ -8,7 +8,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
-use crate::models::{Hub, KnownModel, Manifest, State, check, look};
+use crate::models::{Hub, KnownModel, Manifest, State, check, quick_check};
 use crate::settings::{ModelsCommand, ModelsSettings};
 use crate::units::format_size;
 
@@ -34,7 +34,7 @@ pub fn run(settings: &ModelsSettings, out: &mut impl Write) -> anyhow::Result<bo
 
 fn list(manifest: &Manifest, dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
     for model in &manifest.models {
-        let state = match look(model, dir)? {
+        let state = match quick_check(model, dir)? {
             State::Missing => "missing".to_owned(),
             State::Damaged(reason) => format!("damaged: {reason}"),
             State::Present => "present".to_owned(),

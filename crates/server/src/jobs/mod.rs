@@ -1,5 +1,6 @@
 //! A job: plain data, and which way its status may go.
 
+pub mod formats;
 pub mod options;
 pub mod result;
 

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -13,6 +13,7 @@ use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
+use super::error::HubError;
 use super::part::{Part, disk};
 use super::retry::{Retries, retry_after};
 use super::verify::{matches_hash, matches_size};
@@ -21,58 +22,6 @@ use crate::http_client;
 
 /// How long the hub may take to answer, and then to send anything at all.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    #[error("{name} is not on the hub; it comes with the Python packages {packages}: `make models` gets it")]
-    NotOnHub { name: String, packages: String },
-    #[error("cannot reach {url}: {reason}")]
-    Unreachable { url: Url, reason: String },
-    #[error("the download of {url} broke off: {reason}")]
-    BrokenOff { url: Url, reason: String },
-    /// `retry_after` is what the server asks for.
-    #[error("{url} was answered with {status}{}", asked_to_wait(*.retry_after))]
-    Status { url: Url, status: StatusCode, retry_after: Option<Duration> },
-    #[error("{url} was answered with {reason}; what was fetched before is kept")]
-    OtherFile { url: Url, reason: String },
-    #[error("{path} is not what models.toml pins ({reason}); it was removed", path = path.display())]
-    Wrong { path: PathBuf, reason: String },
-    #[error("{what} {path}: {error}", path = path.display())]
-    Disk { what: &'static str, path: PathBuf, error: io::Error },
-}
-
-impl HubError {
-    /// Whether the next try may go better. `reached` tells whether the server has answered before: one that never did is
-    /// probably not there at all.
-    fn may_pass(&self, reached: bool) -> bool {
-        match self {
-            Self::BrokenOff { .. } => true,
-            Self::Unreachable { .. } => reached,
-            Self::Status { status, .. } => {
-                status.is_server_error()
-                    || matches!(
-                        *status,
-                        StatusCode::RANGE_NOT_SATISFIABLE
-                            | StatusCode::TOO_MANY_REQUESTS
-                            | StatusCode::REQUEST_TIMEOUT
-                    )
-            }
-            _ => false,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Status { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-}
-
-fn asked_to_wait(retry_after: Option<Duration>) -> String {
-    let seconds = retry_after.map(|wait| wait.as_secs()).filter(|seconds| *seconds > 0);
-    seconds.map_or_else(String::new, |seconds| format!(", to be asked again in {seconds} s"))
-}
 
 /// The hub, or a server of the same layout.
 #[derive(Debug)]

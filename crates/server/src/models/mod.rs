@@ -1,6 +1,7 @@
 //! The model files that Verbatim knows, as `models.toml` pins them: which are here, whether they are
 //! what they should be, and where to get them.
 
+mod error;
 mod fetch;
 mod part;
 mod retry;
@@ -10,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use fetch::{Hub, HubError};
-pub use verify::{State, check, hash_model, look};
+pub use error::HubError;
+pub use fetch::Hub;
+pub use verify::{State, check, hash_model, quick_check};
 
 /// `models.toml` as it was when this program was built.
 const MANIFEST: &str = include_str!("../../../../models.toml");

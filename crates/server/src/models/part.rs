@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::PinnedFile;
-use super::fetch::HubError;
+use super::error::HubError;
 
 /// A file on its way: what is there of it, and the hash of that.
 pub(super) struct Part<'f> {

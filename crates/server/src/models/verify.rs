@@ -18,7 +18,7 @@ pub enum State {
 }
 
 /// What can be told without reading the files: by names and sizes.
-pub fn look(model: &KnownModel, models_dir: &Path) -> io::Result<State> {
+pub fn quick_check(model: &KnownModel, models_dir: &Path) -> io::Result<State> {
     state(model, models_dir, matches_size)
 }
 

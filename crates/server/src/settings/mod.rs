@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use url::Url;
 use verbatim_speech::{DecodeOptions, Language, Task};
 
+use crate::jobs::formats::Format;
 use crate::jobs::options;
 use crate::units;
 pub use engine::{ComputeType, EngineSettings, ModelSettings};
@@ -26,13 +27,29 @@ pub use whisper_model::WhisperModel;
 
 /// Transcribes audio and video on your own machine.
 #[derive(Debug, Parser)]
-#[command(name = "verbatim", version, arg_required_else_help = true)]
+#[command(name = "verbatim", version, disable_version_flag = true, arg_required_else_help = true)]
 pub struct Cli {
+    /// Print the version
+    #[arg(long, short = 'V')]
+    pub version: bool,
+
+    /// With --version: also which instructions of this processor compute what, and what confines ffmpeg
+    #[arg(long, requires = "version")]
+    pub verbose: bool,
+
     #[command(flatten)]
     pub log: LogSettings,
 
+    /// `None` only where the version is asked for.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+}
+
+impl Cli {
+    /// The error where nothing says what to do.
+    pub fn missing_command() -> clap::Error {
+        Self::command().error(ErrorKind::MissingSubcommand, "a command is missing, such as serve; see --help")
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -199,29 +216,6 @@ impl TranscribeSettings {
             task: self.task,
             word_timestamps: options.word_timestamps && !self.no_word_timestamps,
             ..options
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Format {
-    /// One segment a line
-    Txt,
-    /// SubRip subtitles
-    Srt,
-    /// WebVTT subtitles
-    Vtt,
-    /// All there is, as the API gives it
-    Json,
-}
-
-impl Format {
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Txt => "txt",
-            Self::Srt => "srt",
-            Self::Vtt => "vtt",
-            Self::Json => "json",
         }
     }
 }

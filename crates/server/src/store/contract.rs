@@ -93,6 +93,7 @@ fn window(index: usize, text: &str) -> StoredWindow {
             language_probabilities: serde_json::from_str(r#"[["en",0.7],["de",0.1],["yue",0.033333335]]"#)
                 .unwrap(),
         },
+        analyses: [("turns".to_owned(), serde_json::json!([{"start": start, "speaker": "A"}]))].into(),
     }
 }
 

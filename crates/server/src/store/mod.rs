@@ -15,7 +15,7 @@ mod contract;
 mod process_id;
 mod sqlite;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -120,7 +120,11 @@ pub struct StoredWindow {
     pub start: f64,
     pub end: f64,
     pub transcript: WindowTranscript,
+    pub analyses: Analyses,
 }
+
+/// What was found out about a window besides its words, by kind.
+pub type Analyses = BTreeMap<String, serde_json::Value>;
 
 /// Which form a stored transcript of a window has: raised when an older version could not read it, or would read
 /// something else.

@@ -1,12 +1,11 @@
 //! Windows -> the contract's result. Pure: what a job ends with depends on its windows alone, so a job
 //! that was interrupted ends with the same as one that was not.
 
-use std::iter::repeat_n;
-
 use jiff::Timestamp;
 use verbatim_speech::{Language, LanguageProbabilities, Segment, Task};
 use verbatim_structure::{Structure, Structurer, transcript};
 
+use super::cuts::cut;
 use super::decoding::LANGUAGE_WINDOWS;
 use crate::jobs::result::{LanguageDetection, ModelsUsed, NumberedSegment, TranscriptionResult};
 use crate::jobs::{FileType, JobId, rfc3339};
@@ -27,12 +26,14 @@ pub(crate) struct Recording {
     pub(crate) whisper: String,
     /// Or a sentence that says why the transcript is not structured.
     pub(crate) structurer: Result<Structurer, &'static str>,
+    /// Where segments are cut, in seconds, in any order.
+    pub(crate) cuts: Vec<f64>,
 }
 
 /// Takes a while for a day's transcript: not to be called where others wait.
 pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) -> TranscriptionResult {
     let language_detection = detection(of.language, windows);
-    let segments = segments(windows);
+    let (segments, languages): (Vec<_>, Vec<_>) = segments(windows, of.cuts).unzip();
     let spoken = language_detection.language.as_deref().and_then(Language::parse);
     let written = spoken.map(|language| of.task.written(language));
     let structure =
@@ -49,7 +50,7 @@ pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) 
         source_type: of.file_type,
         filename: of.filename,
         file_size: of.file_size,
-        whisper_segments: numbered(segments, windows),
+        whisper_segments: numbered(segments, languages),
         models_used: ModelsUsed {
             whisper: of.whisper,
             spacy: structure.spacy,
@@ -60,20 +61,22 @@ pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) 
     }
 }
 
-/// All segments, in order of time.
-fn segments(windows: &[StoredWindow]) -> Vec<Segment> {
-    windows.iter().flat_map(|window| window.transcript.segments.iter().cloned()).collect()
+/// All segments with their languages, in order of time.
+fn segments(windows: &[StoredWindow], mut cuts: Vec<f64>) -> impl Iterator<Item = (Segment, Language)> {
+    cuts.sort_by(f64::total_cmp);
+    windows.iter().flat_map(move |StoredWindow { transcript, .. }| {
+        let pieces: Vec<_> =
+            transcript.segments.iter().flat_map(|segment| cut(segment.clone(), &cuts)).collect();
+        pieces.into_iter().map(|piece| (piece, transcript.language))
+    })
 }
 
-/// All segments of the windows, with their numbers and languages.
-fn numbered(segments: Vec<Segment>, windows: &[StoredWindow]) -> Vec<NumberedSegment> {
-    let languages = windows.iter().flat_map(|StoredWindow { transcript, .. }| {
-        repeat_n(transcript.language.code(), transcript.segments.len())
-    });
-    let number = |(id, (segment, language)): (u64, (Segment, &str))| NumberedSegment {
+/// The segments with their numbers.
+fn numbered(segments: Vec<Segment>, languages: Vec<Language>) -> Vec<NumberedSegment> {
+    let number = |(id, (segment, language)): (u64, (Segment, Language))| NumberedSegment {
         id,
         segment,
-        language: Some(language.to_owned()),
+        language: Some(language.code().to_owned()),
     };
     (0..).zip(segments.into_iter().zip(languages)).map(number).collect()
 }

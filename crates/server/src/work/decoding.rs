@@ -6,13 +6,20 @@ use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use verbatim_speech::{DecodeOptions, Language, LanguageProbabilities, Window, WindowTranscript};
 
-use super::transcribe::Place;
 use crate::jobs::JobId;
 use crate::recognizer::{Recognizer, RecognizerError, RecognizerInput};
 
 /// Windows that the language is detected from. More would delay the first words of a recording; a window
 /// is up to 30 s.
 pub(super) const LANGUAGE_WINDOWS: usize = 3;
+
+/// Which window, and where it is in the recording, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    pub index: usize,
+    pub start: f64,
+    pub end: f64,
+}
 
 impl Place {
     fn of(window: &Window) -> Self {

@@ -1,10 +1,13 @@
 //! What stored windows were made with: windows of another model, of other options or of another cutter are not mixed.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use verbatim_speech::DecodeOptions;
 use verbatim_vad::CUTTER_VERSION;
 
+use super::analysis::Analysis;
 use crate::recognizer::RecognizerModel;
 use crate::store::PAYLOAD_VERSION;
 
@@ -14,16 +17,26 @@ struct MadeWith<'a> {
     options: &'a DecodeOptions,
     cutter: u32,
     payload: u32,
+    /// Without any, fingerprints are as they were before there were analyses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    analyses: Vec<(&'a str, &'a str)>,
 }
 
 /// The model's name and a hash. `options` are the job's over the service's.
 pub(super) fn fingerprint(
     model: &RecognizerModel,
     options: &DecodeOptions,
+    analyses: &[Arc<dyn Analysis>],
 ) -> Result<String, serde_json::Error> {
+    let analyses = analyses.iter().map(|analysis| (analysis.kind(), analysis.fingerprint())).collect();
     let RecognizerModel { name, fingerprint, .. } = model;
-    let made_with =
-        MadeWith { model_hash: fingerprint, options, cutter: CUTTER_VERSION, payload: PAYLOAD_VERSION };
+    let made_with = MadeWith {
+        model_hash: fingerprint,
+        options,
+        cutter: CUTTER_VERSION,
+        payload: PAYLOAD_VERSION,
+        analyses,
+    };
     Ok(format!("{name} {:x}", Sha256::digest(serde_json::to_vec(&made_with)?)))
 }
 
@@ -34,8 +47,6 @@ pub(super) fn model_of(fingerprint: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
@@ -46,7 +57,7 @@ mod tests {
                 fingerprint: fingerprint.to_owned(),
                 languages: Arc::new([]),
             };
-            super::fingerprint(&model, options).unwrap()
+            super::fingerprint(&model, options, &[]).unwrap()
         };
         let options = DecodeOptions::default();
         let expected = of("base", &options);

@@ -4,7 +4,9 @@
 //! [`Transcription`] has the recognizer transcribe them, and the result is assembled from what is stored. [`ProcessLock`]
 //! tells which processes have ended.
 
+mod analysis;
 mod assemble;
+mod cuts;
 mod decoding;
 mod fingerprint;
 mod pipeline;
@@ -14,9 +16,11 @@ mod source;
 mod transcribe;
 mod workers;
 
+pub use analysis::Analysis;
 pub(crate) use assemble::{Recording, assemble};
+pub use decoding::Place;
 pub use pipeline::{Finished, Pipeline, PipelineError};
 pub use processes::{ProcessLock, RequeueError};
 pub use source::{Sound, Source, SourceEvent};
-pub use transcribe::{Ended, Place, Sink, Transcribing, Transcription};
+pub use transcribe::{Ended, Sink, Transcribing, Transcription};
 pub use workers::{Intervals, Stop, Workers};

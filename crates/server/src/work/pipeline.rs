@@ -1,6 +1,7 @@
 //! One job: its upload transcribed, structured and put together. Every window is stored as it ends. A job that was
 //! interrupted reads its media again, which is quick, and computes only what is not stored yet.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +15,18 @@ use verbatim_speech::{DecodeOptions, WindowTranscript};
 use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
 
+use super::analysis::Analysis;
 use super::assemble::{Recording, assemble};
+use super::decoding::Place;
 use super::fingerprint::{fingerprint, model_of};
 use super::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
 use super::source::{Sound, Source};
-use super::transcribe::{Ended, Place, Sink, Transcribing, Transcription};
+use super::transcribe::{Ended, Sink, Transcribing, Transcription};
 use crate::blobs::{Blobs, OpenBlob};
 use crate::recognizer::{Recognizer, RecognizerError};
-use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow};
+use crate::store::{
+    Analyses, Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow,
+};
 use verbatim_media::{MediaError, PcmStream, Tracks};
 
 /// What is said of a transcript that is not structured any more.
@@ -77,6 +82,8 @@ pub struct Pipeline {
     pub recognizer: Arc<dyn Recognizer>,
     pub vad: Arc<Vad>,
     pub structurer: Structurer,
+    /// What is found out about windows besides their words.
+    pub analyses: Vec<Arc<dyn Analysis>>,
     pub max_media_duration: Duration,
     /// How to decode what does not ask for anything else.
     pub options: DecodeOptions,
@@ -88,7 +95,7 @@ impl Pipeline {
     pub async fn run(&self, claim: &Claim, stop: &CancellationToken) -> Result<Finished, PipelineError> {
         let (job, lease) = (&claim.job, &claim.lease);
         let options = job.options.over(&self.options);
-        let fingerprint = fingerprint(self.recognizer.model(), &options)
+        let fingerprint = fingerprint(self.recognizer.model(), &options, &self.analyses)
             .map_err(|error| PipelineError::Job(format!("The options cannot be written down: {error}.")))?;
         let checkpoint = retried(|| self.store.checkpoint(lease, &fingerprint)).await?;
         if checkpoint.discarded > 0 {
@@ -98,14 +105,21 @@ impl Pipeline {
             );
         }
         let resumed = !checkpoint.windows.is_empty();
-        let mut run = Run { pipeline: self, claim, done: Done::new(job.duration), transcribed: 0 };
+        let mut run = Run {
+            pipeline: self,
+            claim,
+            done: Done::new(job.duration),
+            transcribed: 0,
+            found: HashMap::new(),
+        };
         run.say(STARTED).await?;
         let upload = self.blobs.open(job.id).await;
         let upload =
             upload.map_err(|error| PipelineError::Job(format!("The file could not be opened: {error}.")))?;
         let (tracks, longest) = (job.tracks.clone(), self.max_media_duration);
         let open = move || UploadSound::open(upload, tracks, longest);
-        let source = Source { vad: self.vad.clone(), known: checkpoint.windows };
+        let source =
+            Source { vad: self.vad.clone(), known: checkpoint.windows, analyses: self.analyses.clone() };
         let events = source
             .start(open)
             .map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))?;
@@ -156,6 +170,7 @@ impl Pipeline {
             task: job.options.task.unwrap_or(self.options.task),
             whisper: whisper.to_owned(),
             structurer,
+            cuts: self.analyses.iter().flat_map(|analysis| analysis.cuts(&windows)).collect(),
         };
         let at = Timestamp::now();
         let write = move || serde_json::to_string(&assemble(recording, &windows, at));
@@ -214,6 +229,8 @@ struct Run<'a> {
     done: Done,
     /// Windows that this attempt has transcribed.
     transcribed: usize,
+    /// What was found out about windows whose transcripts are not there yet.
+    found: HashMap<usize, Analyses>,
 }
 
 impl Run<'_> {
@@ -236,7 +253,8 @@ impl Run<'_> {
         tracing::debug!(job = %self.claim.job.id, window = index, start, end, "window transcribed");
         self.done.window(index, end);
         self.transcribed += 1;
-        let window = StoredWindow { index, start, end, transcript };
+        let analyses = self.found.remove(&index).unwrap_or_default();
+        let window = StoredWindow { index, start, end, transcript, analyses };
         let progress = self.done.progress(TRANSCRIBING);
         let store = &self.pipeline.store;
         retried(|| store.store_window(self.lease(), &window, &progress, Timestamp::now())).await
@@ -255,6 +273,9 @@ impl Sink for Run<'_> {
             Transcribing::Started => self.say(TRANSCRIBING).await?,
             Transcribing::Read(seconds) => self.done.read(seconds),
             Transcribing::Skipped { index, end } => self.done.window(index, end),
+            Transcribing::Analyzed { index, found } => {
+                self.found.insert(index, found);
+            }
             Transcribing::Begun(place) => self.begin(place).await?,
             Transcribing::Transcribed(place, transcript) => self.keep(place, transcript).await?,
             Transcribing::ReadAll { seconds, damage } => {

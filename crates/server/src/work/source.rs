@@ -14,6 +14,9 @@ use verbatim_vad::{Vad, Windows};
 
 use verbatim_media::{MediaError, PcmStream};
 
+use super::analysis::{Analysis, analyze};
+use crate::store::Analyses;
+
 /// Windows that wait between the thread and the recognizer, some 2 MB each.
 const AHEAD: usize = 2;
 
@@ -35,7 +38,7 @@ impl Sound for PcmStream {
 pub enum SourceEvent {
     /// Another window, and how many seconds of the recording were read by then. The window is `None`
     /// where it was not wanted.
-    Window { index: usize, end: f64, window: Option<Window>, read: f64 },
+    Window { index: usize, end: f64, window: Option<(Window, Analyses)>, read: f64 },
     /// That was all. `damage` says, in a sentence, why the sound ended before the file did.
     End { read: f64, damage: Option<String> },
     /// The sound cannot be used.
@@ -48,6 +51,8 @@ pub struct Source {
     pub vad: Arc<Vad>,
     /// Windows to leave out, by index: they are known already.
     pub known: HashSet<usize>,
+    /// What is found out about each window besides its words.
+    pub analyses: Vec<Arc<dyn Analysis>>,
 }
 
 impl Source {
@@ -80,7 +85,12 @@ impl Source {
         while let Some(window) = windows.next() {
             let window = window.map_err(media_error)?;
             let (index, end) = (window.index, window.end());
-            let window = (!self.known.contains(&index)).then_some(window);
+            let window = if self.known.contains(&index) {
+                None
+            } else {
+                let found = analyze(&window, self.analyses.iter().map(AsRef::as_ref));
+                Some((window, found))
+            };
             let event = SourceEvent::Window { index, end, window, read: windows.seconds_read() };
             if events.blocking_send(event).is_err() {
                 break;

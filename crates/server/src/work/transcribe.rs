@@ -6,19 +6,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use verbatim_speech::{DecodeOptions, Language, WindowTranscript};
 
-use super::decoding::Decoding;
+use super::decoding::{Decoding, Place};
 use super::source::{SourceEvent, broken_off};
 use crate::jobs::JobId;
 use crate::recognizer::{Recognizer, RecognizerError};
+use crate::store::Analyses;
 use verbatim_media::MediaError;
-
-/// Which window, and where it is in the recording, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
-    pub index: usize,
-    pub start: f64,
-    pub end: f64,
-}
 
 /// What happens while a recording is transcribed, in the order in which it happens.
 #[derive(Debug)]
@@ -33,6 +26,8 @@ pub enum Transcribing {
     Read(f64),
     /// A window that the source was told to leave out, and where it ends.
     Skipped { index: usize, end: f64 },
+    /// What was found out about a window besides its words; before its transcript.
+    Analyzed { index: usize, found: Analyses },
     /// The recognizer has this window.
     Begun(Place),
     /// Windows may end in any order.
@@ -105,9 +100,12 @@ impl Transcription {
                         sink.take(Transcribing::Read(read)).await?;
                         match window {
                             None => sink.take(Transcribing::Skipped { index, end }).await?,
-                            Some(window) => if let Some(place) = decoding.push(window) {
-                                sink.take(Transcribing::Begun(place)).await?;
-                            },
+                            Some((window, found)) => {
+                                sink.take(Transcribing::Analyzed { index, found }).await?;
+                                if let Some(place) = decoding.push(window) {
+                                    sink.take(Transcribing::Begun(place)).await?;
+                                }
+                            }
                         }
                     }
                     Some(SourceEvent::End { read, damage }) => {

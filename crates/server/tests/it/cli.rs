@@ -42,6 +42,22 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
+fn the_version_tells_on_request_what_computes_and_what_confines() {
+    let dir = TempDir::new().unwrap();
+    let run = verbatim(dir.path(), &arguments("--version", &[]));
+    assert!(run.status.success());
+    assert_eq!(text(&run.stdout), concat!("verbatim ", env!("CARGO_PKG_VERSION"), "\n"));
+    let run = verbatim(dir.path(), &arguments("--version --verbose", &[]));
+    for line in ["\nproducts in bytes: ", "\nattention in bfloat16: ", "\nsandbox: {\"files\":"] {
+        assert!(text(&run.stdout).contains(line), "{}", text(&run.stdout));
+    }
+    for wrong in ["--verbose", "--log-level info"] {
+        let run = verbatim(dir.path(), &arguments(wrong, &[]));
+        assert_eq!(run.status.code(), Some(2), "{wrong}: {}", text(&run.stderr));
+    }
+}
+
+#[test]
 fn a_file_is_transcribed_to_the_terminal() {
     let (dir, novel) = (TempDir::new().unwrap(), clips::novel());
     let run = verbatim(dir.path(), &arguments("transcribe", &[&novel]));

@@ -2,16 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is how a failure is told")]
 
+mod analyses;
 mod bad_input;
+mod batches;
 mod chaos;
 mod cli;
-mod inference;
 mod interruption;
 mod journey;
+mod live;
 mod models;
 mod pipeline;
 mod probing;
 mod process;
+mod recognizer;
 mod recovery;
 mod service;
 mod sounds;

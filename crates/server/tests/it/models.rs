@@ -17,7 +17,7 @@ use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use verbatim::models::{Hub, HubError, KnownModel, Manifest, State as ModelState, check, look};
+use verbatim::models::{Hub, HubError, KnownModel, Manifest, State as ModelState, check, quick_check};
 
 /// How the server treats requests for `model.bin`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -291,7 +291,7 @@ async fn two_who_fetch_the_same_model_at_once_do_not_get_in_each_others_way() {
 #[tokio::test]
 async fn a_model_is_fetched_over_the_redirect_and_only_once() {
     let fixture = Fixture::new(Manner::Hub).await;
-    assert_eq!(look(&fixture.model, fixture.dir.path()).unwrap(), ModelState::Missing);
+    assert_eq!(quick_check(&fixture.model, fixture.dir.path()).unwrap(), ModelState::Missing);
     fixture.fetch().await.unwrap();
     fixture.assert_whole();
     fixture.fetch().await.unwrap();
@@ -382,11 +382,13 @@ async fn damage_is_found_by_size_and_by_hash() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[200_000] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    assert_eq!(look(model, dir).unwrap(), ModelState::Present, "the size is right");
+    assert_eq!(quick_check(model, dir).unwrap(), ModelState::Present, "the size is right");
     let ModelState::Damaged(reason) = check(model, dir).unwrap() else { panic!("a wrong bit is damage") };
     assert!(reason.contains("sha256"), "{reason}");
     fs::write(&path, &bytes[1..]).unwrap();
-    let ModelState::Damaged(reason) = look(model, dir).unwrap() else { panic!("a missing byte is damage") };
+    let ModelState::Damaged(reason) = quick_check(model, dir).unwrap() else {
+        panic!("a missing byte is damage")
+    };
     assert!(reason.contains("349999 bytes, not 350000"), "{reason}");
     // Fetching puts it right.
     fixture.fetch().await.unwrap();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::Value;
 use tempfile::TempDir;
-use verbatim::app::App;
-use verbatim::settings::ServeSettings;
+use verbatim::app::{App, AppError, Recognition};
+use verbatim::settings::{EngineSettings, ModelSettings, ServeSettings};
 
 use crate::speech::models_dir;
 use crate::support::app::{Client, json};
@@ -28,6 +28,17 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) async fn start() -> Self {
+        Self::with(App::start).await
+    }
+
+    /// With another recognizer than our engine.
+    pub(crate) async fn with_recognizer(
+        recognizer: impl FnOnce(&ModelSettings, &EngineSettings) -> Result<Recognition, AppError> + Send + 'static,
+    ) -> Self {
+        Self::with(|settings| App::start_with(settings, recognizer)).await
+    }
+
+    async fn with<F: Future<Output = Result<App, AppError>>>(start: impl FnOnce(ServeSettings) -> F) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         let path = |name: &str| dir.path().join(name).display().to_string();
         let models = models_dir().display().to_string();
@@ -43,7 +54,7 @@ impl Service {
             "--database-path",
             &database,
         ]);
-        let app = App::start(options.settings).await.expect("the service starts");
+        let app = start(options.settings).await.expect("the service starts");
         let client = Client::new(app.address());
         Self { app, client, dir }
     }

@@ -65,6 +65,13 @@ pub(crate) fn novel(dir: &Path, seconds: u32) -> PathBuf {
     make(dir, "novel.mp3", &format!("-f concat -safe 0 -i {} -b:a 64k", list_path.display()))
 }
 
+/// So many seconds of the novel as samples.
+pub(crate) fn samples(seconds: usize) -> Vec<f32> {
+    let dir = tempfile::TempDir::new().unwrap();
+    let stream = PcmStream::open(&novel(dir.path(), seconds as u32), Duration::from_secs(3600)).unwrap();
+    stream.flat_map(|chunk| chunk.unwrap()).take(seconds * SAMPLE_RATE).collect()
+}
+
 /// The first seconds of the novel as a window.
 pub(crate) fn window(index: usize) -> Window {
     static SAMPLES: LazyLock<Vec<f32>> = LazyLock::new(|| {

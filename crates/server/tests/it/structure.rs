@@ -62,7 +62,7 @@ async fn a_german_job_has_timed_sentences_and_topics_by_words_alone() {
     let service = Service::start(dir.path(), &TestEngine::base()).await;
     let id = service.submit(&clips::german(dir.path()), None).await;
     let result = service.result(id).await;
-    let used = json!({"whisper": "tiny.en", "spacy": null, "topics": "lexical"});
+    let used = json!({"whisper": "base", "spacy": null, "topics": "lexical"});
     assert_eq!((&result["models_used"], &result["structure_error"]), (&used, &Value::Null));
     let sentences = list(&result, "sentences");
     assert!(sentences.len() >= 3, "{sentences:?}");

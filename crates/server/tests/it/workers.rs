@@ -75,6 +75,7 @@ impl Service {
             recognizer: Arc::new(recognizer.clone()),
             vad: vad(),
             structurer: structurer(),
+            analyses: Vec::new(),
             max_media_duration: DAY,
         };
         change(&mut pipeline);

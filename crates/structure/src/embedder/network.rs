@@ -1,18 +1,11 @@
 //! BERT's encoder (Devlin et al. 2019), and the mean over the tokens of a text.
 
-use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
-use rten_simd::{SimdOp, SimdUnaryOp};
-use rten_tensor::NdTensorView;
-use rten_vecmath::{Gelu, Normalize, NormalizeOptions, Softmax, Sum, SumSquareSub};
+use verbatim_kernels::vector::{add, gelu, softmax_rows};
+use verbatim_kernels::{LayerNorm, Linear};
 
 use super::files::EmbedderError;
 use super::vector::{Embedding, dot};
 use super::weights::{Config, Tensors, Weights};
-
-thread_local! {
-    // The executor cannot be sent between threads. It only selects a kernel.
-    static GEMM: GemmExecutor<f32> = GemmExecutor::new();
-}
 
 #[derive(Debug)]
 pub(super) struct Network {
@@ -51,7 +44,7 @@ impl Network {
         Ok(Self {
             words: tensors.tensor("embeddings.word_embeddings.weight", &[config.vocab_size, width])?,
             positions,
-            norm: LayerNorm::load(&tensors, "embeddings.LayerNorm", &config)?,
+            norm: layer_norm(&tensors, "embeddings.LayerNorm", &config)?,
             layers: layers.collect::<Result<_, _>>()?,
             config,
         })
@@ -75,11 +68,11 @@ impl Network {
         for layer in &self.layers {
             let qkv = layer.attention_in.apply(&x);
             add(&mut x, &layer.attention_out.apply(&self.attend(&qkv, texts)));
-            layer.attention_norm.apply(&mut x);
+            layer.attention_norm.apply_in_place(&mut x);
             let mut hidden = layer.ffn_in.apply(&x);
-            Gelu {}.map_mut(&mut hidden);
+            gelu(&mut hidden);
             add(&mut x, &layer.ffn_out.apply(&hidden));
-            layer.ffn_norm.apply(&mut x);
+            layer.ffn_norm.apply_in_place(&mut x);
         }
         let mut rows = x.chunks_exact(width);
         texts.iter().map(|text| unit_mean(rows.by_ref().take(text.len()), width)).collect()
@@ -95,7 +88,7 @@ impl Network {
                 x.extend(word.iter().zip(position).map(|(word, position)| word + position));
             }
         }
-        self.norm.apply(&mut x);
+        self.norm.apply_in_place(&mut x);
         x
     }
 
@@ -118,7 +111,7 @@ impl Network {
                     let keys = qkv.chunks_exact(3 * width).map(|row| &row[width + at..][..size]);
                     scores.clear();
                     scores.extend(keys.map(|key| scale * dot(query, key)));
-                    Softmax::new_mut(&mut scores).dispatch();
+                    softmax_rows(&mut scores, text.len());
                     let values = qkv.chunks_exact(3 * width).map(|row| &row[2 * width + at..][..size]);
                     for (weight, value) in scores.iter().zip(values) {
                         add_scaled(&mut attended[at..][..size], *weight, value);
@@ -136,92 +129,35 @@ impl Layer {
         let name = |part: &str| format!("encoder.layer.{number}.{part}");
         let attention = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
         Ok(Self {
-            attention_in: Linear::load(tensors, &attention, width, width)?,
-            attention_out: Linear::load(tensors, &[name("attention.output.dense")], width, width)?,
-            attention_norm: LayerNorm::load(tensors, &name("attention.output.LayerNorm"), config)?,
-            ffn_in: Linear::load(tensors, &[name("intermediate.dense")], width, inner)?,
-            ffn_out: Linear::load(tensors, &[name("output.dense")], inner, width)?,
-            ffn_norm: LayerNorm::load(tensors, &name("output.LayerNorm"), config)?,
+            attention_in: linear(tensors, &attention, width, width)?,
+            attention_out: linear(tensors, &[name("attention.output.dense")], width, width)?,
+            attention_norm: layer_norm(tensors, &name("attention.output.LayerNorm"), config)?,
+            ffn_in: linear(tensors, &[name("intermediate.dense")], width, inner)?,
+            ffn_out: linear(tensors, &[name("output.dense")], inner, width)?,
+            ffn_norm: layer_norm(tensors, &name("output.LayerNorm"), config)?,
         })
     }
 }
 
-/// Fully connected layers with the same input, `y = x Wᵀ + b`; their outputs are side by side.
-struct Linear {
-    /// `Wᵀ`, `[inputs, outputs]`, in the memory layout of the kernel.
-    matrix: PackedBMatrix<f32>,
-    bias: Vec<f32>,
+/// Fully connected layers with the same input; their outputs are side by side.
+fn linear(
+    tensors: &Tensors<'_>,
+    names: &[String],
     inputs: usize,
+    outputs: usize,
+) -> Result<Linear, EmbedderError> {
+    let (mut weight, mut bias) = (Vec::new(), Vec::new());
+    for name in names {
+        weight.extend(tensors.tensor(&format!("{name}.weight"), &[outputs, inputs])?);
+        bias.extend(tensors.tensor(&format!("{name}.bias"), &[outputs])?);
+    }
+    let outputs = bias.len();
+    Ok(Linear::new(&weight, Some(bias), inputs, outputs))
 }
 
-impl Linear {
-    fn load(
-        tensors: &Tensors<'_>,
-        names: &[String],
-        inputs: usize,
-        outputs: usize,
-    ) -> Result<Self, EmbedderError> {
-        let (mut weight, mut bias) = (Vec::new(), Vec::new());
-        for name in names {
-            weight.extend(tensors.tensor(&format!("{name}.weight"), &[outputs, inputs])?);
-            bias.extend(tensors.tensor(&format!("{name}.bias"), &[outputs])?);
-        }
-        let view = NdTensorView::from_data([bias.len(), inputs], &weight[..]);
-        let matrix = GEMM.with(|gemm| gemm.prepack_b(view.transposed()));
-        Ok(Self { matrix, bias, inputs })
-    }
-
-    /// `x` is `[rows, inputs]`; gives `[rows, outputs]`.
-    fn apply(&self, x: &[f32]) -> Vec<f32> {
-        let rows = x.len() / self.inputs;
-        let mut y = vec![0.0; rows * self.bias.len()];
-        let options = GemmOptions { bias: Some(BiasVector::Row(&self.bias)), ..Default::default() };
-        let a = GemmInputA::Unpacked(NdTensorView::from_data([rows, self.inputs], x));
-        GEMM.with(|gemm| gemm.gemm(&mut y, a, GemmInputB::Packed(&self.matrix), options))
-            .expect("shapes were checked when the model was loaded");
-        y
-    }
-}
-
-impl std::fmt::Debug for Linear {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Linear({} -> {})", self.inputs, self.bias.len())
-    }
-}
-
-/// Layer normalisation over the last dimension.
-#[derive(Debug)]
-struct LayerNorm {
-    gamma: Vec<f32>,
-    beta: Vec<f32>,
-    epsilon: f32,
-}
-
-impl LayerNorm {
-    fn load(tensors: &Tensors<'_>, name: &str, config: &Config) -> Result<Self, EmbedderError> {
-        Ok(Self {
-            gamma: tensors.tensor(&format!("{name}.weight"), &[config.hidden_size])?,
-            beta: tensors.tensor(&format!("{name}.bias"), &[config.hidden_size])?,
-            epsilon: config.layer_norm_eps,
-        })
-    }
-
-    /// `x` is `[rows, width]`.
-    fn apply(&self, x: &mut [f32]) {
-        let width = self.gamma.len();
-        for row in x.chunks_exact_mut(width) {
-            let mean = Sum::new(row).dispatch() / width as f32;
-            let variance = SumSquareSub::new(row, mean).dispatch() / width as f32;
-            let options = NormalizeOptions {
-                pre_scale_bias: mean,
-                scale: (variance + self.epsilon).sqrt().recip(),
-                element_scale: Some(&self.gamma),
-                element_bias: Some(&self.beta),
-                ..Default::default()
-            };
-            Normalize::new_mut(row, options).dispatch();
-        }
-    }
+fn layer_norm(tensors: &Tensors<'_>, name: &str, config: &Config) -> Result<LayerNorm, EmbedderError> {
+    let tensor = |part: &str| tensors.tensor(&format!("{name}.{part}"), &[config.hidden_size]);
+    Ok(LayerNorm::new(tensor("weight")?, tensor("bias")?, config.layer_norm_eps))
 }
 
 /// The mean of the rows, scaled to length 1.
@@ -230,11 +166,6 @@ fn unit_mean<'r>(rows: impl Iterator<Item = &'r [f32]>, width: usize) -> Embeddi
     rows.for_each(|row| add(&mut sum, row));
     let length = dot(&sum, &sum).sqrt();
     sum.iter().map(|x| x / length.max(f32::MIN_POSITIVE)).collect()
-}
-
-/// `x += y`
-fn add(x: &mut [f32], y: &[f32]) {
-    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
 /// `x += factor y`

@@ -148,3 +148,31 @@ fn an_error_comes_after_the_windows_of_what_was_read_before() {
     assert!(items[0].is_ok());
     assert_eq!(items[1].as_ref().unwrap_err().to_string(), "the decoder died");
 }
+
+#[test]
+fn the_open_window_grows_to_the_closed_one() {
+    let vad = vad();
+    let samples = speech(&[("austen-joined", 3), ("austen-0870", 3)]);
+    let mut windows = Windows::live(&vad, samples.chunks(1_600).map(|chunk| Ok(chunk.to_vec())));
+    assert_eq!(windows.open_window(), None);
+    let (mut most, mut closed) = (0, Vec::new());
+    while windows.read_chunk().unwrap() {
+        if let Some(open) = windows.open_window() {
+            assert!(open.samples.len() as u64 <= MAX_SAMPLES);
+            let ends = open.pieces.iter().skip(1).map(|next| next.offset).chain([open.samples.len() as u64]);
+            for (piece, end) in open.pieces.iter().zip(ends) {
+                let original = &samples[piece.origin as usize..][..(end - piece.offset) as usize];
+                assert_eq!(&open.samples[piece.offset as usize..end as usize], original);
+            }
+            most = most.max(open.samples.len());
+        }
+    }
+    closed.extend(windows.map(Result::unwrap));
+    assert_eq!(
+        closed,
+        self::windows(&vad, &samples, samples.len()),
+        "levels are ordinary, so nothing else changes"
+    );
+    let length: usize = closed.iter().map(|window| window.samples.len()).sum();
+    assert!(most > length / 3 && most <= length, "{most} of {length}");
+}

@@ -6,6 +6,7 @@
 
 mod attention;
 mod dtw;
+pub(crate) mod misplaced;
 mod timing;
 mod words;
 
@@ -17,10 +18,11 @@ use rayon::prelude::*;
 pub(crate) use self::timing::spans;
 use self::timing::{Durations, fit, shorten_at_sentence_ends};
 use self::words::{Splitting, split, with_marks};
-use crate::decoder::{Decoder, Forced, Memory, Told};
-use crate::encoder::STATES;
-use crate::segments::Piece;
-use crate::tokenizer::Tokenizer;
+use crate::network::decoder::{Decoder, Memory};
+use crate::network::encoder::STATES;
+use crate::network::forced::{Forced, KnownText};
+use crate::text::segments::TextSegment;
+use crate::text::tokenizer::Tokenizer;
 use verbatim_speech::{Language, SAMPLE_RATE, Task, Word};
 
 /// Samples a frame of the encoder's output stands for: 20 ms.
@@ -48,7 +50,7 @@ pub(crate) struct Text<'a> {
     pub(crate) task: Task,
     /// Samples of the window.
     pub(crate) samples: usize,
-    pub(crate) segments: &'a [Piece],
+    pub(crate) segments: &'a [TextSegment],
 }
 
 /// When the tokens of a text were said.
@@ -74,38 +76,38 @@ impl Aligner<'_> {
     /// When the tokens of every text were said. `None` for a text that cannot be aligned, because it is empty or
     /// longer than the model can write, or because its window is shorter than a frame.
     pub(crate) fn tokens(&self, texts: &[Text<'_>]) -> Vec<Option<TokenTimes>> {
-        let told = texts.iter().map(|text| self.told(text));
-        let (places, told): (Vec<usize>, Vec<Told<'_>>) = told
+        let known = texts.iter().map(|text| self.known_text(text));
+        let (places, known): (Vec<usize>, Vec<KnownText<'_>>) = known
             .enumerate()
-            .filter(|(_, told)| !told.text.is_empty() && told.frames > 0)
-            .filter(|(_, told)| told.tokens.len() <= self.decoder.context())
+            .filter(|(_, known)| !known.text.is_empty() && known.frames > 0)
+            .filter(|(_, known)| known.tokens.len() <= self.decoder.context())
             .unzip();
         let mut times: Vec<Option<TokenTimes>> = texts.iter().map(|_| None).collect();
-        if told.is_empty() {
+        if known.is_empty() {
             return times;
         }
         let end_of_text = self.tokenizer.end_of_text as usize;
-        let forced = self.decoder.force(&told, self.heads, end_of_text, attention::standardise);
+        let forced = self.decoder.force(&known, self.heads, end_of_text, attention::standardise);
         let starts: Vec<Vec<f64>> =
-            told.par_iter().zip(&forced).map(|(told, forced)| starts(told, forced)).collect();
+            known.par_iter().zip(&forced).map(|(known, forced)| starts(known, forced)).collect();
         for (place, (starts, forced)) in places.into_iter().zip(starts.into_iter().zip(forced)) {
             times[place] = Some(TokenTimes { starts, probabilities: forced.probabilities });
         }
         times
     }
 
-    /// What the decoder is told: the text of all segments as one, without times.
-    fn told<'a>(&self, text: &Text<'a>) -> Told<'a> {
+    /// What the decoder is given: the text of all segments as one, without times.
+    fn known_text<'a>(&self, text: &Text<'a>) -> KnownText<'a> {
         let mut tokens = text.prompt.clone();
         let start = tokens.len();
         tokens.extend(text.segments.iter().flat_map(|segment| self.text_of(segment)));
         let end = tokens.len();
         tokens.push(self.tokenizer.end_of_text);
         let frames = (text.samples / FRAME).min(STATES);
-        Told { memory: text.memory, tokens, text: start..end, frames }
+        KnownText { memory: text.memory, tokens, text: start..end, frames }
     }
 
-    fn text_of(&self, segment: &Piece) -> Vec<u32> {
+    fn text_of(&self, segment: &TextSegment) -> Vec<u32> {
         segment.tokens.iter().copied().filter(|token| *token < self.tokenizer.end_of_text).collect()
     }
 
@@ -144,9 +146,9 @@ impl Aligner<'_> {
 }
 
 /// The path through the attention.
-fn starts(told: &Told<'_>, forced: &Forced) -> Vec<f64> {
+fn starts(known: &KnownText<'_>, forced: &Forced) -> Vec<f64> {
     // A token is looked for by the position before it.
-    let attention = &forced.attention[(told.text.start - 1) * told.frames..told.text.end * told.frames];
-    let first_frames = dtw::first_frames(attention, told.frames);
+    let attention = &forced.attention[(known.text.start - 1) * known.frames..known.text.end * known.frames];
+    let first_frames = dtw::first_frames(attention, known.frames);
     first_frames.iter().map(|frame| (frame * FRAME) as f64 / SAMPLE_RATE as f64).collect()
 }

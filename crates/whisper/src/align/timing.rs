@@ -1,7 +1,7 @@
 //! Corrects the times of words where the attention is known to err: it spreads a word next to a pause over the
 //! pause, for there is nothing else to look at. The rules are those of OpenAI's reference.
 
-use crate::segments::Piece;
+use crate::text::segments::TextSegment;
 use verbatim_speech::Word;
 
 /// No word counts as usual that lasts longer, in seconds.
@@ -77,7 +77,7 @@ pub(super) fn fit(words: &mut [Word], start: f64, end: f64, spoken_until: f64, u
 
 /// From when to when each segment lasts: as long as its words. Words that last no time are given as much of the
 /// segment's own as the words around leave; a segment without words keeps its own.
-pub(crate) fn spans(segments: &[Piece], words: &[Vec<Word>]) -> Vec<(f64, f64)> {
+pub(crate) fn spans(segments: &[TextSegment], words: &[Vec<Word>]) -> Vec<(f64, f64)> {
     let mut before = 0.0;
     let mut spans = Vec::with_capacity(segments.len());
     for (index, segment) in segments.iter().enumerate() {
@@ -184,8 +184,8 @@ mod tests {
 
     #[test]
     fn a_segment_whose_words_last_no_time_has_what_is_left_of_its_own() {
-        let piece = |start, end| Piece { start, end, tokens: Vec::new() };
-        let segments = [piece(0.0, 2.0), piece(2.0, 9.0), piece(4.0, 9.0)];
+        let segment = |start, end| TextSegment { start, end, tokens: Vec::new() };
+        let segments = [segment(0.0, 2.0), segment(2.0, 9.0), segment(4.0, 9.0)];
         let spans = |words: &[Vec<Word>]| spans(&segments, words);
         let apart =
             [words(&[(0.5, 1.0), (1.0, 2.5)]), words(&[(3.0, 3.0), (3.0, 3.0)]), words(&[(5.0, 8.0)])];

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::tokenizer::Tokenizer;
+use crate::text::tokenizer::Tokenizer;
 use verbatim_speech::{Language, Task, Word};
 
 /// Marks that belong to the word behind them, where a space is before them.

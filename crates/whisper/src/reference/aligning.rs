@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{TINY_EN, floats, for_each_record, integers, models, named};
 use crate::align::{Aligner, Text, TokenTimes};
-use crate::decoder::Memory;
-use crate::segments::Piece;
-use crate::tokenizer::Previous;
+use crate::network::decoder::Memory;
+use crate::text::segments::TextSegment;
+use crate::text::tokenizer::Previous;
 use crate::{ComputeType, Model, Transcriber};
 use verbatim_speech::{Language, Task, Word};
 
@@ -19,14 +19,14 @@ struct Given<'t> {
     language: Language,
     task: Task,
     samples: usize,
-    segments: Vec<Piece>,
+    segments: Vec<TextSegment>,
 }
 
 impl<'t> Given<'t> {
     fn new(record: &Value, samples: &[f32], transcriber: &'t Transcriber) -> Self {
         let model = transcriber.model();
         let states = model.encoder.forward(&model.mel.extract(samples));
-        let segment = |segment: &Value| Piece {
+        let segment = |segment: &Value| TextSegment {
             start: segment["start"].as_f64().unwrap(),
             end: segment["end"].as_f64().unwrap(),
             tokens: integers(&segment["tokens"]),

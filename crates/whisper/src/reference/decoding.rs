@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{BASE, fixtures, for_each_record, integers, named};
-use crate::search::Decoded;
-use crate::tokenizer::Previous;
+use crate::decoding::search::Decoded;
+use crate::text::tokenizer::Previous;
 use crate::{DecodeRequest, Transcriber};
 use verbatim_speech::{DecodeOptions, Language, Task, Window};
 

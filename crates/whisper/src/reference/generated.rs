@@ -6,7 +6,7 @@ use std::path::Path;
 use half::f16;
 use serde_json::{Value, json};
 
-use super::hearing::relative_error;
+use super::encoding::relative_error;
 use super::{for_each_record, integers, models};
 use crate::{ComputeType, DecodeRequest, Model, Transcriber};
 use verbatim_speech::{DecodeOptions, Language, Window};

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{BASE, TINY_EN, clip, models};
 use crate::config::{Config, ConfigFile, Heads};
-use crate::tokenizer::Tokenizer;
+use crate::text::tokenizer::Tokenizer;
 use crate::weights::Weights;
 use crate::{ComputeType, Error, Model, Transcriber};
 use verbatim_speech::{DecodeOptions, Window};

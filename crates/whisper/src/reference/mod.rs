@@ -4,9 +4,9 @@
 mod aligning;
 mod behaviour;
 mod decoding;
+mod encoding;
 mod generated;
 mod ggml;
-mod hearing;
 mod loudness;
 mod silences;
 

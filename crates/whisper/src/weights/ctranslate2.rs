@@ -6,7 +6,7 @@
 
 use super::element::Element;
 use super::reader::Reader;
-use super::{Index, Part, Tensor};
+use super::tensor::{Index, Part, Tensor};
 
 const VERSION: u32 = 6;
 const SPEC: &str = "WhisperSpec";

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use super::element::Element;
 use super::reader::Reader;
-use super::renaming::rename;
-use super::{Index, Part, Tensor};
+use super::renaming::{Half, Header, rename};
+use super::tensor::{Index, Part, Tensor};
 
 /// The letters of `ggml` as one number, the first letter in its highest byte.
 const MARK: u32 = 0x6767_6d6c;
@@ -34,24 +34,6 @@ pub(crate) struct Ggml {
     pub(crate) tokens: Vec<Vec<u8>>,
     /// The mel filters that the model was trained with, `[n_mels, bins]`.
     pub(crate) filters: Vec<f32>,
-}
-
-pub(super) struct Header {
-    pub(super) vocabulary: usize,
-    pub(super) encoder: Half,
-    pub(super) decoder: Half,
-    pub(super) n_mels: usize,
-}
-
-/// Half of the network.
-pub(super) struct Half {
-    /// As both formats call it.
-    pub(super) name: &'static str,
-    /// Positions that it tells apart.
-    pub(super) context: usize,
-    pub(super) width: usize,
-    pub(super) heads: usize,
-    pub(super) layers: usize,
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<(Index, Ggml), String> {

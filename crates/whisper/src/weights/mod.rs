@@ -6,17 +6,16 @@ mod element;
 mod ggml;
 mod reader;
 mod renaming;
+mod tensor;
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
 use crate::Error;
-use element::Element;
 pub(crate) use ggml::Ggml;
+use tensor::{Index, Part, Tensor};
 
 /// Stored blocks (or elements, where they are stored one by one) that are read at once.
 const BLOCKS_AT_ONCE: usize = 16 * 1024;
@@ -27,30 +26,6 @@ pub(crate) struct Weights {
     path: PathBuf,
     map: Mmap,
     index: Index,
-}
-
-/// What a file holds and where.
-type Index = HashMap<String, Tensor>;
-
-/// A tensor as the network takes it. Its parts follow one another, but may lie apart in the file.
-#[derive(Debug, Clone)]
-struct Tensor {
-    shape: Vec<usize>,
-    parts: Vec<Part>,
-    /// What the file calls it.
-    stored_as: String,
-}
-
-#[derive(Debug, Clone)]
-enum Part {
-    Stored {
-        kind: Element,
-        bytes: Range<usize>,
-    },
-    /// So many elements, which the file leaves out.
-    Zeros(usize),
-    /// Not an element, but a number that describes the model.
-    Integer(i64),
 }
 
 impl Weights {

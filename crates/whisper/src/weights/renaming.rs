@@ -3,8 +3,26 @@
 
 use std::collections::HashMap;
 
-use super::ggml::{Half, Header};
-use super::{Index, Part, Tensor};
+use super::tensor::{Index, Part, Tensor};
+
+/// The size of the model that the tensors are of.
+pub(super) struct Header {
+    pub(super) vocabulary: usize,
+    pub(super) encoder: Half,
+    pub(super) decoder: Half,
+    pub(super) n_mels: usize,
+}
+
+/// Half of the network.
+pub(super) struct Half {
+    /// As both formats call it.
+    pub(super) name: &'static str,
+    /// Positions that it tells apart.
+    pub(super) context: usize,
+    pub(super) width: usize,
+    pub(super) heads: usize,
+    pub(super) layers: usize,
+}
 
 struct Renaming {
     /// What has no other name yet.

@@ -1,10 +1,13 @@
 //! `GET /health`: whether the parts are well, and how busy the background processor is.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Serialize;
+use verbatim_kernels::chosen;
 use verbatim_media::{Confinement, confinement};
 
 use crate::api::{ApiState, ModelsLoaded};
@@ -21,6 +24,8 @@ struct Health {
     database: Database,
     disk: Disk,
     background_processor: BackgroundProcessor,
+    /// Which instructions of the processor compute what.
+    kernels: BTreeMap<&'static str, String>,
     /// What keeps ffmpeg to the one file that it is given.
     sandbox: Confinement,
 }
@@ -82,6 +87,7 @@ pub(super) async fn health(State(state): State<ApiState>) -> impl IntoResponse {
             pending_jobs: counts.map(|counts| counts.pending),
             max_workers: state.max_workers,
         },
+        kernels: chosen().into_iter().map(|one| (one.what, one.instruction_set)).collect(),
         sandbox: confinement(),
     };
     (code, Json(health))

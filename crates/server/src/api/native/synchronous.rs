@@ -54,7 +54,7 @@ async fn process(
             () = state.intake.stopping.cancelled() => Err(stopping(job.id)),
         }
     });
-    let result = waiting.await.map_err(|error| ApiError::internal(error))?;
+    let result = waiting.await.map_err(ApiError::internal)?;
     result.map(Json)
 }
 

@@ -22,13 +22,14 @@ use verbatim_vad::Vad;
 
 use self::output::Plan;
 pub use self::output::PlanError;
-use crate::app::start_recognizer;
+use crate::app::start_without_fingerprint;
+use crate::commands::terminal::complain;
 use crate::jobs::JobId;
+use crate::jobs::formats::Format;
 use crate::jobs::result::TranscriptionResult;
 use crate::recognizer::{Recognizer, RecognizerError};
-use crate::settings::{Format, TranscribeSettings};
-use crate::store::StoredWindow;
-use crate::terminal::complain;
+use crate::settings::TranscribeSettings;
+use crate::store::{Analyses, StoredWindow};
 use crate::work::{Place, Recording, Sink, Source, SourceEvent, Transcribing, Transcription, assemble};
 use verbatim_media::{MediaError, PcmStream, identify, measure_duration};
 
@@ -48,7 +49,7 @@ enum FileError {
 pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Result<bool> {
     let plan = Plan::new(&settings.files, &settings.format, settings.output.as_deref())?;
     let models_dir = &settings.model.models_dir;
-    let started = start_recognizer(&settings.model, &settings.engine);
+    let started = start_without_fingerprint(&settings.model, &settings.engine);
     let (recognizer, vad) = started.map_err(|error| models_dir.explain(error))?;
     // No other format shows it.
     let structurer = if settings.format.contains(&Format::Json) {
@@ -104,7 +105,7 @@ impl Run {
     fn transcribe(&self, path: &Path, language: Option<Language>) -> Result<TranscriptionResult, FileError> {
         let file_size = path.metadata()?.len();
         let media = identify(path, self.max_duration)?;
-        let source = Source { vad: self.vad.clone(), known: HashSet::new() };
+        let source = Source { vad: self.vad.clone(), known: HashSet::new(), analyses: Vec::new() };
         let (file, tracks, longest) = (path.to_owned(), media.tracks.clone(), self.max_duration);
         // Decoding begins while the file is measured: for a short clip, programs take as long to start as its transcript
         // takes.
@@ -132,6 +133,7 @@ impl Run {
             task: self.options.task,
             whisper: self.recognizer.model().name.clone(),
             structurer: Ok(self.structurer.clone()),
+            cuts: Vec::new(),
         };
         let (windows, before) = (windows?, stages::own_time());
         let result = assemble(recording, &windows, Timestamp::now());
@@ -165,7 +167,7 @@ impl Sink for Collect<'_> {
         match event {
             Transcribing::Transcribed(Place { index, start, end }, transcript) => {
                 self.bar.inc((end - start) as u64);
-                self.windows.push(StoredWindow { index, start, end, transcript });
+                self.windows.push(StoredWindow { index, start, end, transcript, analyses: Analyses::new() });
             }
             Transcribing::ReadAll { damage: Some(damage), .. } => {
                 self.bar.suspend(|| complain(format_args!("{damage} What comes before is kept.")));

@@ -5,9 +5,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::formats;
+use crate::jobs::formats::{Format, render};
 use crate::jobs::result::TranscriptionResult;
-use crate::settings::Format;
 
 use super::FileError;
 
@@ -66,14 +65,16 @@ impl Plan {
     ) -> Result<(), FileError> {
         match self {
             Self::Stdout(format) => {
-                stdout.write_all(render(*format, result)?.as_bytes())?;
+                stdout.write_all(render(result, *format).map_err(io::Error::from)?.as_bytes())?;
                 stdout.flush()?;
             }
             Self::Files(plan) => {
                 for (format, path) in &plan[input] {
-                    write_file(path, &render(*format, result)?).map_err(|error| {
-                        io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
-                    })?;
+                    write_file(path, &render(result, *format).map_err(io::Error::from)?).map_err(
+                        |error| {
+                            io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+                        },
+                    )?;
                 }
             }
         }
@@ -113,16 +114,6 @@ fn refuse_clashes(inputs: &[PathBuf], plan: &[Vec<(Format, PathBuf)>]) -> Result
         }
     }
     Ok(())
-}
-
-fn render(format: Format, result: &TranscriptionResult) -> io::Result<String> {
-    let segments = result.whisper_segments.iter().map(|numbered| &numbered.segment);
-    Ok(match format {
-        Format::Txt => formats::txt(segments),
-        Format::Srt => formats::srt(segments),
-        Format::Vtt => formats::vtt(segments),
-        Format::Json => formats::json(result)?,
-    })
 }
 
 /// Under another name first, so that whoever looks finds all of it or nothing.

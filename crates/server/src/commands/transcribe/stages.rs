@@ -3,13 +3,15 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 use verbatim_kernels::stages::Stage;
 
 /// Writes the seconds of every stage, of ffmpeg's programs and of everything else, and their shares. Structure is no
 /// stage of the engine's.
 pub(super) fn write(out: &mut impl Write, structure: Duration) -> io::Result<()> {
     let own = own_time();
-    let children = processor_time(libc::RUSAGE_CHILDREN);
+    let children = processor_time(UsageWho::RUSAGE_CHILDREN);
     let known = Stage::ALL.into_iter().map(Stage::time).sum::<Duration>() + structure;
     let rows = [("decoding of the media (ffmpeg)", children)]
         .into_iter()
@@ -27,20 +29,11 @@ pub(super) fn write(out: &mut impl Write, structure: Duration) -> io::Result<()>
 
 /// How long all threads of this process have computed.
 pub(super) fn own_time() -> Duration {
-    processor_time(libc::RUSAGE_SELF)
+    processor_time(UsageWho::RUSAGE_SELF)
 }
 
 /// Of this process, or of those that it started and that have ended.
-fn processor_time(whose: libc::c_int) -> Duration {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the call fills in the structure, which is plain numbers, or leaves it zeroed.
-    let usage = unsafe {
-        libc::getrusage(whose, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    let of = |time: libc::timeval| {
-        Duration::from_secs(time.tv_sec.try_into().unwrap_or(0))
-            + Duration::from_micros(time.tv_usec.try_into().unwrap_or(0))
-    };
-    of(usage.ru_utime) + of(usage.ru_stime)
+fn processor_time(whose: UsageWho) -> Duration {
+    let seconds = |time: TimeVal| Duration::from_micros(time.num_microseconds().try_into().unwrap_or(0));
+    getrusage(whose).map_or(Duration::ZERO, |usage| seconds(usage.user_time()) + seconds(usage.system_time()))
 }

@@ -7,13 +7,10 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use verbatim_speech::Language;
 
+use super::writing::held;
 use super::{deadline, events, windows};
 use crate::jobs::JobStatus;
 use crate::store::{EventKind, Lease, Progress, QUEUED, StoreError, StoreResult};
-
-pub(super) fn held(lease: &Lease, rows: u64) -> StoreResult<()> {
-    if rows == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease.job)) }
-}
 
 pub(super) async fn heartbeat(
     connection: &mut SqliteConnection,

@@ -247,9 +247,9 @@ impl JobStore for SqliteStore {
         progress: &Progress,
         now: Timestamp,
     ) -> StoreResult<()> {
-        let transcript = windows::payload(window)?;
+        let payload = windows::Payload::of(window)?;
         write!(self, connection => async {
-            windows::store(connection, lease, window, &transcript, now).await?;
+            windows::store(connection, lease, window, &payload, now).await?;
             leases::set_progress(connection, lease, progress, now).await
         })
     }

@@ -1,21 +1,38 @@
 //! Rows of windows: begun, stored, and what a job can go on from.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use verbatim_speech::Language;
 
-use super::{corrupt, events, leases};
+use super::writing::held;
+use super::{corrupt, events};
 use crate::jobs::JobId;
-use crate::store::{Checkpoint, EventKind, Lease, PAYLOAD_VERSION, StoreError, StoreResult, StoredWindow};
+use crate::store::{
+    Analyses, Checkpoint, EventKind, Lease, PAYLOAD_VERSION, StoreError, StoreResult, StoredWindow,
+};
 
-/// A window's transcript as it is stored. Done before the write lock is taken.
-pub(super) fn payload(window: &StoredWindow) -> StoreResult<String> {
-    serde_json::to_string(&window.transcript).map_err(|error| {
-        StoreError::Database(format!("window {} cannot be written as JSON: {error}", window.index))
-    })
+/// What a window is stored as. Made before the write lock is taken.
+pub(super) struct Payload {
+    transcript: String,
+    /// JSON by kind.
+    analyses: Vec<(String, String)>,
+}
+
+impl Payload {
+    pub(super) fn of(window: &StoredWindow) -> StoreResult<Self> {
+        let failed = |error: serde_json::Error| {
+            StoreError::Database(format!("window {} cannot be written as JSON: {error}", window.index))
+        };
+        let analysis = |(kind, found): (&String, &Value)| Ok((kind.clone(), serde_json::to_string(found)?));
+        Ok(Self {
+            transcript: serde_json::to_string(&window.transcript).map_err(failed)?,
+            analyses: window.analyses.iter().map(analysis).collect::<Result<_, _>>().map_err(failed)?,
+        })
+    }
 }
 
 pub(super) async fn checkpoint(
@@ -89,7 +106,7 @@ pub(super) async fn begin(
     .bind(PAYLOAD_VERSION)
     .execute(connection)
     .await?;
-    leases::held(lease, begun.rows_affected())
+    held(lease, begun.rows_affected())
 }
 
 /// Stores a window; one that is stored already stays as it is. A job that has come further is above suspicion.
@@ -97,7 +114,7 @@ pub(super) async fn store(
     connection: &mut SqliteConnection,
     lease: &Lease,
     window: &StoredWindow,
-    transcript: &str,
+    payload: &Payload,
     now: Timestamp,
 ) -> StoreResult<()> {
     let id = lease.job.to_string();
@@ -108,7 +125,7 @@ pub(super) async fn store(
     .bind(&lease.token)
     .execute(&mut *connection)
     .await?;
-    leases::held(lease, absolved.rows_affected())?;
+    held(lease, absolved.rows_affected())?;
     let stored = sqlx::query(
         r#"INSERT INTO windows (job_id, number, start, "end", state, attempts, payload_version, transcript)
            VALUES (?1, ?2, ?3, ?4, 'done', 1, ?5, ?6)
@@ -121,12 +138,21 @@ pub(super) async fn store(
     .bind(window.start)
     .bind(window.end)
     .bind(PAYLOAD_VERSION)
-    .bind(transcript)
+    .bind(&payload.transcript)
     .execute(&mut *connection)
     .await?;
     if stored.rows_affected() > 0 {
         let data = json!({"number": window.index, "start": window.start, "end": window.end});
-        events::append(connection, &id, EventKind::Window, &data, now).await?;
+        events::append(&mut *connection, &id, EventKind::Window, &data, now).await?;
+        for (kind, found) in &payload.analyses {
+            sqlx::query("INSERT INTO analyses (job_id, number, kind, payload) VALUES (?, ?, ?, ?)")
+                .bind(&id)
+                .bind(i64::try_from(window.index).unwrap_or(i64::MAX))
+                .bind(kind)
+                .bind(found)
+                .execute(&mut *connection)
+                .await?;
+        }
     }
     Ok(())
 }
@@ -151,17 +177,37 @@ pub(super) async fn stored(readers: &SqlitePool, job: JobId) -> StoreResult<Vec<
     .bind(job.to_string())
     .fetch_all(readers)
     .await?;
+    let mut analyses = analyses(readers, job).await?;
     let stored = |(number, start, end, transcript): (i64, f64, f64, String)| {
         Ok(StoredWindow {
             index: index(number)?,
             start,
             end,
-            transcript: serde_json::from_str(&transcript).map_err(|error| {
-                StoreError::Database(format!("window {number} of job {job} cannot be read: {error}"))
-            })?,
+            transcript: read(job, number, &transcript)?,
+            analyses: analyses.remove(&number).unwrap_or_default(),
         })
     };
     rows.into_iter().map(stored).collect()
+}
+
+/// What was found out about the windows of a job, by their numbers.
+async fn analyses(readers: &SqlitePool, job: JobId) -> StoreResult<BTreeMap<i64, Analyses>> {
+    let rows: Vec<(i64, String, String)> =
+        sqlx::query_as("SELECT number, kind, payload FROM analyses WHERE job_id = ?")
+            .bind(job.to_string())
+            .fetch_all(readers)
+            .await?;
+    let mut found: BTreeMap<i64, Analyses> = BTreeMap::new();
+    for (number, kind, payload) in rows {
+        found.entry(number).or_default().insert(kind, read(job, number, &payload)?);
+    }
+    Ok(found)
+}
+
+fn read<T: DeserializeOwned>(job: JobId, number: i64, json: &str) -> StoreResult<T> {
+    serde_json::from_str(json).map_err(|error| {
+        StoreError::Database(format!("window {number} of job {job} cannot be read: {error}"))
+    })
 }
 
 fn index(number: i64) -> StoreResult<usize> {

@@ -4,7 +4,7 @@ use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
-use crate::store::StoreResult;
+use crate::store::{Lease, StoreError, StoreResult};
 
 /// A transaction that holds the write lock.
 ///
@@ -53,4 +53,9 @@ impl Drop for Writing {
             self.connection.close_on_drop();
         }
     }
+}
+
+/// That a write in the name of a lease has changed its one row.
+pub(super) fn held(lease: &Lease, rows: u64) -> StoreResult<()> {
+    if rows == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease.job)) }
 }

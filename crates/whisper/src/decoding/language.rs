@@ -1,0 +1,54 @@
+//! Which language a window is in.
+
+use verbatim_kernels::vector::log_sum_exp;
+use verbatim_speech::{Language, LanguageProbabilities};
+
+use super::search::Search;
+use crate::network::decoder::{Context, Feed, Row};
+
+/// A window is followed into another language that is at least this probable, where the expected one is at most
+/// [`HARDLY`]. Short and noisy windows are seldom judged so firmly unless they are.
+const CLEARLY: f32 = 0.7;
+const HARDLY: f32 = 0.1;
+
+/// The language asked for, unless the window is clearly in another and `follow` says that it is to be followed; or else
+/// the most probable.
+pub(crate) fn choose(detected: &LanguageProbabilities, asked: Option<Language>, follow: bool) -> Language {
+    let best = detected.best();
+    let Some(asked) = asked else {
+        return best.map_or(Language::ENGLISH, |(language, _)| language);
+    };
+    let clearly =
+        |(_, probability): &(Language, f32)| *probability >= CLEARLY && detected.of(asked) <= HARDLY;
+    match best.filter(clearly) {
+        Some((language, _)) if follow => language,
+        _ => asked,
+    }
+}
+
+impl Search<'_> {
+    /// For each window, how probable the model holds every language for it. Leaves the contexts empty.
+    pub(crate) fn languages(&self, contexts: &mut [&mut Context]) -> Vec<LanguageProbabilities> {
+        let row = Row { token: self.tokenizer.start_of_transcript, path: &[0], wanted: true };
+        let mut feeds: Vec<Feed<'_>> =
+            contexts.iter_mut().map(|context| Feed { context, rows: vec![row] }).collect();
+        let mut logits = Vec::new();
+        self.decoder.step(&mut feeds, &mut logits);
+        drop(feeds);
+        contexts.iter_mut().for_each(|context| context.clear());
+        logits
+            .chunks_exact(self.decoder.vocabulary())
+            .map(|logits| self.language_probabilities(logits))
+            .collect()
+    }
+
+    fn language_probabilities(&self, logits: &[f32]) -> LanguageProbabilities {
+        let languages = self.tokenizer.languages();
+        let of_languages: Vec<f32> = languages.iter().map(|(_, token)| logits[*token as usize]).collect();
+        let total = log_sum_exp(&of_languages);
+        let probabilities = languages.iter().zip(of_languages);
+        LanguageProbabilities::new(
+            probabilities.map(|((language, _), logit)| (*language, (logit - total).exp())).collect(),
+        )
+    }
+}
