@@ -1,30 +1,31 @@
-//! What can go wrong with a file, and the sentences that say so.
+//! The errors of probing and decoding.
 
 use std::io;
 use std::time::Duration;
 
-/// Why a file gives no sound. Its text is a sentence.
+/// Why a file cannot be probed or decoded. Its text is a sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
-    /// The file is at fault: the sentence is for whoever sent it.
+    /// The file is at fault; the sentence is meant for the user who sent it.
     #[error("{0}")]
     Unsupported(String),
-    /// This machine is at fault.
+    /// This machine is at fault, or its installation of ffmpeg.
     #[error("{0}")]
     Tool(String),
 }
 
 impl MediaError {
-    /// `reason` is the end of a sentence.
+    /// The error for a file that cannot be read. `reason` is the end of a sentence.
     pub(crate) fn unreadable(reason: &str) -> Self {
         Self::Unsupported(format!("The file is not audio or video that can be read: {reason}."))
     }
 
+    /// The error for a file that cannot be opened on this machine.
     pub(crate) fn cannot_open(error: &io::Error) -> Self {
         Self::Tool(format!("The file could not be opened: {error}."))
     }
 
-    /// For a file that lasts longer than allowed, by its headers or by what was decoded.
+    /// The error for a file that is longer than allowed, by its headers or by the sound decoded so far.
     pub(crate) fn too_long(max_duration: Duration) -> Self {
         let hours = max_duration.as_secs_f64() / 3600.0;
         let limit = match max_duration.as_secs() {

@@ -1,26 +1,26 @@
-//! A file as samples: what a media file is, and its sound as a stream of 16 kHz mono.
+//! Probes media files, and decodes their sound to a stream of 16 kHz mono samples.
 //!
-//! ffprobe and ffmpeg do the reading, as child processes that can reach nothing but the file. The way through:
+//! ffprobe and ffmpeg read the files, as child processes that can access nothing else. The steps:
 //!
-//! 1. [`require_tools`] checks at the start that both programs are there and run; [`confinement`] says how far this
-//!    machine's kernel confines them.
-//! 2. [`probe`] says what a file is ([`MediaInfo`]): audio or video, its duration, its [`Tracks`]. It decodes a second
-//!    and measures what the headers do not tell; [`identify`] reads the headers alone.
+//! 1. [`require_tools`] checks at the start of the service that both programs are installed and run; [`confinement`]
+//!    says how far this machine's kernel confines them.
+//! 2. [`probe()`] finds out what a file is ([`MediaInfo`]): audio or video, its duration and its [`Tracks`]. It decodes
+//!    a second, and measures the duration if the headers lack it; [`identify`] only reads the headers.
 //! 3. [`PcmStream`] decodes the best track that can be decoded. [`PcmStream::open_tracks`] takes the tracks of a probe,
 //!    so that the file is not probed again.
 //!
-//! Every function blocks; whoever waits for one elsewhere gives it a thread. Everything that runs a program has a
-//! limit by the clock ([`Timeouts`]) and can be ended by dropping the stream or by a [`Cancellation`].
+//! All functions block; async code calls them on a thread. All that run a program have timeouts ([`Timeouts`]) and can
+//! be cancelled, by dropping the stream or by a [`Cancellation`].
 //!
-//! | folder | what is in it |
+//! | folder | contents |
 //! | --- | --- |
 //! | `sandbox/` | starts a confined process: Landlock, seccomp, limits, no fork |
-//! | `ffmpeg/` | finds ffprobe and ffmpeg and runs them in the sandbox, with limits by the clock |
-//! | `headers/` | ffprobe's answer as [`MediaInfo`] and [`Tracks`] |
-//! | `decode/` | ffmpeg's packets as one gapless stream: times, channels, chunks |
-//! | `probe/` | headers, a decoded second and a measured duration, judged together |
+//! | `ffmpeg/` | finds ffprobe and ffmpeg, and runs them in the sandbox with timeouts |
+//! | `headers/` | turns ffprobe's output into [`MediaInfo`] and [`Tracks`] |
+//! | `decode/` | joins ffmpeg's packets into one stream without gaps: times, channels, chunks |
+//! | `probe/` | combines headers, a decoded second and a measured duration |
 //!
-//! Each imports only those above it, `limits` and `error`.
+//! Each imports only those above it, and `limits` and `error`.
 
 mod decode;
 mod error;
@@ -30,7 +30,7 @@ mod limits;
 mod probe;
 mod sandbox;
 
-/// Samples in a second of all sound that is decoded.
+/// The sample rate of all decoded sound, in Hz.
 pub(crate) use verbatim_speech::SAMPLE_RATE;
 
 pub use decode::PcmStream;

@@ -1,22 +1,22 @@
-//! How long a run of a tool may take by the clock, and who ends it early.
+//! Timeouts and cancellation of the programs that are run.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often a run that gives nothing checks whether it has been cancelled.
+/// How often a run without output checks whether it was cancelled.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Limits of runs by the clock.
+/// Timeouts of ffprobe and ffmpeg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a whole probe. A sound file takes some 0.1 s, one of gigabytes that does not tell its duration as long as
-    /// reading it takes.
+    /// For a whole probe. An audio file takes about 0.1 s; one of gigabytes without a duration in its headers takes
+    /// as long as reading it.
     pub probe: Duration,
-    /// For the next output of a decoder. One that seeks through a long video without sound gives none for a while.
+    /// For the next output of a decoder. It has none for a while if it seeks through a long video without sound.
     pub stall: Duration,
-    /// From the end of a tool's output to its exit.
+    /// From the end of a program's output to its exit.
     pub exit: Duration,
 }
 
@@ -26,12 +26,12 @@ impl Default for Timeouts {
     }
 }
 
-/// Ends a probe from another thread. Clones share one state.
+/// Cancels a probe from another thread. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Cancellation(Arc<AtomicBool>);
 
 impl Cancellation {
-    /// The probe fails within some 50 ms, and its processes are gone then.
+    /// Cancels the probe: it fails within about 50 ms, after its processes have ended.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -41,7 +41,7 @@ impl Cancellation {
     }
 }
 
-/// The limits of one run, or of several that share a deadline.
+/// The timeouts of one run, or of several runs with a common deadline.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     timeouts: Timeouts,
@@ -50,29 +50,29 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// For a decoder, which may take as long as it gives sound.
+    /// For a decoder, which has no deadline as long as it has output.
     pub(crate) fn decoding(timeouts: Timeouts) -> Self {
         Self { timeouts, deadline: None, cancellation: Cancellation::default() }
     }
 
-    /// For a probe, whose deadline counts from now on.
+    /// For a probe; its deadline counts from now.
     pub(crate) fn probing(timeouts: Timeouts, cancellation: Cancellation) -> Self {
         Self { timeouts, deadline: Some(Instant::now() + timeouts.probe), cancellation }
     }
 
-    /// Begins to wait for output.
+    /// Starts a wait for output.
     pub(crate) fn output(&self) -> Wait<'_> {
         let stalled = Instant::now() + self.timeouts.stall;
         Wait { limits: self, until: self.deadline.map_or(stalled, |deadline| deadline.min(stalled)) }
     }
 
-    /// Begins to wait for the exit.
+    /// Starts a wait for the exit.
     pub(crate) fn exit(&self) -> Wait<'_> {
         Wait { limits: self, until: Instant::now() + self.timeouts.exit }
     }
 }
 
-/// A wait with an end.
+/// A wait with a timeout.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wait<'a> {
     limits: &'a Limits,
@@ -80,11 +80,11 @@ pub(crate) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// How long to wait before this is called again.
+    /// Checks the wait, and returns how long to wait until the next check.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`], as the end of a sentence, where the time is over; another kind where the run was
-    /// cancelled.
+    /// [`io::ErrorKind::TimedOut`] if the time is over, or another kind if the run was cancelled. The texts are ends
+    /// of sentences.
     pub(crate) fn step(&self) -> io::Result<Duration> {
         if self.limits.cancellation.is_cancelled() {
             return Err(io::Error::other("nobody waits for it any more"));

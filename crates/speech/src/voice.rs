@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(voice.share(0, 100, 0.5), Some(1.0));
         assert_eq!(voice.share(50, 150, 0.5), Some(0.5));
         assert_eq!(voice.share(100, 200, 0.5), Some(0.0));
-        assert_eq!(voice.share(175, 275, 0.5), Some(0.75), "the last frame goes on");
+        assert_eq!(voice.share(175, 275, 0.5), Some(0.75), "the last frame has no end");
         assert_eq!(voice.share(10, 10, 0.5), None);
         assert_eq!(Voice::default().share(0, 100, 0.5), None, "it was not computed");
     }

@@ -139,11 +139,11 @@ mod tests {
         assert_eq!(window.original_span(0.5, 4.0), (1.5, 5.0));
         assert_eq!(window.original_span(4.0, 5.0), (20.0, 21.0));
         assert_eq!(window.original_span(1.0, 4.5), (2.0, 5.0), "it stops before the silence");
-        assert_eq!(window.original_span(3.5, 6.0), (20.0, 22.0), "it starts behind it");
-        assert_eq!(window.original_span(1.0, 6.0), (2.0, 22.0), "it goes on over it");
-        assert_eq!(window.original_span(3.7, 4.3), (4.7, 20.3), "nothing tells where it was");
+        assert_eq!(window.original_span(3.5, 6.0), (20.0, 22.0), "it starts after the silence");
+        assert_eq!(window.original_span(1.0, 6.0), (2.0, 22.0), "it continues across the silence");
+        assert_eq!(window.original_span(3.7, 4.3), (4.7, 20.3), "it is unknown where it was");
         assert_eq!(window.original_word(3.5, 4.3), (4.5, 5.0), "most of the word was before the silence");
-        assert_eq!(window.original_word(3.8, 4.6), (20.0, 20.6), "most of it was behind");
+        assert_eq!(window.original_word(3.8, 4.6), (20.0, 20.6), "most of it was after the silence");
         assert_eq!(window.original_word(7.9, 8.0), (23.9, 24.0));
     }
 }

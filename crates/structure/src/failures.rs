@@ -1,13 +1,13 @@
-//! The parts of a transcript's structure, each of which may panic without the others.
+//! The parts of a transcript's structure. Each may fail, by a panic, without the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A part of the structure that is found by itself.
+/// A part of the structure that is found independently of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// The text itself, of which all others are made.
+    /// The text itself, which all other parts need.
     Text,
-    /// The analysis of English, of which the parser's sentences, entities and keywords are made.
+    /// The analysis of English, which the parser's sentences, entities and keywords need.
     English,
     ParserSentences,
     Sentences,
@@ -17,7 +17,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// Says what is missing without it, and why, in a sentence.
+    /// A sentence that says what is missing if this part failed, and why.
     fn missing(self) -> &'static str {
         match self {
             Self::Text => "The transcript could not be structured (an internal error).",
@@ -43,7 +43,8 @@ impl Part {
 pub(crate) struct Failures(Vec<Part>);
 
 impl Failures {
-    /// Finds a part, and returns `None` where that panics. The panic hook logs it as any other.
+    /// Runs the function that finds a part. Returns `None` if it panics; the panic hook logs that like any other
+    /// panic.
     pub(crate) fn catch<T>(&mut self, part: Part, find: impl FnOnce() -> T) -> Option<T> {
         let find = AssertUnwindSafe(|| {
             #[cfg(test)]
@@ -57,14 +58,14 @@ impl Failures {
         found
     }
 
-    /// Says all that is missing, in sentences; `None` where nothing is.
+    /// Sentences about all that is missing; `None` if nothing is.
     pub(crate) fn message(&self) -> Option<String> {
         let sentences: Vec<_> = self.0.iter().map(|part| part.missing()).collect();
         (!sentences.is_empty()).then(|| sentences.join(" "))
     }
 }
 
-/// Parts that fail, for tests: no text is known that makes one fail.
+/// Makes a part fail, for tests: no text is known that does.
 #[cfg(test)]
 pub(crate) mod broken {
     use std::cell::Cell;
@@ -75,7 +76,7 @@ pub(crate) mod broken {
         static BROKEN: Cell<Option<Part>> = const { Cell::new(None) };
     }
 
-    /// Runs something while a part panics on this thread.
+    /// Runs a function, with a part that panics on this thread meanwhile.
     pub(crate) fn without<T>(part: Part, run: impl FnOnce() -> T) -> T {
         BROKEN.set(Some(part));
         let result = run();
@@ -93,15 +94,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_that_panics_is_missing_and_told_of_once() {
+    fn a_part_that_panics_is_missing_and_reported_once() {
         let mut failures = Failures::default();
         assert_eq!(failures.catch(Part::Sentences, || 3), Some(3));
         assert_eq!(failures.message(), None);
         for part in [Part::Topics, Part::Entities, Part::Topics] {
             assert_eq!(broken::without(part, || failures.catch(part, || 3)), None);
         }
-        let told = "There are no topics: finding them failed (an internal error). There are no entities: finding \
+        let message = "There are no topics: finding them failed (an internal error). There are no entities: finding \
                     them failed (an internal error).";
-        assert_eq!(failures.message().as_deref(), Some(told));
+        assert_eq!(failures.message().as_deref(), Some(message));
     }
 }

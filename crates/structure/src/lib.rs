@@ -1,10 +1,10 @@
-//! A transcript as what a reader wants of it: sentences with their times, topics, entities and keywords.
+//! Finds the structure of a transcript: sentences with their times, topics, entities and keywords.
 //!
-//! [`Structurer::load`] reads the models; [`Structurer::structure`] makes a [`Structure`] of the segments that a recognizer
-//! has written. Sentences and topics are found in every language, entities and keywords in English alone. A part that
-//! fails is left out and named in [`Structure::error`].
+//! [`Structurer::load`] reads the models; [`Structurer::structure`] makes a [`Structure`] of the segments that a
+//! recognizer returned. Sentences and topics are found in every language, entities and keywords only in English. A
+//! part that fails is left out and named in [`Structure::error`].
 //!
-//! Everything here blocks, and computes on the calling thread and in the rayon pool that it is called in.
+//! All functions block, and compute on the calling thread and in the rayon pool that they are called in.
 
 mod embedder;
 mod english;

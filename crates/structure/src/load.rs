@@ -11,35 +11,35 @@ use crate::topics::TopicOptions;
 /// The embedder's folder in the models' folder.
 const EMBEDDER: &str = "all-minilm-l6-v2";
 
-/// What transcripts are to be structured with.
+/// Which models to load, and how topics are found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StructurerOptions {
-    /// The folder that holds each model's own.
+    /// The folder with a subfolder for each model.
     pub models_dir: PathBuf,
     /// The pipeline for English.
     pub spacy_model: SpacyModel,
-    /// `None` where no topics are wanted.
+    /// `None` if topics are turned off.
     pub topics: Option<TopicOptions>,
 }
 
-/// The spaCy pipeline that English is analyzed with.
+/// The spaCy pipeline that English text is analyzed with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SpacyModel {
-    /// [`SpacyModel::DEFAULT`] where it is there, or else none.
+    /// [`SpacyModel::DEFAULT`] if it is installed, otherwise none.
     #[default]
     IfPresent,
-    /// None: English is cut into sentences by rule.
+    /// None: English is split into sentences by rule.
     Off,
-    /// The one in the folder of that name, which has to be there.
+    /// The one in the folder of that name. It is an error if it is missing.
     Named(String),
 }
 
 impl SpacyModel {
-    /// The name of the pipeline that is loaded unless another one is asked for.
+    /// The name of the pipeline that is loaded if no other is named.
     pub const DEFAULT: &str = "en_core_web_sm";
 }
 
-/// Why a model that was asked for, or is there, cannot be used.
+/// Why a model cannot be loaded: it is damaged, or was asked for by name and is missing.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error(transparent)]
@@ -54,8 +54,11 @@ pub enum LoadError {
 }
 
 impl Structurer {
-    /// Loads the models that are wanted. One that is missing is told of in the log and done without, unless it was
-    /// asked for by name. Blocks for about a second.
+    /// Loads the models. Logs a missing one and continues without it, unless it was asked for by name. Blocks for
+    /// about a second.
+    ///
+    /// # Errors
+    /// If a model is damaged, or was asked for by name and is missing.
     pub fn load(options: &StructurerOptions) -> Result<Self, LoadError> {
         let StructurerOptions { models_dir, spacy_model, topics } = options;
         let embedder = if topics.is_some() { load_embedder(models_dir)? } else { None };
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn models_that_are_missing_are_done_without_unless_asked_for_by_name() {
+    fn missing_models_are_errors_only_if_asked_for_by_name() {
         let empty = tempfile::tempdir().unwrap();
         for model in [SpacyModel::IfPresent, SpacyModel::Off] {
             let structurer = load(empty.path(), model).unwrap();
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_is_there_and_damaged_is_refused() {
+    fn a_damaged_model_is_an_error() {
         for name in [SpacyModel::DEFAULT, EMBEDDER] {
             let models = tempfile::tempdir().unwrap();
             std::fs::create_dir(models.path().join(name)).unwrap();

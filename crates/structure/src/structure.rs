@@ -1,86 +1,86 @@
-//! What is found in a transcript, as a result shows it: plain data.
+//! What is found in a transcript: plain data, with the fields that results show.
 
 use serde::{Deserialize, Serialize};
 
 /// All that was found in a transcript.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Structure {
-    /// In order, none before the end of the last.
+    /// In order of time; none starts before the end of the one before.
     pub sentences: Vec<Sentence>,
-    /// In order; together they hold every sentence.
+    /// In order. Each sentence belongs to one topic.
     pub topics: Vec<Topic>,
-    /// Names, dates and amounts, in order; of English alone.
+    /// Names, dates and amounts, in order; only of English.
     pub entities: Vec<Entity>,
-    /// What the whole is about, the most telling phrases first; of English alone.
+    /// Phrases that say what the whole is about, those with the highest score first; only of English.
     pub keywords: Vec<Keyword>,
-    /// The name of the spaCy pipeline that has run.
+    /// The name of the spaCy pipeline, if one was used.
     pub spacy: Option<String>,
-    /// What found the topics: [`Embedder::NAME`](crate::Embedder::NAME), or lexical where words alone did.
+    /// How the topics were found: [`Embedder::NAME`](crate::Embedder::NAME), or `lexical` if by words alone.
     pub topic_method: Option<String>,
-    /// What has failed and is missing for that, in sentences. What is turned off is no error.
+    /// Sentences about the parts that failed. A part that is turned off is no error.
     pub error: Option<String>,
 }
 
 impl Structure {
-    /// Nothing, for that reason.
+    /// An empty structure, with this error.
     pub fn left_out(reason: &str) -> Self {
         Self { error: Some(reason.to_owned()), ..Self::default() }
     }
 }
 
-/// A sentence and its times. Its text is never blank.
+/// A sentence with its times. Its text is never blank.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sentence {
     pub text: String,
-    /// Seconds in the original, where the first word starts.
+    /// The start of its first word, in seconds of the original.
     pub start: f64,
-    /// Seconds in the original, where the last word ends.
+    /// The end of its last word, in seconds of the original.
     pub end: f64,
 }
 
-/// A stretch of sentences on one subject.
+/// Successive sentences on one subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Topic {
     /// One or two of its sentences, of at most 200 characters.
     pub summary: String,
-    /// A few of its keywords; empty where it has none.
+    /// Up to three of its keywords; empty if it has none.
     #[serde(default)]
     pub title: String,
-    /// Where the first sentence starts, in seconds.
+    /// The start of its first sentence, in seconds.
     pub seconds: f64,
-    /// Where the last sentence ends, in seconds.
+    /// The end of its last sentence, in seconds.
     #[serde(default)]
     pub end: f64,
     /// The texts of its sentences, in order.
     pub sentences: Vec<String>,
-    /// Phrases that tell it from the other topics, the most telling first.
+    /// Phrases that distinguish it from the other topics, those with the highest score first.
     #[serde(default)]
     pub keywords: Vec<String>,
 }
 
-/// A stretch of the transcript that names something.
+/// A name, date or amount in the transcript.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entity {
     pub text: String,
-    /// What it names, as spaCy has it: PERSON, GPE, DATE ...
+    /// The kind of entity, as spaCy names it: PERSON, GPE, DATE ...
     pub label: String,
-    /// Characters of the transcript before it.
+    /// Its start, in characters of the transcript.
     pub start: usize,
-    /// Characters of the transcript up to its end.
+    /// Its end, in characters of the transcript.
     pub end: usize,
-    /// When it is said, in seconds in the original.
+    /// When it is said: its start, in seconds of the original.
     pub seconds: f64,
 }
 
-/// A noun phrase, with all its mentions.
+/// A noun phrase with all its mentions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Keyword {
-    /// As it is said most often.
+    /// Its most frequent form in the text.
     pub phrase: String,
-    /// The forms of its words that stand in a dictionary.
+    /// The lemmas of its words: their dictionary forms.
     pub lemma: String,
-    /// How many mentions it has.
+    /// The number of mentions.
     pub count: usize,
-    /// When each mention is said, in order: seconds in the original.
+    /// The start of each mention, in order, in seconds of the original.
     pub seconds: Vec<f64>,
 }

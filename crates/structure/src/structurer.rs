@@ -1,4 +1,5 @@
-//! Finds the structure of a transcript. A part that panics is left out and named; the others are found all the same.
+//! Finds the structure of a transcript. If a part panics, it is left out and named, and the other parts are still
+//! found.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,19 +16,19 @@ use crate::topics::{TopicOptions, Topics, topics};
 use crate::transcript::TimedText;
 use verbatim_speech::{Language, Segment};
 
-/// What transcripts are structured with.
+/// Structures transcripts, with the models that are loaded.
 #[derive(Debug, Clone, Default)]
 pub struct Structurer {
-    /// Without it English is cut into sentences as other languages are, and has neither entities nor keywords.
+    /// Without it, English is split into sentences like other languages, and has neither entities nor keywords.
     pub english: Option<Arc<English>>,
-    /// Without it topics of English are told apart as those of other languages are.
+    /// Without it, topics of English are found by words alone, like those of other languages.
     pub embedder: Option<Arc<Embedder>>,
-    /// `None` where no topics are wanted.
+    /// `None` if topics are turned off.
     pub topics: Option<TopicOptions>,
 }
 
 impl Structurer {
-    /// The structure of a transcript in `language`. Takes seconds for a day's: not to be called where others wait.
+    /// The structure of a transcript in `language`. Blocks: a transcript of a day takes seconds.
     pub fn structure(&self, segments: &[Segment], language: Option<Language>) -> Structure {
         with_failures(|failures| {
             let text = failures.catch(Part::Text, || TimedText::new(segments))?;
@@ -35,7 +36,7 @@ impl Structurer {
         })
     }
 
-    /// The structure of a text whose sentences are known, and stay as they are.
+    /// The structure of a text whose sentences are known; they are not changed.
     pub fn sentences(&self, sentences: &[Sentence], language: Option<Language>) -> Structure {
         with_failures(|failures| {
             let (text, ranges) = failures.catch(Part::Text, || TimedText::of_sentences(sentences))?;
@@ -43,7 +44,7 @@ impl Structurer {
         })
     }
 
-    /// Everything but the message about failures. Whatever works on the text does so within [`Failures::catch`].
+    /// Everything but the message about failures. All that works on the text runs in [`Failures::catch`].
     fn text(
         &self,
         text: &TimedText,
@@ -55,12 +56,12 @@ impl Structurer {
         let english = self.english.as_ref().filter(|_| is_english);
         let analyzed = english.and_then(|english| english.analyze(&text.text, failures));
         let spacy = analyzed.as_ref().and(english).map(|english| english.name().to_owned());
-        let (cut, entities, phrases) = match analyzed {
+        let (parsed, entities, phrases) = match analyzed {
             Some(Analysis { sentences, entities, noun_phrases }) => (sentences, entities, noun_phrases),
             None => (None, None, None),
         };
         let sentences = failures.catch(Part::Sentences, || {
-            let ranges = known.or(cut).unwrap_or_else(|| by_rules(&text.text, language));
+            let ranges = known.or(parsed).unwrap_or_else(|| by_rules(&text.text, language));
             (timed(text, &ranges), ranges)
         });
         let (sentences, ranges) = sentences.unwrap_or_default();
@@ -81,14 +82,14 @@ impl Structurer {
     }
 }
 
-/// A structure, with a message about the parts that have failed.
+/// The structure that `find` returns, with a message about the parts that failed.
 fn with_failures(find: impl FnOnce(&mut Failures) -> Option<Structure>) -> Structure {
     let mut failures = Failures::default();
     let structure = find(&mut failures).unwrap_or_default();
     Structure { error: failures.message(), ..structure }
 }
 
-/// Entities by their places in bytes, which are in order.
+/// Entities from their places in bytes, which are in order.
 fn timed_entities(text: &TimedText, places: Vec<(Range<usize>, Label)>) -> Vec<Entity> {
     let (mut bytes, mut characters) = (0, 0);
     let mut characters_before = |place: usize| {
@@ -112,7 +113,7 @@ mod tests {
     use crate::failures::broken::without;
     use crate::testing::{model_folder, segment};
 
-    fn said(texts: &[&str]) -> Vec<Sentence> {
+    fn sentences(texts: &[&str]) -> Vec<Sentence> {
         let sentence = |(i, text): (usize, &&str)| Sentence {
             text: (*text).to_owned(),
             start: 10.0 * i as f64,
@@ -121,7 +122,7 @@ mod tests {
         texts.iter().enumerate().map(sentence).collect()
     }
 
-    /// With all models, that `make models` fetches.
+    /// With all models; `make models` fetches them.
     fn structurer() -> Structurer {
         let english = English::load(&model_folder("en_core_web_sm"), "en_core_web_sm").unwrap();
         let embedder = Embedder::load(&model_folder("all-minilm-l6-v2")).unwrap();
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_that_panics_is_missing_and_told_of_and_the_others_are_there() {
+    fn each_part_that_panics_is_missing_and_reported_and_the_others_are_found() {
         let text =
             "Mr. Dashwood sold his old boats in Paris. He never came back there. The old boats were lost.";
         let segments = [segment(0.0, 8.0, text)];
@@ -143,9 +144,9 @@ mod tests {
         };
         assert!(counts(&whole).iter().all(|count| *count > 0) && whole.error.is_none(), "{whole:?}");
         let (sentences, spacy) = (whole.sentences.clone(), whole.spacy.clone());
-        let missing = |part| Structure { error: Some(told(part)), ..whole.clone() };
+        let missing = |part| Structure { error: Some(message(part)), ..whole.clone() };
         for (part, expected) in [
-            (Part::Text, Structure::left_out(&told(Part::Text))),
+            (Part::Text, Structure::left_out(&message(Part::Text))),
             (Part::ParserSentences, missing(Part::ParserSentences)),
             (Part::Entities, Structure { entities: vec![], ..missing(Part::Entities) }),
             (Part::Topics, Structure { topics: vec![], topic_method: None, ..missing(Part::Topics) }),
@@ -155,38 +156,38 @@ mod tests {
         let found = without(Part::English, structure);
         assert_eq!(
             (&found.sentences, &found.spacy, &found.error),
-            (&sentences, &None, &Some(told(Part::English)))
+            (&sentences, &None, &Some(message(Part::English)))
         );
         assert_eq!(counts(&found)[1..], [1, 0, 0]);
         let found = without(Part::Keywords, structure);
         assert_eq!(
             (&found.entities, &found.spacy, &found.error),
-            (&whole.entities, &spacy, &Some(told(Part::Keywords)))
+            (&whole.entities, &spacy, &Some(message(Part::Keywords)))
         );
         assert_eq!(counts(&found)[..2], counts(&whole)[..2]);
         assert_eq!(found.keywords, []);
         let found = without(Part::Sentences, structure);
         assert_eq!((&found.entities, &found.keywords), (&whole.entities, &whole.keywords));
-        assert_eq!((&counts(&found)[..2], found.error), (&[0, 0][..], Some(told(Part::Sentences))));
+        assert_eq!((&counts(&found)[..2], found.error), (&[0, 0][..], Some(message(Part::Sentences))));
     }
 
-    /// What is said of a part that has failed.
-    fn told(part: Part) -> String {
+    /// The message about a part that failed.
+    fn message(part: Part) -> String {
         let mut failures = Failures::default();
         without(part, || failures.catch(part, || ()));
         failures.message().unwrap()
     }
 
     #[test]
-    fn topics_that_are_turned_off_are_missing_and_no_error() {
-        let structure = Structurer::default().sentences(&said(&["It rained.", "It snowed."]), None);
-        let sentences = said(&["It rained.", "It snowed."]);
+    fn topics_that_are_turned_off_are_no_error() {
+        let structure = Structurer::default().sentences(&sentences(&["It rained.", "It snowed."]), None);
+        let sentences = sentences(&["It rained.", "It snowed."]);
         assert_eq!(structure, Structure { sentences, ..Structure::default() });
     }
 
     #[test]
     fn entities_are_placed_in_characters_and_seconds() {
-        let (text, sentences) = TimedText::of_sentences(&said(&["Café au lait.", "Zoë saw Paris."]));
+        let (text, sentences) = TimedText::of_sentences(&sentences(&["Café au lait.", "Zoë saw Paris."]));
         let label = Label::from("GPE");
         let start = sentences[1].start + "Zoë saw ".len();
         let found = timed_entities(&text, vec![(sentences[1].clone(), label.clone())]);
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_has_no_structure_and_no_error() {
+    fn an_empty_transcript_has_an_empty_structure_and_no_error() {
         let structurer = Structurer { topics: Some(TopicOptions::default()), ..Structurer::default() };
         assert_eq!(structurer.structure(&[], Some(Language::ENGLISH)), Structure::default());
     }

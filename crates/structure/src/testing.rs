@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use verbatim_speech::Segment;
 
-/// Where `make models` puts the model of that name.
+/// The folder that `make models` puts the model of that name into.
 pub(crate) fn model_folder(name: &str) -> PathBuf {
     let models = env::var_os("MODELS_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);

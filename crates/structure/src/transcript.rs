@@ -1,11 +1,11 @@
-//! Segments -> one text, and from a place in that text back to its second.
+//! Joins segments to one text, and finds the time of each place in that text.
 
 use std::ops::Range;
 
 use crate::structure::Sentence;
 use verbatim_speech::Segment;
 
-/// The whole text of a recording: what its sentences and entities are places in.
+/// The whole text of a recording. The places of sentences and entities are places in it.
 pub fn transcript(segments: &[Segment]) -> String {
     TimedText::new(segments).text
 }
@@ -14,11 +14,11 @@ pub fn transcript(segments: &[Segment]) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct TimedText {
     pub(crate) text: String,
-    /// In order; together they hold all of `text` but white space.
+    /// In order; they cover all of `text` but white space.
     spans: Vec<Span>,
 }
 
-/// A word, or a segment whose words are not known, without the white space around it.
+/// A word, or a whole segment if its words are not known, without the white space around it.
 #[derive(Debug)]
 struct Span {
     /// Bytes of the whole text.
@@ -50,7 +50,7 @@ impl TimedText {
         Self { text, spans }
     }
 
-    /// Of sentences that were found before, and where each of them is.
+    /// The text of sentences that were found before, and the range of each in it.
     pub(crate) fn of_sentences(sentences: &[Sentence]) -> (Self, Vec<Range<usize>>) {
         let mut timed = Self::default();
         for Sentence { text, start, end } in sentences {
@@ -66,13 +66,13 @@ impl TimedText {
         (timed, ranges)
     }
 
-    /// The seconds at which a stretch of `text` that is not blank begins and ends: those of its first and its
-    /// last word. Where it cuts a word, or a segment whose words are not known, the time is in proportion to the
-    /// letters before and behind the cut.
+    /// The start and the end of a range of `text` that is not blank, in seconds: those of its first and last word. If
+    /// the range begins or ends within a word, or within a segment without words, the time is interpolated by
+    /// letters.
     pub(crate) fn seconds(&self, range: Range<usize>) -> (f64, f64) {
         let first = self.spans.partition_point(|span| span.range.end <= range.start);
-        let behind = self.spans.partition_point(|span| span.range.start < range.end);
-        let within = self.spans.get(first..behind).unwrap_or_default();
+        let after = self.spans.partition_point(|span| span.range.start < range.end);
+        let within = self.spans.get(first..after).unwrap_or_default();
         let start = within.first().map_or(0.0, |span| self.second_at(span, range.start));
         (start, within.last().map_or(start, |span| self.second_at(span, range.end)))
     }
@@ -88,8 +88,8 @@ impl TimedText {
     }
 }
 
-/// The parts of a segment's text, without the white space before it, and the seconds at which each begins and ends: its
-/// words, or all of it.
+/// The parts of a segment's text, without the white space before it: its words, or the whole text if the words are
+/// not known or do not match it. Each has its range in bytes, its start and its end in seconds.
 fn parts(segment: &Segment) -> Vec<(Range<usize>, f64, f64)> {
     let blank = segment.text.len() - segment.text.trim_start().len();
     let mut to = 0;
@@ -106,7 +106,7 @@ fn parts(segment: &Segment) -> Vec<(Range<usize>, f64, f64)> {
     if is_the_text { words } else { vec![(0..segment.text.len() - blank, segment.start, segment.end)] }
 }
 
-/// Without white space at the ends; `None` where nothing else is there.
+/// The range without white space at its ends; `None` if nothing is left.
 pub(crate) fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let piece = &text[range.clone()];
     let start = range.start + (piece.len() - piece.trim_start().len());
@@ -114,8 +114,8 @@ pub(crate) fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     (start < end).then_some(start..end)
 }
 
-/// Segments start with the space before their first word, if their script has one. Only where that space
-/// got lost would two words run into each other.
+/// Whether a space must be put between two segments. Segments start with the space before their first word if their
+/// script has one; without it, two words would be joined.
 fn needs_space(before: &str, after: &str) -> bool {
     let (Some(last), Some(first)) = (before.chars().next_back(), after.chars().next()) else { return false };
     !last.is_whitespace() && !is_written_without_spaces(last) && !is_written_without_spaces(first)

@@ -1,4 +1,4 @@
-//! The words of a text, for whatever counts words.
+//! Splits a text into words.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -9,11 +9,11 @@ use icu_segmenter::{WordSegmenter, WordSegmenterBorrowed};
 static SEGMENTER: LazyLock<WordSegmenterBorrowed<'static>> =
     LazyLock::new(|| WordSegmenter::new_auto(WordBreakInvariantOptions::default()));
 
-/// Letters that are compared of a word: forms of one word mostly differ behind them. A crude stemmer, and one
-/// for every language.
+/// Letters in a stem: two words with the same stem are counted as forms of one word. This stemmer is crude, but works
+/// in every language.
 const STEM: usize = 6;
 
-/// Words of English that say nothing of what a text is about, contractions among them.
+/// English function words, contractions among them: they say nothing about the subject of a text.
 const FUNCTION_WORDS: &str = "\
     a an the this that these those such same other others another each every either neither both all any some many much \
     more most few less least several none no not nor only own enough one ones two first last next \
@@ -35,41 +35,41 @@ const FUNCTION_WORDS: &str = "\
     aren't wasn't weren't don't doesn't didn't haven't hasn't hadn't can't cannot couldn't won't wouldn't shouldn't \
     mustn't ain't gonna wanna";
 
-/// Sorted.
+/// [`FUNCTION_WORDS`], sorted.
 static ENGLISH: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let mut words: Vec<_> = FUNCTION_WORDS.split_whitespace().collect();
     words.sort_unstable();
     words
 });
 
-/// A word where it stands in its text.
+/// A word with its place in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word {
     /// Bytes of the text.
     pub(crate) range: Range<usize>,
-    /// In lower case, with the typewriter's apostrophe.
+    /// In lower case, with a straight apostrophe.
     pub(crate) lower: String,
 }
 
 impl Word {
-    /// What forms of one word have in common.
+    /// Its first letters, which the forms of one word share.
     pub(crate) fn stem(&self) -> &str {
         let end = self.lower.char_indices().nth(STEM).map_or(self.lower.len(), |(at, _)| at);
         &self.lower[..end]
     }
 
-    /// Whether it is a word of English that says nothing of a subject.
+    /// Whether it is an English function word.
     pub(crate) fn is_english_function_word(&self) -> bool {
         is_english_function_word(&self.lower)
     }
 }
 
-/// Whether a word in lower case is one of English that says nothing of a subject.
+/// Whether a word in lower case is an English function word.
 pub(crate) fn is_english_function_word(lower: &str) -> bool {
     ENGLISH.binary_search(&lower).is_ok() || lower.chars().count() == 1
 }
 
-/// By Unicode's rules (UAX #29), and by dictionary where a script puts no space between words.
+/// The words of a text by Unicode's rules (UAX #29), and by dictionary in scripts without spaces between words.
 pub(crate) fn words(text: &str) -> Vec<Word> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_what_is_between_spaces_and_marks() {
+    fn words_are_separated_by_spaces_and_punctuation() {
         assert_eq!(
             lower("“Don’t,” she said: 3.5 ill-disposed men!"),
             ["don't", "she", "said", "3.5", "ill", "disposed", "men"]
@@ -101,13 +101,13 @@ mod tests {
     }
 
     #[test]
-    fn scripts_without_spaces_have_words() {
+    fn scripts_without_spaces_are_split_into_words() {
         assert!(lower("今日はいい天気ですね。").len() > 2);
         assert!(lower("สวัสดีครับผมชื่อ").len() > 1);
     }
 
     #[test]
-    fn forms_of_a_word_have_a_stem_in_common() {
+    fn forms_of_a_word_share_a_stem() {
         let stems: Vec<_> = words("survey surveyor Surveyed Überschwemmung überschwemmt")
             .iter()
             .map(|word| word.stem().to_owned())

@@ -1,7 +1,7 @@
 //! What the tests of all crates share: clips of speech, media files, the folder of models, fixtures, and the list of
 //! skipped tests.
 
-#![expect(clippy::unwrap_used, reason = "in what tests share, a panic is how a failure is told")]
+#![expect(clippy::unwrap_used, reason = "in a test, a panic reports the failure")]
 
 mod clips;
 pub mod media;

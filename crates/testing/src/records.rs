@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::clips::Clips;
 
-/// The kind of padding that records are compared for: zeros behind the features, as the engine pads a short window,
-/// not behind the audio.
+/// The padding of the records that are compared: zeros after the features, as the engine pads a short window, not
+/// after the audio.
 const PADDING: &str = "features";
 
 /// Calls `check` with every record of a fixture file and the samples of its clip. Skips a record, and prints the

@@ -1,5 +1,5 @@
-//! Which crate and which room imports which, held against the table of ARCHITECTURE.md; and that no modules import each
-//! other in a circle. Read from `use` lines and paths, so macros and generated code are not seen.
+//! Compares which crates and modules import each other with the table in ARCHITECTURE.md, and checks that no modules
+//! import each other in a cycle. Imports are read from `use` lines and paths; macros and generated code are not seen.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is how a failure is told")]
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 type Edges = BTreeMap<String, BTreeSet<String>>;
 
-/// The line that begins the table of imports in ARCHITECTURE.md, and the one that ends it.
+/// The line before the table of imports in ARCHITECTURE.md, and the line after it.
 const TABLE: (&str, &str) = ("```imports", "```");
 
 fn root() -> PathBuf {
@@ -20,7 +20,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// `name <- what it may import`, one a line; the rooms of a crate are `crate/room`.
+/// The table's lines `name <- what it may import`. Top-level modules of a crate are `crate/module`.
 fn allowed() -> Edges {
     let text = read(&root().join("ARCHITECTURE.md"));
     let table = text.split_once(TABLE.0).expect("ARCHITECTURE.md has a table of imports").1;
@@ -47,7 +47,7 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-/// The crates of ours that a crate is built with, without those that only its tests need.
+/// The crates of this repository that a crate depends on, without those that only its tests need.
 fn dependencies(manifest: &str) -> BTreeSet<String> {
     let section = manifest.split_once("[dependencies]").map_or("", |(_, rest)| rest);
     let section = section.split_once("\n[").map_or(section, |(section, _)| section);
@@ -55,7 +55,8 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
     ours.map(|line| line.split(['.', ' ', '=']).next().unwrap().to_owned()).collect()
 }
 
-/// Modules by their paths, such as `store::sqlite::leases`, with their text but for tests. The root is the empty path.
+/// Modules by their paths, such as `store::sqlite::leases`, with their text without tests. The crate's root is the
+/// empty path.
 fn modules(src: &Path) -> BTreeMap<String, String> {
     fn walk(dir: &Path, at: &str, found: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(dir).unwrap() {
@@ -77,7 +78,7 @@ fn modules(src: &Path) -> BTreeMap<String, String> {
     }
     let mut found = BTreeMap::new();
     walk(src, "", &mut found);
-    // Modules that are compiled for tests alone: those that a parent declares so, and what is below them.
+    // Modules that are only compiled for tests: those declared so, and the modules below them.
     let of_tests: BTreeSet<String> = found
         .iter()
         .flat_map(|(parent, text)| {
@@ -117,8 +118,8 @@ fn paths(module: &str, text: &str) -> Vec<String> {
             }
             let Some(base) = base else { continue };
             let head: String = rest.chars().take_while(|c| is_word(*c) || *c == ':').collect();
-            let behind = &rest[head.len()..];
-            let items: Vec<String> = match behind.strip_prefix('{') {
+            let after = &rest[head.len()..];
+            let items: Vec<String> = match after.strip_prefix('{') {
                 Some(list) if head.is_empty() || head.ends_with("::") => first_level(list),
                 _ => vec![String::new()],
             };
@@ -139,7 +140,7 @@ fn parent(module: &str) -> Option<String> {
     Some(module.rsplit_once("::").map_or(String::new(), |(parent, _)| parent.to_owned()))
 }
 
-/// The items of a list in braces, without what is in braces within it.
+/// The items of a list in braces, without those in nested braces.
 fn first_level(list: &str) -> Vec<String> {
     let (mut depth, mut items, mut item) = (0, Vec::new(), String::new());
     for c in list.chars() {
@@ -156,7 +157,7 @@ fn first_level(list: &str) -> Vec<String> {
     items
 }
 
-/// From each module to those that it names, by their whole paths.
+/// Pairs of a module and a module that it names, by their full paths.
 fn imports(src: &Path) -> Vec<(String, String)> {
     let modules = modules(src);
     let mut found = Vec::new();
@@ -177,37 +178,37 @@ fn imports(src: &Path) -> Vec<(String, String)> {
     found
 }
 
-/// What lies directly below `at` on the way to `module`.
+/// The module directly below `at` on the path to `module`.
 fn child(at: &str, module: &str) -> String {
     let below = if at.is_empty() { module } else { &module[at.len() + 2..] };
     let first = below.split("::").next().unwrap();
     if at.is_empty() { first.to_owned() } else { format!("{at}::{first}") }
 }
 
-/// The deepest module that both are below; `None` where one is below the other.
+/// The deepest module that both are below; `None` if one is below the other.
 fn meeting(a: &str, b: &str) -> Option<String> {
     let (a, b): (Vec<&str>, Vec<&str>) = (a.split("::").collect(), b.split("::").collect());
     let same = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
     (same < a.len() && same < b.len()).then(|| a[..same].join("::"))
 }
 
-/// The modules of a circle, if there is one.
-fn circle(edges: &Edges) -> Option<Vec<String>> {
+/// The modules of a cycle, if there is one.
+fn cycle(edges: &Edges) -> Option<Vec<String>> {
     fn visit(
         at: &str,
         edges: &Edges,
-        way: &mut Vec<String>,
+        path: &mut Vec<String>,
         done: &mut BTreeSet<String>,
     ) -> Option<Vec<String>> {
-        if let Some(position) = way.iter().position(|module| module == at) {
-            return Some(way[position..].to_vec());
+        if let Some(position) = path.iter().position(|module| module == at) {
+            return Some(path[position..].to_vec());
         }
         if !done.insert(at.to_owned()) {
             return None;
         }
-        way.push(at.to_owned());
-        let found = edges.get(at).into_iter().flatten().find_map(|next| visit(next, edges, way, done));
-        way.pop();
+        path.push(at.to_owned());
+        let found = edges.get(at).into_iter().flatten().find_map(|next| visit(next, edges, path, done));
+        path.pop();
         found
     }
     let mut done = BTreeSet::new();
@@ -215,8 +216,8 @@ fn circle(edges: &Edges) -> Option<Vec<String>> {
 }
 
 #[test]
-fn no_modules_import_each_other_in_a_circle() {
-    let mut circles = Vec::new();
+fn no_modules_import_each_other_in_a_cycle() {
+    let mut cycles = Vec::new();
     for path in crates() {
         let mut siblings: BTreeMap<String, Edges> = BTreeMap::new();
         for (from, to) in imports(&path.join("src")) {
@@ -225,15 +226,13 @@ fn no_modules_import_each_other_in_a_circle() {
                 edges.entry(child(&at, &from)).or_default().insert(child(&at, &to));
             }
         }
-        circles.extend(
-            siblings.values().filter_map(circle).map(|circle| format!("{}: {circle:?}", name(&path))),
-        );
+        cycles.extend(siblings.values().filter_map(cycle).map(|cycle| format!("{}: {cycle:?}", name(&path))));
     }
-    assert!(circles.is_empty(), "modules that import each other:\n{}", circles.join("\n"));
+    assert!(cycles.is_empty(), "modules that import each other:\n{}", cycles.join("\n"));
 }
 
 #[test]
-fn crates_and_rooms_import_what_architecture_says_and_nothing_else() {
+fn crates_and_modules_import_exactly_what_architecture_lists() {
     let allowed = allowed();
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();

@@ -59,6 +59,7 @@ pub(crate) struct Leveller {
     /// The change at the end of the last block that was passed on.
     last: Option<Change>,
     read: u64,
+    /// Whether all samples are passed on unchanged.
     off: bool,
 }
 
@@ -82,7 +83,7 @@ impl Change {
 }
 
 impl Leveller {
-    /// Passes every sample on at once, unchanged: the level of a live stream cannot be looked up ahead of time.
+    /// Passes on all samples at once and unchanged: the later level of a live stream is not known.
     pub(crate) fn off() -> Self {
         Self { off: true, ..Self::default() }
     }

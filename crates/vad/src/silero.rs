@@ -41,7 +41,7 @@ const TAPS: usize = 3;
 /// Width of the recurrent state.
 const STATE: usize = 128;
 
-/// Gates of all states.
+/// The number of gates: four for each element of the state.
 const GATES: usize = 4 * STATE;
 
 /// The loaded network. Any number of streams may share it, each with a state of its own.

@@ -140,7 +140,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         Self::with(vad, pcm, Leveller::default())
     }
 
-    /// Cuts a live stream: its level stays as it is, so that a window is ready as soon as its speech has ended, and not
+    /// Cuts a live stream. Its level is not adjusted, so that a window is ready as soon as its speech has ended, not
     /// 20 s later.
     pub fn live(vad: &'v Vad, pcm: I) -> Self {
         Self::with(vad, pcm, Leveller::off())
@@ -169,12 +169,11 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         seconds_of(self.leveller.read())
     }
 
-    /// The window that is still open, with all speech up to the last second that was read: what it says may be shown
-    /// until the window is closed, which may then say something else. `None` where nobody has spoken since the last
-    /// window.
+    /// The window that is still open, with all speech up to the last second that was read. Its transcript can be
+    /// shown until the window is closed, and may change then. `None` if there was no speech since the last window.
     pub fn open_window(&self) -> Option<Window> {
-        let speaking_since = self.detector.open_since().map(|start| start.saturating_sub(PADDING));
-        let mut open = match (self.open.clone(), speaking_since) {
+        let speech_start = self.detector.open_since().map(|start| start.saturating_sub(PADDING));
+        let mut open = match (self.open.clone(), speech_start) {
             (None, None) => return None,
             (None, Some(start)) => OpenWindow::start(&self.buffer, start.max(self.last_end), self.analyzed),
             (Some(open), None) => open,
@@ -193,10 +192,10 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
         Some(Window { index: self.count, samples, pieces, voice })
     }
 
-    /// Reads the next chunk of the stream. False at its end.
+    /// Reads the next chunk of the stream. Returns `false` at its end.
     ///
     /// # Errors
-    /// If the stream or voice activity detection fails. The windows of what was read before it are still there.
+    /// If the stream or voice activity detection fails. The windows of what was read before remain available.
     pub fn read_chunk(&mut self) -> io::Result<bool> {
         match self.pcm.next() {
             Some(Ok(samples)) => {

@@ -1,85 +1,86 @@
-//! The recording's clock: where in the recording each packet of samples belongs.
+//! Finds the place of each packet of samples in the recording, by the packets' times.
 //!
-//! Times are a player's: zero is where the earliest track starts. Sound is laid end to end, and where the
-//! packets' times say otherwise the clock decides:
+//! Times are those of a player: zero is the start of the earliest track. Packets are placed one after another. If
+//! their times differ from that, there are these cases:
 //!
-//! - a difference under [`TOLERANCE`] is jitter and ignored (it cannot add up: times are compared with the
-//!   start's, not the last packet's);
-//! - a step forward is a gap, to be filled with silence, if the next packet goes on from there: decoders give a
-//!   single frame a wrong time when a stream changes its rate. A step further than `max_gap` is not a gap but
-//!   another clock, as where recordings were joined or a hostile file names the year 3000: sound goes on
-//!   without a gap;
-//! - sound whose time has been given out already, by [`MAX_OVERLAP`] at most, is a repetition and left out;
-//! - a clock set back further goes on without a gap, and so does one that stands still.
+//! - A difference below [`TOLERANCE`] is jitter and ignored. Jitter does not add up, because times are compared to
+//!   the start, not to the last packet.
+//! - A step forward is a gap and filled with silence, if the next packet continues from there. (Decoders give a
+//!   single frame a wrong time when a stream changes its sample rate.) A step of more than `max_gap` is no gap but
+//!   another clock: several recordings were joined, or a malicious file names the year 3000. The sound
+//!   continues without a gap.
+//! - Sound at times that were placed already, by at most [`MAX_OVERLAP`], is a repetition and left out.
+//! - If times step back further, or stay the same, the sound continues without a gap.
 //!
-//! ffmpeg raises times that run backwards to the last time before, so a clock set back looks like one that stands still
-//! until it has caught up.
+//! ffmpeg replaces times that run backwards by the last time before. So after a step back, times stay the same until
+//! they have caught up.
 
 use crate::SAMPLE_RATE;
 
-/// Samples in a millisecond, the unit of packets' times.
+/// Samples per millisecond, the unit of packets' times.
 const MILLISECOND: i64 = SAMPLE_RATE as i64 / 1000;
 
-/// At the start a difference of less is rounding.
+/// At the start, a smaller difference is due to rounding.
 const START_TOLERANCE: i64 = MILLISECOND;
 
-/// Later a difference of less is jitter.
+/// Later, a smaller difference is jitter.
 const TOLERANCE: i64 = 50 * MILLISECOND;
 
-/// Sound that comes again is left out up to this length.
+/// The maximum length of a repetition that is left out.
 const MAX_OVERLAP: i64 = SAMPLE_RATE as i64;
 
-/// What becomes of a packet.
+/// Where a packet is placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Placement {
-    /// It follows what was placed before, without its first `skip` samples, which are there already.
+    /// After all that was placed before, without its first `skip` samples, which were placed already.
     Next { skip: usize },
-    /// The next packet decides. One may hold on to several, in their order.
+    /// Not yet: the next packet decides. Several packets may be held, in their order.
     Hold,
 }
 
-/// What becomes of packets that were held.
+/// Where the packets that were held are placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
-    /// They follow, behind so many samples of silence.
+    /// After all that was placed before and `silence` samples of silence.
     Next { silence: u64 },
-    /// They are sound that is there already.
+    /// Nowhere: they repeat sound that was placed already.
     Drop,
 }
 
-/// What to do about a packet: first about those held, then about itself.
+/// What to do for a packet: first with the packets that are held, then with itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
-    /// `None` where none is held or they stay so.
+    /// `None` if no packets are held, or if they are still held.
     pub(super) held: Option<Held>,
     /// Samples of silence before the packet.
     pub(super) silence: u64,
     pub(super) packet: Placement,
 }
 
+/// How the times of the last packets behave.
 #[derive(Debug, Clone, Copy)]
 enum State {
+    /// Times advance with the samples.
     Steady,
-    /// The held packet's time lies this far ahead.
-    Ahead {
-        gap: i64,
-    },
-    /// Times stand still; the packets since are held.
-    Still,
-    /// Times have stood still for longer than an overlap lasts; nothing is held.
+    /// The time of the packet that is held is this far ahead.
+    Ahead { gap: i64 },
+    /// Times stay the same; the packets since then are held.
+    Stalled,
+    /// Times have stayed the same for longer than a repetition lasts; no packets are held.
     Restarted,
 }
 
-/// All in samples.
+/// The state of the placement. All values are in samples if not stated otherwise.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// The time that is zero, in milliseconds modulo 2^32.
+    /// The time of the recording's zero, in milliseconds modulo 2^32.
     origin: u32,
     max_gap: i64,
-    /// Where the next sample comes to lie, without those held.
+    /// The place of the next sample, not counting the packets that are held.
     position: i64,
+    /// The length of the packets that are held.
     held: i64,
-    /// What to add to a packet's time for its place.
+    /// What is added to a packet's time to get its place.
     shift: i64,
     /// The last packet's time.
     last: Option<i64>,
@@ -90,7 +91,7 @@ impl Clock {
     /// `origin` and `max_gap` in seconds.
     pub(super) fn new(origin: f64, max_gap: f64) -> Self {
         Self {
-            // Converting saturates, and then wraps as the packets' times do.
+            // The conversion to `i64` saturates, and that to `u32` wraps like the packets' times.
             origin: (origin * 1000.0).round() as i64 as u32,
             max_gap: (max_gap * SAMPLE_RATE as f64) as i64,
             position: 0,
@@ -101,28 +102,28 @@ impl Clock {
         }
     }
 
-    /// Places a packet of so many samples a channel, whose time is in milliseconds modulo 2^32.
+    /// Places a packet of `samples` samples per channel. `time` is in milliseconds modulo 2^32.
     pub(super) fn place(&mut self, time: u32, samples: usize) -> Step {
-        // Right within 24 days before and after the origin; what lies further is another clock anyway.
+        // Correct within 24 days before and after the origin; times further away are another clock anyway.
         let time = i64::from(time.wrapping_sub(self.origin) as i32) * MILLISECOND;
         let length = samples as i64;
         let advanced = self.last.is_none_or(|last| time > last);
         let step = match self.state {
             _ if self.position == 0 && self.held == 0 => self.start(time, length),
-            State::Steady if advanced => self.go_on(time, length),
-            State::Steady => self.hold(length, State::Still),
-            State::Ahead { gap } if advanced => self.jump(gap, time, length),
+            State::Steady if advanced => self.advance(time, length),
+            State::Steady => self.hold(length, State::Stalled),
+            State::Ahead { gap } if advanced => self.after_ahead(gap, time, length),
             State::Ahead { .. } => {
-                // The one ahead was wrong: times are as before, or stand still behind it.
+                // The time ahead was wrong: times are as before, or stay the same after it.
                 let held = self.keep_held(0);
-                Step { held, ..self.hold(length, State::Still) }
+                Step { held, ..self.hold(length, State::Stalled) }
             }
-            State::Still if advanced => self.after_still(time, length),
-            State::Still if self.held + length > MAX_OVERLAP => {
+            State::Stalled if advanced => self.after_stall(time, length),
+            State::Stalled if self.held + length > MAX_OVERLAP => {
                 self.state = State::Restarted;
                 Step { held: self.keep_held(0), ..self.append(length, 0) }
             }
-            State::Still => self.hold(length, State::Still),
+            State::Stalled => self.hold(length, State::Stalled),
             State::Restarted if advanced => self.rejoin(time, length),
             State::Restarted => self.append(length, 0),
         };
@@ -130,7 +131,7 @@ impl Clock {
         step
     }
 
-    /// The end: what becomes of the packets held, if any are.
+    /// Ends the stream: says where the packets that are held are placed, if there are any.
     pub(super) fn finish(&mut self) -> Option<Held> {
         match self.state {
             State::Ahead { gap } if gap <= self.max_gap => self.keep_held(gap),
@@ -138,12 +139,12 @@ impl Clock {
         }
     }
 
-    /// How far behind the sound so far the time lies: negative where sound is there already.
+    /// How far a time is after the end of the sound so far; negative if sound was placed there already.
     fn distance(&self, time: i64) -> i64 {
         time + self.shift - self.position
     }
 
-    /// Nothing has been placed yet.
+    /// Places the first packet.
     fn start(&mut self, time: i64, length: i64) -> Step {
         let late = self.distance(time);
         if late.abs() < START_TOLERANCE {
@@ -157,7 +158,8 @@ impl Clock {
         Step { silence: late.max(0).unsigned_abs(), ..self.append(length, (-late).max(0)) }
     }
 
-    fn go_on(&mut self, time: i64, length: i64) -> Step {
+    /// Places a packet whose time advances, while none is held.
+    fn advance(&mut self, time: i64, length: i64) -> Step {
         match self.distance(time) {
             ahead if ahead > TOLERANCE => self.hold(length, State::Ahead { gap: ahead }),
             behind if behind < -MAX_OVERLAP => {
@@ -169,8 +171,8 @@ impl Clock {
         }
     }
 
-    /// The packet after one that was ahead goes on from there.
-    fn jump(&mut self, gap: i64, time: i64, length: i64) -> Step {
+    /// Places the packet after one whose time was ahead: it continues from there.
+    fn after_ahead(&mut self, gap: i64, time: i64, length: i64) -> Step {
         self.state = State::Steady;
         let held = if gap <= self.max_gap {
             self.keep_held(gap)
@@ -178,12 +180,12 @@ impl Clock {
             self.shift -= gap;
             self.keep_held(0)
         };
-        Step { held, ..self.go_on(time, length) }
+        Step { held, ..self.advance(time, length) }
     }
 
-    /// Times that stood still go on: were the held packets a repetition, sound that only lacked times, or is it
-    /// another clock?
-    fn after_still(&mut self, time: i64, length: i64) -> Step {
+    /// Places the first packet whose time advances after a stall. The packets that are held were a repetition, or
+    /// sound without times of its own, or the clock has changed.
+    fn after_stall(&mut self, time: i64, length: i64) -> Step {
         let without_held = self.distance(time);
         let with_held = without_held - self.held;
         if with_held.abs() <= TOLERANCE.min(without_held.abs()) {
@@ -199,7 +201,7 @@ impl Clock {
         Step { held: self.keep_held(0), ..self.rejoin(time, length) }
     }
 
-    /// The old clock again, or from now on another.
+    /// Places a packet after times were lost: by the old clock if it fits, otherwise by a new one.
     fn rejoin(&mut self, time: i64, length: i64) -> Step {
         self.state = State::Steady;
         let distance = self.distance(time);
@@ -209,12 +211,14 @@ impl Clock {
         self.append(length, 0)
     }
 
+    /// Holds a packet.
     fn hold(&mut self, length: i64, state: State) -> Step {
         self.held += length;
         self.state = state;
         Step { held: None, silence: 0, packet: Placement::Hold }
     }
 
+    /// Places the packets that are held after `silence` samples of silence.
     fn keep_held(&mut self, silence: i64) -> Option<Held> {
         let any = self.held > 0;
         self.fill(silence);
@@ -223,6 +227,7 @@ impl Clock {
         any.then_some(Held::Next { silence: silence.unsigned_abs() })
     }
 
+    /// Places a packet without its first `skip` samples.
     fn append(&mut self, length: i64, skip: i64) -> Step {
         let skip = skip.min(length);
         self.fill(length - skip);
@@ -240,9 +245,9 @@ mod tests {
 
     use super::*;
 
-    /// Packets of 20 ms with these times, in milliseconds, as the recording's layout: spans of (first packet, last
-    /// packet, start of the first in ms).
-    fn lay(clock: &mut Clock, times: impl IntoIterator<Item = i64>) -> Vec<(usize, usize, i64)> {
+    /// Places packets of 20 ms with these times in milliseconds. Returns the layout of the recording as spans of
+    /// (first packet, last packet, start of the first in ms).
+    fn layout(clock: &mut Clock, times: impl IntoIterator<Item = i64>) -> Vec<(usize, usize, i64)> {
         let (mut at, mut held, mut spans) = (0, Vec::new(), Vec::<(usize, usize, i64)>::new());
         let mut put = |index: usize, at: &mut i64, skip: i64| {
             let whole = spans.last().is_some_and(|&(first, last, start)| {
@@ -287,82 +292,85 @@ mod tests {
     }
 
     #[test]
-    fn sound_follows_on_and_jitter_is_ignored() {
-        assert_eq!(lay(&mut clock(), steady(100)), [(0, 99, 0)]);
+    fn sound_is_continuous_and_jitter_is_ignored() {
+        assert_eq!(layout(&mut clock(), steady(100)), [(0, 99, 0)]);
         let jitter = steady(100).map(|time| time + (time * 7) % 40);
-        assert_eq!(lay(&mut clock(), jitter), [(0, 99, 0)]);
+        assert_eq!(layout(&mut clock(), jitter), [(0, 99, 0)]);
     }
 
     #[test]
     fn a_late_start_is_kept_and_counts_from_the_origin() {
-        assert_eq!(lay(&mut clock(), steady(9).map(|time| time + 5000)), [(0, 8, 5000)]);
+        assert_eq!(layout(&mut clock(), steady(9).map(|time| time + 5000)), [(0, 8, 5000)]);
         let ten_hours = 36_000_000;
         let mut late = Clock::new(36_000.0, 600.0);
-        assert_eq!(lay(&mut late, steady(9).map(|time| time + ten_hours + 30)), [(0, 8, 30)]);
+        assert_eq!(layout(&mut late, steady(9).map(|time| time + ten_hours + 30)), [(0, 8, 30)]);
         let mut negative = Clock::new(-0.5, 600.0);
-        assert_eq!(lay(&mut negative, steady(9).map(|time| time - 500)), [(0, 8, 0)]);
+        assert_eq!(layout(&mut negative, steady(9).map(|time| time - 500)), [(0, 8, 0)]);
     }
 
     #[test]
-    fn what_lies_before_the_origin_is_left_out() {
-        assert_eq!(lay(&mut clock(), steady(9).map(|time| time - 50)), [(2, 2, 0), (3, 8, 10)]);
-        // So far before that it is another clock.
-        assert_eq!(lay(&mut clock(), steady(9).map(|time| time - 5000)), [(0, 8, 0)]);
+    fn sound_before_the_origin_is_left_out() {
+        assert_eq!(layout(&mut clock(), steady(9).map(|time| time - 50)), [(2, 2, 0), (3, 8, 10)]);
+        // Much earlier times are another clock.
+        assert_eq!(layout(&mut clock(), steady(9).map(|time| time - 5000)), [(0, 8, 0)]);
     }
 
     #[test]
     fn a_gap_is_kept_and_one_of_days_is_another_clock() {
         let gap = |gap: i64| steady(20).map(move |time| if time < 200 { time } else { time + gap });
-        assert_eq!(lay(&mut clock(), gap(2000)), [(0, 9, 0), (10, 19, 2200)]);
-        assert_eq!(lay(&mut clock(), gap(40)), [(0, 19, 0)]);
-        assert_eq!(lay(&mut clock(), gap(3 * 86_400_000)), [(0, 19, 0)]);
-        assert_eq!(lay(&mut clock(), steady(9).map(|time| time + 3 * 86_400_000)), [(0, 8, 0)]);
-        // After another clock, its own gaps.
+        assert_eq!(layout(&mut clock(), gap(2000)), [(0, 9, 0), (10, 19, 2200)]);
+        assert_eq!(layout(&mut clock(), gap(40)), [(0, 19, 0)]);
+        assert_eq!(layout(&mut clock(), gap(3 * 86_400_000)), [(0, 19, 0)]);
+        assert_eq!(layout(&mut clock(), steady(9).map(|time| time + 3 * 86_400_000)), [(0, 8, 0)]);
+        // Gaps are kept after a change to another clock.
         let later = steady(30).map(|time| match time {
             ..200 => time,
             200..400 => time + 86_400_000,
             _ => time + 86_401_000,
         });
-        assert_eq!(lay(&mut clock(), later), [(0, 19, 0), (20, 29, 1400)]);
+        assert_eq!(layout(&mut clock(), later), [(0, 19, 0), (20, 29, 1400)]);
     }
 
     #[test]
     fn every_packet_may_have_a_gap_before_it() {
         let times = (0..4).map(|index| index * 3000);
-        assert_eq!(lay(&mut clock(), times), [(0, 0, 0), (1, 1, 3000), (2, 2, 6000), (3, 3, 9000)]);
+        assert_eq!(layout(&mut clock(), times), [(0, 0, 0), (1, 1, 3000), (2, 2, 6000), (3, 3, 9000)]);
     }
 
     #[test]
     fn a_single_wrong_time_is_ignored() {
-        // ffmpeg raises the times behind it until they have caught up.
+        // ffmpeg replaces the times after it until they have caught up.
         let glitch = (0..200).map(|index| if index < 50 { index * 20 } else { (index * 20).max(2000) });
-        assert_eq!(lay(&mut clock(), glitch), [(0, 199, 0)]);
+        assert_eq!(layout(&mut clock(), glitch), [(0, 199, 0)]);
     }
 
     #[test]
     fn a_repetition_is_left_out() {
-        // Packets 10 to 14 say again what 5 to 9 said: their times are raised to the ninth's.
+        // Packets 10 to 14 repeat packets 5 to 9. ffmpeg replaces their times by that of packet 9.
         let times = steady(20).map(|time| if time < 200 { time } else { (time - 100).max(180) });
-        assert_eq!(lay(&mut clock(), times), [(0, 9, 0), (15, 19, 200)]);
+        assert_eq!(layout(&mut clock(), times), [(0, 9, 0), (15, 19, 200)]);
     }
 
     #[test]
-    fn a_clock_set_back_goes_on() {
+    fn a_step_back_leaves_no_gap() {
         let recording = 5000;
         let times = (0..500).map(|index| index * 20 % recording);
         let raised = times.scan(0, |last, time| {
             *last = time.max(*last);
             Some(*last)
         });
-        assert_eq!(lay(&mut clock(), raised), [(0, 499, 0)]);
-        assert_eq!(lay(&mut clock(), std::iter::repeat_n(0, 300)), [(0, 299, 0)]);
+        assert_eq!(layout(&mut clock(), raised), [(0, 499, 0)]);
+        assert_eq!(layout(&mut clock(), std::iter::repeat_n(0, 300)), [(0, 299, 0)]);
     }
 
     #[test]
-    fn times_that_wrap_go_on() {
+    fn times_may_wrap_around() {
         let origin = f64::from(u32::MAX - 99) / 1000.0;
         let mut wrapping = Clock::new(origin, 600.0);
-        assert_eq!(lay(&mut wrapping, steady(20).map(|time| time + i64::from(u32::MAX - 99))), [(0, 19, 0)]);
+        assert_eq!(
+            layout(&mut wrapping, steady(20).map(|time| time + i64::from(u32::MAX - 99))),
+            [(0, 19, 0)]
+        );
     }
 
     proptest! {

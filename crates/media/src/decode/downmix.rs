@@ -1,40 +1,41 @@
-//! Channels to one, so that nothing said on any of them is lost.
+//! Mixes channels to one, so that nothing said on any of them is lost.
 //!
-//! The usual mix is a weighted mean. It is silent where one channel is another's inverse, and quiet where one
-//! channel of many speaks. So the sound is measured in blocks of 20 ms, counted from the stream's beginning,
-//! and each block is mixed in one of three ways:
+//! The usual mix is a weighted mean. It is silent if one channel is another's inverse, and quiet if only one channel
+//! of many has speech. So the sound is measured in blocks of 20 ms, counted from the start of the stream, and each
+//! block is mixed in one of three ways:
 //!
-//! - **mean**, as ffmpeg does it, unless that is much quieter than the loudest channel;
-//! - **sum**, at the level of the loudest channel, where channels are silent or differ;
-//! - **solo**, the loudest channel alone, where the sum cancels.
+//! - **mean**, as ffmpeg does, unless it is much quieter than the loudest channel;
+//! - **sum**, at the level of the loudest channel, if channels are silent or differ;
+//! - **solo**, only the loudest channel, if the sum cancels.
 //!
-//! What comes out depends on the samples alone, not on the pieces in which they come.
+//! The result depends on the samples alone, not on the sizes of the pieces that they come in.
 
 use crate::SAMPLE_RATE;
 
 /// Samples in a block: 20 ms.
 const BLOCK: usize = SAMPLE_RATE / 50;
 
-/// Of what was measured before, this much counts after another block: half after 0.13 s.
+/// The weight of earlier blocks in the measured power, per block: half of it is left after 0.13 s.
 const MEMORY: f32 = 0.9;
 
-/// The mean is left where its power falls below the first part of the loudest channel's, and taken up again where
-/// it rises above the second. For stereo they lie between a quarter, which is what one silent channel leaves, and
-/// a half, of two independent voices: word error rates were measured on the mean.
+/// The mean is abandoned if its power falls below the first share of the loudest channel's power, and used again if
+/// it rises above the second. For stereo, both are between 0.25 (one channel is silent) and 0.5 (two independent
+/// voices): word error rates were measured with the mean.
 const STEREO_MEAN: [f32; 2] = [0.3, 0.4];
 
-/// With more channels the mean is rarely as loud as they are.
+/// The same for more channels, whose mean is rarely as loud as they are.
 const SURROUND_MEAN: [f32; 2] = [0.6, 0.7];
 
-/// The sum is taken if it has this part of the loudest channel's power; else it cancels.
-const CANCELS: f32 = 0.5;
+/// The minimum power of the sum as a share of the loudest channel's; below it the channels cancel each other.
+const MIN_SUM: f32 = 0.5;
 
-/// A solo goes to another channel once that has so many times its power.
+/// A solo changes to another channel if that has this many times its power.
 const LOUDER: f32 = 2.0;
 
-/// Power under which there is nothing to decide by: -80 dB.
+/// The power below which the mode is not changed: -80 dB.
 const SILENCE: f32 = 1e-8;
 
+/// How a block is mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Mean,
@@ -42,26 +43,26 @@ enum Mode {
     Solo(usize),
 }
 
-/// Mixes interleaved samples of so many channels.
+/// Mixes interleaved samples of several channels to one.
 #[derive(Debug)]
 pub(super) struct Downmix {
-    /// Of each channel in the sum; 0 for what is not mixed.
+    /// The weight of each channel in the sum; 0 if it is not mixed.
     weights: Vec<f32>,
-    /// Interleaved samples that do not fill a block yet.
+    /// Interleaved samples of the block that is not complete yet.
     waiting: Vec<i16>,
     /// The last sample of each channel, and of their sum.
     last: Vec<f32>,
     last_sum: f32,
-    /// Mean power of each channel, and of their sum, with constant parts and rumble left out.
+    /// The mean power of each channel, and of their sum, without constant parts and rumble.
     power: Vec<f32>,
     power_of_sum: f32,
     mode: Mode,
-    /// What each channel was multiplied by at the end of the last block.
+    /// The gain of each channel at the end of the last block.
     gains: Option<Vec<f32>>,
 }
 
 impl Downmix {
-    /// For channels with these weights, of which one at least is not 0.
+    /// For channels with these weights, at least one of which is not 0.
     pub(super) fn new(weights: &[f32]) -> Self {
         Self {
             weights: weights.to_vec(),
@@ -75,7 +76,7 @@ impl Downmix {
         }
     }
 
-    /// Takes interleaved samples and adds to `mixed` what can be mixed by now.
+    /// Takes interleaved samples, and appends to `mixed` the blocks that are complete.
     pub(super) fn push(&mut self, samples: &[i16], mixed: &mut Vec<f32>) {
         if self.weights.len() == 1 {
             mixed.extend(samples.iter().map(|sample| to_float(*sample)));
@@ -92,18 +93,19 @@ impl Downmix {
         self.waiting.extend(samples);
     }
 
-    /// [`push`](Self::push) for so many samples a channel of silence.
+    /// [`push`](Self::push) for `count` samples of silence per channel.
     pub(super) fn push_silence(&mut self, count: usize, mixed: &mut Vec<f32>) {
         self.push(&vec![0; count * self.weights.len()], mixed);
     }
 
-    /// Adds what is left.
+    /// Ends the stream: appends the rest.
     pub(super) fn finish(&mut self, mixed: &mut Vec<f32>) {
         if !self.waiting.is_empty() {
             self.mix_waiting(mixed);
         }
     }
 
+    /// Mixes the samples in `waiting` as a block.
     fn mix_waiting(&mut self, mixed: &mut Vec<f32>) {
         let block: Vec<f32> = self.waiting.drain(..).map(to_float).collect();
         self.measure(&block);
@@ -122,7 +124,8 @@ impl Downmix {
         }));
     }
 
-    /// Of differences between samples: they hold neither a constant nor much rumble, which say nothing about speech.
+    /// Measures the power of the differences between samples. These have no constant part and little rumble, neither
+    /// of which is speech.
     fn measure(&mut self, block: &[f32]) {
         let channels = self.weights.len();
         let mut power = vec![0.0; channels];
@@ -144,12 +147,13 @@ impl Downmix {
         self.power_of_sum = average(self.power_of_sum, power_of_sum);
     }
 
-    /// The loudest channel of those that are mixed.
+    /// The loudest channel that is mixed.
     fn loudest(&self) -> usize {
         let mixed = (0..self.weights.len()).filter(|channel| self.weights[*channel] > 0.0);
         mixed.max_by(|one, other| self.power[*one].total_cmp(&self.power[*other])).unwrap_or(0)
     }
 
+    /// The mode for the block just measured.
     fn decide(&self) -> Mode {
         let loudest = self.loudest();
         let power = self.power[loudest];
@@ -157,12 +161,12 @@ impl Downmix {
             return self.mode;
         }
         let total: f32 = self.weights.iter().sum();
-        let [leave, take_up] = if self.weights.len() == 2 { STEREO_MEAN } else { SURROUND_MEAN };
-        let needed = if self.mode == Mode::Mean { leave } else { take_up };
+        let [abandon, resume] = if self.weights.len() == 2 { STEREO_MEAN } else { SURROUND_MEAN };
+        let needed = if self.mode == Mode::Mean { abandon } else { resume };
         if self.power_of_sum / (total * total) >= needed * power {
             return Mode::Mean;
         }
-        if self.power_of_sum >= CANCELS * power {
+        if self.power_of_sum >= MIN_SUM * power {
             return Mode::Sum;
         }
         match self.mode {
@@ -171,7 +175,7 @@ impl Downmix {
         }
     }
 
-    /// What to multiply each channel by.
+    /// The gain of each channel in the current mode.
     fn target(&self) -> Vec<f32> {
         let total: f32 = self.weights.iter().sum();
         let gain = match self.mode {
@@ -180,7 +184,7 @@ impl Downmix {
             }
             Mode::Mean => 1.0 / total,
             Mode::Sum if self.power_of_sum < SILENCE => 1.0,
-            // No louder than the loudest, so that it does not clip where that did not.
+            // Not louder than the loudest channel, so that the sum does not clip if that did not.
             Mode::Sum => (self.power[self.loudest()] / self.power_of_sum).sqrt().clamp(1.0 / total, 1.0),
         };
         self.weights.iter().map(|weight| weight * gain).collect()
@@ -199,7 +203,7 @@ fn to_float(sample: i16) -> f32 {
 mod tests {
     use super::*;
 
-    /// Noise with the given level, other noise for another seed.
+    /// Noise with the given level; each seed gives different noise.
     fn noise(seed: u32, level: f32, count: usize) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_761).max(1);
         let mut next = || {
@@ -232,7 +236,7 @@ mod tests {
     const STEREO: [f32; 2] = [1.0, 1.0];
 
     #[test]
-    fn mono_stays_as_it_is() {
+    fn mono_is_not_changed() {
         let samples: Vec<i16> = (i16::MIN..=i16::MAX).collect();
         let expected: Vec<f32> = samples.iter().map(|sample| f32::from(*sample) / 32768.0).collect();
         assert_eq!(mix(&[1.0], &samples), expected);
@@ -241,7 +245,7 @@ mod tests {
     #[test]
     fn ordinary_stereo_is_the_mean() {
         let (middle, left, right) = (noise(1, 0.4, 50_000), noise(2, 0.4, 50_000), noise(3, 0.4, 50_000));
-        // From the same on both sides to nothing in common.
+        // From identical channels to independent ones.
         for part in [1.0, 0.5, 0.1, 0.0] {
             let side = |own: &[f32]| -> Vec<f32> {
                 middle.iter().zip(own).map(|(middle, own)| middle * part + own * (1.0 - part)).collect()
@@ -267,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_side_takes_nothing_from_the_other() {
+    fn a_silent_channel_does_not_weaken_the_other() {
         let (sound, silence) = (noise(1, 0.5, 30_000), vec![0.0; 30_000]);
         let constant = vec![0.2; 30_000];
         for other in [&silence, &constant] {
@@ -276,7 +280,7 @@ mod tests {
             let rest: Vec<f32> = mixed.iter().map(|sample| sample - constant).collect();
             assert!((level(&rest) / level(&sound) - 1.0).abs() < 0.01);
         }
-        // Of sixteen discrete channels too.
+        // The same for sixteen discrete channels.
         let mut channels = vec![&silence[..]; 16];
         channels[11] = &sound;
         let mixed = mix(&[1.0; 16], &interleave(&channels));
@@ -298,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn speech_on_some_of_many_channels_is_not_buried() {
+    fn speech_on_few_of_many_channels_keeps_its_level() {
         let weights = [0.707, 0.707, 1.0, 0.1, 0.5, 0.5];
         let (speech, silence) = (noise(1, 0.3, 30_000), vec![0.0; 30_000]);
         let rumble: Vec<f32> = (0..30_000).map(|at| (at as f32 * 0.02).sin() * 0.9).collect();
@@ -310,7 +314,7 @@ mod tests {
             let rest: Vec<f32> = mixed.iter().zip(low).map(|(sample, low)| sample - low * 0.1).collect();
             level(&rest) / level(&speech)
         };
-        // In the centre over rumble, in front, behind, and where low frequencies should be.
+        // In the centre with rumble, in front, behind, and in the low-frequency channel.
         assert!((level_of(&[2], &rumble) - 1.0).abs() < 0.05);
         for spoken in [&[0, 1][..], &[4, 5], &[0, 1, 2], &[5], &[3]] {
             let level = level_of(spoken, &silence);
@@ -323,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_do_not_matter() {
+    fn the_sizes_of_pieces_do_not_matter() {
         let (left, right) = (noise(1, 0.5, 20_000), noise(2, 0.1, 20_000));
         let flipped: Vec<f32> = left
             .iter()

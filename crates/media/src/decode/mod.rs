@@ -1,5 +1,6 @@
-//! The sound of a file as a stream of samples: [`stream`] runs ffmpeg, [`packets`] reads its output, [`clock`] says where
-//! in the recording each packet belongs, [`timeline`] joins them without gaps, and [`downmix`] mixes their channels.
+//! Decodes the sound of a file to a stream of samples. [`stream`] runs ffmpeg, [`packets`] reads its output,
+//! [`clock`] finds the place of each packet in the recording, [`timeline`] joins the packets without gaps, and
+//! [`downmix`] mixes their channels.
 
 mod clock;
 mod downmix;

@@ -1,30 +1,31 @@
-//! What ffmpeg writes to the pipe: packets of samples, each with its time in the recording.
+//! Reads ffmpeg's output: packets of samples, each with its time in the recording.
 //!
-//! The container is SMJPEG, the simplest that ffmpeg writes in which sound has times: a header, then chunks of
-//! tag, time in milliseconds, size and samples. (Raw samples have no times, Matroska and NUT no negative ones.)
-//! Times are 32 bits that wrap. A hostile file may have taken ffmpeg over, so nothing that comes is trusted: every size
-//! has a bound, and what does not fit the format is an error.
+//! The container is SMJPEG, the simplest one that ffmpeg can write in which sound has times: a header, then chunks of
+//! a tag, a time in milliseconds, a size and samples. (Raw samples have no times, Matroska and NUT no negative ones.)
+//! Times have 32 bits and wrap around. A malicious file may have taken control of ffmpeg, so its output is not
+//! trusted: every size is limited, and output in another format is an error.
 
 use std::io::{self, Read};
 
 const MAGIC: &[u8; 8] = b"\0\nSMJPEG";
 
-/// A description of the stream, or a line of text, may have so many bytes.
+/// The maximum size of a description of the stream or a line of text, in bytes.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
 
-/// The largest packet. A frame of the codecs people have holds at most 300,000 samples a channel.
+/// The maximum size of a packet, in bytes. A frame of the common codecs has at most 300,000 samples per channel.
 const MAX_PACKET_BYTES: u32 = 32 << 20;
 
+/// A packet of samples.
 #[derive(Debug, PartialEq)]
 pub(super) struct Packet {
     /// Milliseconds modulo 2^32.
     pub(super) time: u32,
-    /// Interleaved.
+    /// The samples of all channels, interleaved.
     pub(super) samples: Vec<i16>,
 }
 
-/// Reads packets of so many channels. An output that ends, even within a packet, is no error: how ffmpeg ended says
-/// whether something is missing.
+/// Reads packets with `channels` channels. An output that ends early, even within a packet, is no error: the exit
+/// status of ffmpeg shows whether something is missing.
 #[derive(Debug)]
 pub(super) struct Packets<R> {
     source: R,
@@ -149,7 +150,7 @@ mod tests {
         bytes
     }
 
-    /// All packets, and the error that ended them.
+    /// All packets, and the error after them, if any.
     fn read(bytes: &[u8], channels: usize) -> (Vec<Packet>, Option<io::Error>) {
         let (mut packets, mut read) = (Packets::new(bytes, channels), Vec::new());
         loop {
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_cut_off_anywhere_gives_the_whole_packets_before() {
+    fn truncated_output_has_the_complete_packets() {
         let whole = two_packets();
         for length in 0..whole.len() {
             let (packets, error) = read(&whole[..length], 2);
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn output_in_another_format_is_refused() {
         let huge = [&header(1)[..], b"sndD\0\0\0\0\xff\xff\xff\xfe"].concat();
         let odd = [&header(2)[..], b"sndD\0\0\0\0\0\0\0\x02\0\0"].concat();
         let text = [&MAGIC[..], &[0; 8], b"_TXT\xff\xff\xff\xff"].concat();

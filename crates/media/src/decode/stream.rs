@@ -1,4 +1,4 @@
-//! The sound of a file as a stream of samples, from an ffmpeg that runs beside.
+//! Decodes the sound of a file to a stream of samples, with an ffmpeg process that runs meanwhile.
 
 use std::collections::VecDeque;
 use std::io::{self, BufReader};
@@ -17,39 +17,39 @@ use crate::limits::Limits;
 /// Samples in a chunk: one second.
 const CHUNK: usize = SAMPLE_RATE;
 
-/// As much as a pipe holds.
+/// The size of the read buffer in bytes: the capacity of a pipe.
 const PIPE_BYTES: usize = 64 << 10;
 
-/// Processor seconds that an ffmpeg has whatever the limit of duration.
+/// Processor time that ffmpeg always has, in seconds; more is added for the maximum duration.
 const CPU_SECONDS: u64 = 60;
 
-/// Sound lasts at least this many times as long as it may take to decode. The slowest codec people have
-/// (Monkey's Audio at its highest level) decodes some 30 times as fast as it sounds.
+/// The minimum speed of decoding, as a multiple of real time. The slowest common codec (Monkey's Audio at its highest
+/// level) decodes about 30 times as fast as real time.
 const SLOWEST_SPEED: u64 = 4;
 
-/// The sound of a file as 16 kHz mono samples, in chunks of a second (the last is shorter): of its default
-/// track, or else of the first that can be decoded. The same file gives the same samples.
+/// The sound of a file as 16 kHz mono samples in -1 … 1, in chunks of a second; the last is shorter. It is that of
+/// the default track, or of the first that can be decoded. The same file always gives the same samples.
 ///
-/// Blocking. Times are those that a player shows: where the sound starts late or has gaps, silence fills them.
-/// Channels are mixed so that none cancels another. Dropping it ends ffmpeg.
+/// Blocks. Times are those of a player: if the sound starts late or has gaps, they are filled with silence. Channels
+/// are mixed so that none cancels another. Dropping the stream ends ffmpeg.
 ///
-/// An error item, always the last, means that the sound must not be used: nothing could be decoded, it
-/// lasts longer than allowed, or this machine is at fault (the [`io::Error`] holds a [`MediaError`] that tells
-/// which). A file that is damaged or cut off behind some sound is no error: the stream ends where the sound
-/// does, and [`damage`](Self::damage) says so. To ask after the stream was used up, hand `&mut stream` on.
+/// An error is always the last item, and means that the sound must not be used: nothing could be decoded, the sound
+/// is longer than allowed, or this machine is at fault. The [`io::Error`] contains a [`MediaError`] that says which.
+/// A file that is damaged or truncated after some sound is no error: the stream ends with the sound, and
+/// [`damage`](Self::damage) says why. To call that afterwards, iterate over `&mut stream`.
 #[derive(Debug)]
 pub struct PcmStream {
     tools: Tools,
     path: PathBuf,
     limits: Limits,
-    /// What ffmpeg gives; `None` once it has ended.
+    /// The output of ffmpeg; `None` after it has ended.
     running: Option<Packets<BufReader<Run>>>,
     timeline: Timeline,
-    /// An error was given out: nothing comes after it.
+    /// Whether an error was returned, after which there are no items.
     failed: bool,
-    /// The index of the one that is decoded.
+    /// The index of the track that is decoded.
     track: u32,
-    /// Tracks to try where this one cannot be decoded.
+    /// Tracks to try if this one cannot be decoded.
     others: VecDeque<Track>,
     max_duration: Duration,
     samples: u64,
@@ -57,26 +57,26 @@ pub struct PcmStream {
 }
 
 impl PcmStream {
-    /// Finds the file's tracks and starts the installed ffmpeg.
+    /// Finds the file's tracks, and starts the installed ffmpeg.
     pub fn open(path: &Path, max_duration: Duration) -> Result<Self, MediaError> {
         Self::open_with(&Tools::installed()?, path, max_duration)
     }
 
-    /// The same with other tools.
+    /// Like [`open`](Self::open), with other tools.
     pub fn open_with(tools: &Tools, path: &Path, max_duration: Duration) -> Result<Self, MediaError> {
         let limits = Limits::decoding(tools.timeouts());
         let tracks = headers::read(tools, path, &limits)?.info.tracks;
         Self::start(tools, path, tracks, max_duration, limits)
     }
 
-    /// Starts the installed ffmpeg on tracks that were found before.
+    /// Starts the installed ffmpeg on tracks that a probe found.
     pub fn open_tracks(path: &Path, tracks: Tracks, max_duration: Duration) -> Result<Self, MediaError> {
         let tools = Tools::installed()?;
         let limits = Limits::decoding(tools.timeouts());
         Self::start(&tools, path, tracks, max_duration, limits)
     }
 
-    /// Starts ffmpeg on the first of the tracks; where that cannot be decoded, the next is tried.
+    /// Starts ffmpeg on the first track. If that cannot be decoded, the next is tried.
     pub(crate) fn start(
         tools: &Tools,
         path: &Path,
@@ -108,17 +108,17 @@ impl PcmStream {
         self.track
     }
 
-    /// Seconds of sound given out so far.
+    /// The seconds of sound returned so far.
     pub fn seconds_read(&self) -> f64 {
         self.samples as f64 / SAMPLE_RATE as f64
     }
 
-    /// Once the stream has ended: why it ended before the file's end, as a sentence.
+    /// The reason why the stream ended before the end of the file, as a sentence; `None` if it did not.
     pub fn damage(&self) -> Option<&str> {
         self.damage.as_deref()
     }
 
-    /// ffmpeg's process id, while it runs.
+    /// The process id of ffmpeg while it runs.
     pub fn process_id(&self) -> Option<u32> {
         self.running.as_ref().map(|packets| packets.source().get_ref().id())
     }
@@ -127,8 +127,8 @@ impl PcmStream {
         loop {
             let chunk = self.next_of_track();
             let undecodable = self.samples == 0 && matches!(chunk, Err(MediaError::Unsupported(_)));
-            let other = if undecodable { self.others.pop_front() } else { None };
-            let Some(track) = other else { return chunk };
+            let next_track = if undecodable { self.others.pop_front() } else { None };
+            let Some(track) = next_track else { return chunk };
             let limits = self.limits.clone();
             self.running = Some(run_ffmpeg(&self.tools, &self.path, &track, self.max_duration, limits)?);
             self.timeline = Timeline::new(&track);
@@ -156,7 +156,7 @@ impl PcmStream {
         Ok(Some(chunk))
     }
 
-    /// ffmpeg has ended: sorts out whether the sound is whole, damaged or missing.
+    /// Called when ffmpeg has ended. Checks whether the sound is complete, damaged or missing.
     fn end(&mut self) -> Result<(), MediaError> {
         let Some(packets) = self.running.take() else { return Ok(()) };
         let ffmpeg = packets.into_source().into_inner();
@@ -194,7 +194,7 @@ impl Iterator for PcmStream {
     }
 }
 
-/// Starts ffmpeg on one track. It resamples; times and channels it leaves to us.
+/// Starts ffmpeg on one track. It resamples; times and channels are handled here.
 fn run_ffmpeg(
     tools: &Tools,
     path: &Path,
@@ -208,7 +208,7 @@ fn run_ffmpeg(
     let form = format!("aformat=sample_fmts=s16:sample_rates=16000{}", layout.as_deref().unwrap_or_default());
     let mut args = vec!["-nostdin", "-hide_banner", "-threads", "1"];
     args.extend(input_options());
-    // Times as the file has them.
+    // Keeps the times of the file.
     args.extend(["-copyts", "-vn", "-sn", "-dn", "-i", INPUT, "-map", &map, "-vn", "-sn", "-dn"]);
     args.extend(["-af", &form]);
     if track.channels.layout.is_none() {
@@ -221,7 +221,7 @@ fn run_ffmpeg(
     Ok(Packets::new(BufReader::with_capacity(PIPE_BYTES, ffmpeg), track.channels.weights.len()))
 }
 
-/// Why ffmpeg failed, if it did.
+/// The reason why ffmpeg failed; `None` if it did not.
 fn failure(status: ExitStatus, stderr: &str) -> Option<String> {
     if status.success() {
         return None;

@@ -1,4 +1,4 @@
-//! Packets to one mono stream without gaps: what the clock says is done, and channels are mixed.
+//! Joins packets into one mono stream without gaps: places them by the clock, and mixes their channels.
 
 use std::collections::VecDeque;
 
@@ -8,27 +8,29 @@ use super::packets::Packet;
 use crate::SAMPLE_RATE;
 use crate::headers::{Times, Track};
 
+/// The samples of a recording from its packets.
 #[derive(Debug)]
 pub(super) struct Timeline {
-    /// `None` where samples are counted.
+    /// `None` if samples are counted.
     clock: Option<Clock>,
     channels: usize,
     downmix: Downmix,
-    /// Samples of packets that the clock has not placed yet, interleaved.
+    /// The interleaved samples of packets that the clock has not placed yet.
     held: Vec<i16>,
-    /// What has been placed but not mixed: mixing waits, so that a gap of hours takes no memory.
+    /// Sound and silence that was placed but not mixed. Mixing is done on demand, so that a gap of hours takes no
+    /// memory.
     placed: VecDeque<Piece>,
     mixed: Vec<f32>,
-    /// Samples that were placed, all in all.
+    /// The number of samples placed so far, per channel.
     length: u64,
     finished: bool,
 }
 
 #[derive(Debug)]
 enum Piece {
-    /// Samples a channel.
+    /// Samples per channel.
     Silence(u64),
-    /// Interleaved.
+    /// Interleaved samples.
     Sound(Vec<i16>),
 }
 
@@ -57,7 +59,7 @@ impl Timeline {
             return;
         };
         let Step { held, silence, packet } = clock.place(time, samples.len() / self.channels);
-        self.decide_held(held);
+        self.place_held(held);
         self.place(Piece::Silence(silence));
         match packet {
             Placement::Hold => self.held.append(&mut samples),
@@ -68,19 +70,19 @@ impl Timeline {
         }
     }
 
-    /// There are no more packets.
+    /// Ends the stream: there are no more packets.
     pub(super) fn finish(&mut self) {
         let held = self.clock.as_mut().and_then(Clock::finish);
-        self.decide_held(held);
+        self.place_held(held);
         self.finished = true;
     }
 
-    /// How long all of it is, in seconds.
+    /// The duration of all that was placed, in seconds.
     pub(super) fn seconds(&self) -> f64 {
         self.length as f64 / SAMPLE_RATE as f64
     }
 
-    /// Mixes until there are so many samples; `false` where packets are missing for that.
+    /// Mixes until there are `count` samples. Returns `false` if more packets are needed.
     pub(super) fn fill(&mut self, count: usize) -> bool {
         while self.mixed.len() < count {
             match self.placed.pop_front() {
@@ -102,14 +104,14 @@ impl Timeline {
         self.mixed.len() >= count
     }
 
-    /// Takes so many samples out, fewer at the end.
+    /// Removes and returns `count` samples, or fewer at the end.
     pub(super) fn take(&mut self, count: usize) -> Vec<f32> {
         self.fill(count);
         let rest = self.mixed.split_off(count.min(self.mixed.len()));
         std::mem::replace(&mut self.mixed, rest)
     }
 
-    fn decide_held(&mut self, held: Option<Held>) {
+    fn place_held(&mut self, held: Option<Held>) {
         match held {
             Some(Held::Next { silence }) => {
                 self.place(Piece::Silence(silence));
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_lie_where_their_times_say() {
+    fn packets_are_placed_at_their_times() {
         let mut timeline = timeline(STAMPED);
         for (time, value) in [(100, 1), (120, 2), (1000, 3), (1020, 4)] {
             timeline.push(packet(time, value));
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_of_hours_is_mixed_as_it_is_taken() {
+    fn a_gap_of_hours_is_mixed_on_demand() {
         let mut timeline = timeline(STAMPED);
         let five_hours = 5 * 3_600_000;
         for time in [0, 20, five_hours, five_hours + 20] {

@@ -1,9 +1,9 @@
-//! ffprobe and ffmpeg: where they are, and how they run on untrusted bytes, with as little as will do.
+//! Finds ffprobe and ffmpeg, and runs them on untrusted files with as few rights as possible.
 //!
-//! A run gets no environment, no file name and no standard input but the file itself, may use no protocol but `file`
-//! and `pipe`, and no demuxer that follows references to other files. The kernel bounds its processor time and memory,
-//! keeps it from writing files and reading others ([`sandbox`](crate::sandbox)), and how long it is waited for is
-//! bounded by the clock ([`limits`](crate::limits)).
+//! A run gets no environment, no file name and only the file as its standard input. It may use no protocols but
+//! `file` and `pipe`, and no demuxer that follows references to other files. The kernel limits its processor time and
+//! memory, and keeps it from writing files and from reading others ([`sandbox`](crate::sandbox)). Timeouts limit how
+//! long it is waited for ([`limits`](crate::limits)).
 
 mod input;
 mod program;

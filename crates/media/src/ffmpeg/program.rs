@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::sandbox::RequiredFiles;
 
-/// An executable file and what it needs to start.
+/// An executable file, and the files that it needs to start.
 #[derive(Debug)]
 pub(super) struct Program {
     path: PathBuf,
@@ -15,7 +15,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// The first program of this name on the path, of its absolute folders alone. Fails with a sentence.
+    /// Finds the first program of this name in the absolute folders of `path`. Fails with a sentence.
     pub(super) fn find(name: &str, path: &OsStr) -> Result<Self, String> {
         let mut places = env::split_paths(path).map(|dir| dir.join(name));
         let path = places
@@ -27,7 +27,7 @@ impl Program {
         }
     }
 
-    /// The sentence for a program that failed, for this reason, in a trial run.
+    /// The sentence about a program that failed in a trial run, for this reason.
     pub(super) fn failure(&self, reason: &str) -> String {
         does_not_run(&self.path, reason)
     }
@@ -36,13 +36,13 @@ impl Program {
         &self.path
     }
 
-    /// The files that it needs, asked for anew once an upgrade of the system has replaced one.
+    /// The files that it needs. They are determined anew after an upgrade of the system has replaced one.
     pub(super) fn required_files(&self) -> RequiredFiles {
         let mut required = self.required.lock().unwrap_or_else(PoisonError::into_inner);
         if !required.exist()
-            && let Ok(now) = RequiredFiles::of(&self.path)
+            && let Ok(current) = RequiredFiles::of(&self.path)
         {
-            *required = now;
+            *required = current;
         }
         required.clone()
     }

@@ -1,4 +1,4 @@
-//! One run of a tool on a file: its output as it comes, what it writes to its standard error, its end.
+//! A run of a program on a file: its output as a stream, its standard error and its exit.
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read};
@@ -12,17 +12,17 @@ use super::stderr::Tail;
 use crate::limits::{Limits, Wait};
 use crate::sandbox::{self, Child};
 
-/// What a run leaves behind.
+/// The results of a run.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
-    /// The last of what it wrote to its standard error.
+    /// The last 4 kB of its standard error.
     pub(crate) stderr: String,
 }
 
-/// A child process that reads one file. Its output is to be read from it, and fails with
-/// [`io::ErrorKind::TimedOut`] where none comes in time. Dropping it kills and reaps it, with all of its group.
+/// A child process that reads one file. Reading from it gives its output, and fails with [`io::ErrorKind::TimedOut`]
+/// if there is none in time. Dropping it kills and reaps the process and its group.
 #[derive(Debug)]
 pub(crate) struct Run {
     child: Child,
@@ -33,7 +33,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Starts a program on an open file, or without any, with so many seconds of processor time at most.
+    /// Starts a program with an open file as its input, or without one. `cpu_seconds` limits its processor time.
     pub(super) fn start(
         program: &Program,
         args: &[&str],
@@ -50,7 +50,7 @@ impl Run {
         self.child.id()
     }
 
-    /// Reads the child's whole output, `bytes` of it at most, and waits for its end.
+    /// Reads at most `bytes` of the child's output, and waits for its exit.
     pub(crate) fn output(mut self, bytes: u64) -> io::Result<Output> {
         let mut stdout = Vec::new();
         self.by_ref().take(bytes).read_to_end(&mut stdout)?;
@@ -58,21 +58,21 @@ impl Run {
         Ok(Output { status, stdout, stderr })
     }
 
-    /// Waits for the child's end, of whose output no more is wanted: how it ended, and the last of its standard error. One
-    /// that does not end by itself is killed.
+    /// Closes the child's output and waits for its exit; kills it if it does not exit in time. Returns its status and
+    /// the last of its standard error.
     pub(crate) fn wait(mut self) -> io::Result<(ExitStatus, String)> {
         self.stdout = None;
         let limits = self.limits.clone();
-        let ended = self.await_exit(limits.exit());
-        let status = match ended {
+        let exited = self.await_exit(limits.exit());
+        let status = match exited {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => self.child.kill()?,
-            ended => ended?,
+            exited => exited?,
         };
         Ok((status, std::mem::take(&mut self.tail).into_text()))
     }
 
     fn await_exit(&mut self, wait: Wait<'_>) -> io::Result<ExitStatus> {
-        // Closed by its end, as a rule.
+        // Usually closed when the child exits.
         while self.stderr.is_some() {
             self.poll(wait.step()?)?;
         }
@@ -83,7 +83,8 @@ impl Run {
         }
     }
 
-    /// Waits a while for output, and reads the standard error meanwhile. Whether there is output, or its end.
+    /// Waits for output for a while, and reads the standard error meanwhile. Returns whether there is output, or its
+    /// end.
     fn poll(&mut self, step: Duration) -> io::Result<bool> {
         let (stdout, stderr) = (self.stdout.as_ref(), self.stderr.as_ref());
         let fds = stdout.map(|fd| PollFd::new(fd, PollFlags::IN));
@@ -103,7 +104,7 @@ impl Run {
         Ok(output)
     }
 
-    /// Reads what there is, so that the child never blocks on writing it.
+    /// Reads what is available, so that the child never blocks on writing.
     fn read_stderr(&mut self) -> io::Result<()> {
         let Some(stderr) = &mut self.stderr else { return Ok(()) };
         let mut chunk = [0; 4096];

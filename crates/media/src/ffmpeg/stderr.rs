@@ -1,13 +1,13 @@
-//! What a tool writes to its standard error: the last of it is kept, to become the end of a sentence.
+//! The standard error of a program. Its last part is kept, and becomes the end of a sentence.
 
 use std::collections::VecDeque;
 
 use super::input::INPUT;
 
-/// Bytes that are kept.
+/// The number of bytes that are kept.
 const KEPT_BYTES: usize = 4 << 10;
 
-/// The last of what a tool wrote.
+/// The last bytes of a program's standard error.
 #[derive(Debug, Default)]
 pub(super) struct Tail(VecDeque<u8>);
 
@@ -22,18 +22,18 @@ impl Tail {
     }
 }
 
-/// The last message of a tool, as the end of a sentence; `None` where it says nothing in particular. Only for people to
-/// read: nothing is decided by it.
+/// The last message of a program, as the end of a sentence; `None` if there is none in particular. It is only shown
+/// to people and decides nothing.
 pub(crate) fn reason(stderr: &str) -> Option<String> {
-    // The lines about the input as a whole only say again that it could not be read.
-    let says_nothing =
+    // Lines about the whole input only repeat that it could not be read.
+    let is_general =
         |line: &str| line.is_empty() || line.starts_with(INPUT) || line.starts_with("Last message repeated");
-    let line = stderr.lines().map(str::trim).rfind(|line| !says_nothing(line))?;
-    let (part, mut line) = split_part(line);
+    let line = stderr.lines().map(str::trim).rfind(|line| !is_general(line))?;
+    let (component, mut line) = split_component(line);
     if line.starts_with("Format not on whitelist") {
-        return Some(format!("files of the kind {part} are not accepted"));
+        return Some(format!("files of the kind {component} are not accepted"));
     }
-    while let (_, rest) = split_part(line)
+    while let (_, rest) = split_component(line)
         && rest != line
     {
         line = rest;
@@ -43,11 +43,11 @@ pub(crate) fn reason(stderr: &str) -> Option<String> {
     (!line.is_empty()).then(|| format!("it is damaged or incomplete ({line})"))
 }
 
-/// “[mov,mp4 @ 0x55a4] moov atom not found”: the part of ffmpeg that speaks, and what it says.
-fn split_part(line: &str) -> (&str, &str) {
-    let parts = line.strip_prefix('[').and_then(|line| line.split_once("] "));
-    let Some((part, line)) = parts else { return ("", line) };
-    (part.split(" @ ").next().unwrap_or(part), line)
+/// Splits `[mov,mp4 @ 0x55a4] moov atom not found` into the component of ffmpeg and its message.
+fn split_component(line: &str) -> (&str, &str) {
+    let split = line.strip_prefix('[').and_then(|line| line.split_once("] "));
+    let Some((component, line)) = split else { return ("", line) };
+    (component.split(" @ ").next().unwrap_or(component), line)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::*;
 use crate::limits::Limits;
 use crate::sandbox;
 
-/// Runs ffmpeg as confined as ever, but with options that a hole in it might amount to.
+/// Runs ffmpeg in the sandbox, but with options that a vulnerability in it could amount to.
 fn escape(dir: &TempDir, args: &[&str]) -> String {
     let input = dir.path().join("input");
     fs::write(&input, "an input").unwrap();

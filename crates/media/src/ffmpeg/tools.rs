@@ -1,4 +1,4 @@
-//! Where ffprobe and ffmpeg are, whether they run, and runs of them on a file.
+//! Finds ffprobe and ffmpeg, tries them out, and runs them on a file.
 
 use std::env;
 use std::ffi::OsStr;
@@ -13,13 +13,13 @@ use crate::error::MediaError;
 use crate::limits::{Limits, Timeouts};
 use crate::sandbox;
 
-/// Seconds of processor time for a trial run.
+/// Processor time for a trial run, in seconds.
 const TRIAL_CPU_SECONDS: u64 = 10;
 
-/// Bytes of a trial run's answer, which names the configuration.
+/// The maximum output of a trial run, in bytes. It lists the build configuration.
 const TRIAL_BYTES: u64 = 64 << 10;
 
-/// Which of the two programs.
+/// One of the two programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tool {
     Ffmpeg,
@@ -34,7 +34,7 @@ impl Tool {
         }
     }
 
-    /// For output that could not be read: the refusal of its file where it took too long.
+    /// The error for output that could not be read. If it took too long, the file is at fault.
     pub(crate) fn output_lost(self, error: &io::Error) -> MediaError {
         match error.kind() {
             io::ErrorKind::TimedOut => MediaError::unreadable(&error.to_string()),
@@ -43,7 +43,7 @@ impl Tool {
     }
 }
 
-/// ffprobe and ffmpeg, found and tried out.
+/// The installed ffprobe and ffmpeg, and their timeouts.
 #[derive(Debug, Clone)]
 pub struct Tools {
     ffmpeg: Arc<Program>,
@@ -52,7 +52,11 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Those on the PATH of this process; searched for and tried out until they are found. Blocks, some 0.2 s at first.
+    /// The programs on the PATH of this process. They are searched for and tried out until both are found, then kept.
+    /// Blocks for about 0.2 s at first.
+    ///
+    /// # Errors
+    /// If one is missing or does not run.
     pub fn installed() -> Result<Self, MediaError> {
         static INSTALLED: OnceLock<Tools> = OnceLock::new();
         if let Some(tools) = INSTALLED.get() {
@@ -62,13 +66,16 @@ impl Tools {
         Ok(INSTALLED.get_or_init(|| tools).clone())
     }
 
-    /// Those on this PATH. Fails with a sentence where one is missing or does not run.
+    /// The programs on this PATH, tried out.
+    ///
+    /// # Errors
+    /// If one is missing or does not run.
     pub fn find(path: &OsStr) -> Result<Self, MediaError> {
         let find = |tool| find(tool, path).map(Arc::new).map_err(MediaError::Tool);
         Ok(Self { ffmpeg: find(Tool::Ffmpeg)?, ffprobe: find(Tool::Ffprobe)?, timeouts: Timeouts::default() })
     }
 
-    /// The same, with other limits by the clock.
+    /// The same programs with other timeouts.
     pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
     }
@@ -77,7 +84,7 @@ impl Tools {
         self.timeouts
     }
 
-    /// Starts `tool` on the file, with `cpu_seconds` of processor time at most.
+    /// Starts `tool` on the file. `cpu_seconds` limits its processor time.
     pub(crate) fn run(
         &self,
         tool: Tool,
@@ -99,16 +106,22 @@ impl Tools {
     }
 }
 
-/// Fails with a sentence where ffmpeg or ffprobe is missing or does not run, and logs what does not confine them here. Blocks, some 0.2 s at first.
+/// Checks that ffprobe and ffmpeg are installed and run, and logs what this kernel does not confine. Blocks for about
+/// 0.2 s at first.
+///
+/// # Errors
+/// If one is missing or does not run.
 pub fn require_tools() -> Result<(), MediaError> {
     sandbox::confinement();
     Tools::installed()?;
     Ok(())
 }
 
+/// Finds a program and tries it out.
 fn find(tool: Tool, path: &OsStr) -> Result<Program, String> {
     let program = Program::find(tool.name(), path)?;
-    // Whether all that it needs is within the sandbox; else every upload would be blamed for it.
+    // The trial shows whether all that the program needs is in the sandbox; otherwise every upload would seem to be
+    // at fault.
     let limits = Limits::decoding(Timeouts::default());
     let trial = Run::start(&program, &["-version"], None, TRIAL_CPU_SECONDS, limits);
     match trial.and_then(|trial| trial.output(TRIAL_BYTES)) {
@@ -128,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tool_that_is_missing_or_does_not_run_is_told_of() {
+    fn a_tool_that_is_missing_or_does_not_run_is_reported() {
         let dir = TempDir::new().unwrap();
         let find = || Tools::find(dir.path().as_os_str()).unwrap_err().to_string();
         assert_eq!(find(), "ffmpeg was not found on the PATH. Install ffmpeg, which has it.");
@@ -139,7 +152,7 @@ mod tests {
         };
         write("#!/bin/sh\necho no library >&2\nexit 1\n");
         assert_eq!(find(), format!("{} does not run: no library.", broken.display()));
-        // A script may not start the program that it stands for: that would not be in the sandbox.
+        // A script must not start another program, which would not be in the sandbox.
         write("#!/bin/sh\nexec /bin/cat /etc/passwd\n");
         let sentence = find();
         assert!(sentence.contains("Permission denied") || !sandbox::confinement().is_full(), "{sentence}");

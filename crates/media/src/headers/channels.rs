@@ -1,16 +1,16 @@
-//! The channels of a track: which layout ffmpeg is to give, and how loud each channel is in the mix.
+//! The channels of a track: the layout that ffmpeg is to output, and the weight of each channel in the mix.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Front left and right, as ITU-R BS.775 mixes them beside the centre.
+/// Front left and right. Their ratio to the centre is that of ITU-R BS.775.
 const FRONT: f32 = std::f32::consts::FRAC_1_SQRT_2;
 const CENTRE: f32 = 1.0;
-/// What is behind or beside, as ffmpeg mixes it.
+/// Surround channels, as ffmpeg mixes them.
 const SURROUND: f32 = 0.5;
-/// Low-frequency effects hold no speech, but recordings of many microphones are often labelled as surround.
+/// Low-frequency effects have no speech, but multi-microphone recordings are often labelled as surround.
 const LFE: f32 = 0.1;
 
-/// ffmpeg's names of layouts, with the weights of their channels in its order.
+/// ffmpeg's names of layouts, with the weights of their channels in ffmpeg's order.
 const LAYOUTS: [(&str, &[f32]); 18] = [
     ("2.1", &[FRONT, FRONT, LFE]),
     ("3.0", &[FRONT, FRONT, CENTRE]),
@@ -32,16 +32,16 @@ const LAYOUTS: [(&str, &[f32]); 18] = [
     ("7.1(wide-side)", &[FRONT, FRONT, CENTRE, LFE, FRONT, FRONT, SURROUND, SURROUND]),
 ];
 
-/// More channels than any recorder has are mixed by ffmpeg.
+/// More channels than this are mixed to mono by ffmpeg. No recorder has as many.
 const MAX_CHANNELS: u32 = 64;
 
-/// What ffmpeg is to give, and how that is mixed.
+/// The channels that ffmpeg is to output, and how they are mixed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Channels {
-    /// The layout as ffmpeg names it; `None` for discrete channels.
+    /// ffmpeg's name of the layout; `None` for discrete channels.
     #[serde(deserialize_with = "known_layout")]
     pub(crate) layout: Option<String>,
-    /// Of each channel in the mix.
+    /// The weight of each channel in the mix.
     pub(crate) weights: Vec<f32>,
 }
 
@@ -50,7 +50,7 @@ impl Channels {
         Self { layout: Some(name.to_owned()), weights: weights.to_vec() }
     }
 
-    /// Of so many channels in the layout that a container names.
+    /// The channels of a track with `count` channels, in the layout that the container names.
     pub(super) fn of(count: u32, layout: Option<&str>) -> Self {
         let known =
             LAYOUTS.iter().find(|(name, weights)| Some(*name) == layout && weights.len() == count as usize);
@@ -63,7 +63,7 @@ impl Channels {
     }
 }
 
-/// It becomes an argument of ffmpeg's, so only what is known here will do.
+/// Accepts only known layouts, because the name becomes an argument of ffmpeg.
 fn known_layout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let layout = Option::<String>::deserialize(deserializer)?;
     let mut known = LAYOUTS.iter().map(|(name, _)| *name).chain(["stereo", "mono"]);

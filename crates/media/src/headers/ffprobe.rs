@@ -1,4 +1,4 @@
-//! ffprobe's answer about a file, as data.
+//! Runs ffprobe, and reads its output.
 
 use std::path::Path;
 
@@ -8,20 +8,20 @@ use crate::error::MediaError;
 use crate::ffmpeg::{INPUT, Tool, Tools, input_options, reason};
 use crate::limits::Limits;
 
-/// Seconds of processor time for ffprobe.
+/// Processor time for ffprobe, in seconds.
 const CPU_SECONDS: u64 = 30;
 
-/// ffprobe's whole answer, with a thousand streams, stays under this.
+/// The maximum output of ffprobe, in bytes. With a thousand streams it is shorter.
 const ANSWER_BYTES: u64 = 4 << 20;
 
-/// What it is asked for.
+/// The fields that ffprobe is to output.
 const ENTRIES: &str = "format=format_name,duration,start_time:\
     stream=index,codec_type,codec_name,sample_rate,channels,channel_layout,start_time,duration,nb_frames,\
     avg_frame_rate:\
     stream_disposition=default,comment,hearing_impaired,visual_impaired,attached_pic:\
     program=program_id:program_stream=index";
 
-/// Codecs of pictures. A stream of one frame of them is a cover, whatever the container calls it.
+/// Codecs of still pictures. A stream of a single frame of one of them is a cover, whatever the container calls it.
 const PICTURE_CODECS: [&str; 7] = ["bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"];
 
 /// Runs ffprobe on the file.
@@ -43,7 +43,7 @@ pub(super) fn run(tools: &Tools, path: &Path, limits: &Limits) -> Result<Answer,
     ))
 }
 
-/// ffprobe's answer, as far as it is asked for.
+/// ffprobe's output, with the fields of [`ENTRIES`].
 #[derive(Debug, Deserialize)]
 pub(super) struct Answer {
     #[serde(default)]
@@ -79,7 +79,7 @@ pub(super) struct Stream {
     pub(super) disposition: Disposition,
 }
 
-/// What a stream is for: each is 1 or 0.
+/// What a stream is for. Each field is 1 or 0.
 #[derive(Debug, Default, Clone, Deserialize)]
 pub(super) struct Disposition {
     #[serde(default)]
@@ -94,7 +94,7 @@ pub(super) struct Disposition {
     attached_pic: u8,
 }
 
-/// Streams that belong together, as a channel of a broadcast.
+/// Streams that belong together, such as a channel of a broadcast.
 #[derive(Debug, Deserialize)]
 pub(super) struct Program {
     #[serde(default)]
@@ -107,17 +107,17 @@ struct Member {
 }
 
 impl Format {
-    /// ffprobe names a format by all the kinds that one of its demuxers reads.
+    /// Whether ffprobe's name of the format is one of `names`. It lists all formats that the demuxer reads.
     pub(super) fn is_one_of(&self, names: &[&str]) -> bool {
         self.format_name.as_deref().is_some_and(|name| names.contains(&name))
     }
 
-    /// In seconds.
+    /// The start time, in seconds.
     pub(super) fn start(&self) -> Option<f64> {
         number(self.start_time.as_deref())
     }
 
-    /// In seconds.
+    /// The duration, in seconds.
     pub(super) fn duration(&self) -> Option<f64> {
         number(self.duration.as_deref())
     }
@@ -136,7 +136,7 @@ impl Stream {
         self.codec_name.as_deref().unwrap_or("unknown")
     }
 
-    /// Sound that can be decoded: a decoder needs to know the rate and the number of channels.
+    /// Whether it is sound that can be decoded. A decoder needs the sample rate and the number of channels.
     pub(super) fn is_decodable_audio(&self) -> bool {
         let rate: u32 = self.sample_rate.as_deref().and_then(|rate| rate.parse().ok()).unwrap_or(0);
         self.is_audio()
@@ -145,7 +145,7 @@ impl Stream {
             && self.channels.is_some_and(|channels| channels > 0)
     }
 
-    /// A moving picture rather than a cover.
+    /// Whether it is a moving picture rather than a cover.
     pub(super) fn is_moving_picture(&self) -> bool {
         let one_frame = self.nb_frames.as_deref() == Some("1")
             || self.avg_frame_rate.as_deref().is_none_or(|rate| rate.starts_with("0/"));
@@ -154,24 +154,24 @@ impl Stream {
             && !(one_frame && PICTURE_CODECS.contains(&self.codec()))
     }
 
-    /// Sound or a moving picture: what a player's time begins with.
+    /// Whether it is sound or a moving picture. A player's time starts with the first of these streams.
     pub(super) fn is_played(&self) -> bool {
         self.is_audio() || self.is_moving_picture()
     }
 
-    /// In seconds.
+    /// The start time, in seconds.
     pub(super) fn start(&self) -> Option<f64> {
         number(self.start_time.as_deref())
     }
 
-    /// In seconds.
+    /// The duration, in seconds.
     pub(super) fn duration(&self) -> Option<f64> {
         number(self.duration.as_deref())
     }
 }
 
 impl Disposition {
-    /// Made for some listeners, beside the programme.
+    /// Whether it is made for particular listeners, in addition to the main sound.
     pub(super) fn is_special(&self) -> bool {
         self.comment + self.hearing_impaired + self.visual_impaired > 0
     }

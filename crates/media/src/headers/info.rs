@@ -1,4 +1,4 @@
-//! What a file is: plain data.
+//! The result of a probe: plain data.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,20 +23,19 @@ impl FileType {
         }
     }
 
-    /// Takes what [`as_str`](Self::as_str) gives; `None` for anything else.
+    /// Reads what [`as_str`](Self::as_str) returns; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Audio, Self::Video].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
-/// What a file is.
+/// The result of a probe: what a file is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MediaInfo {
-    /// By its content, whatever its name is.
+    /// By its content; its name does not matter.
     pub file_type: FileType,
-    /// In seconds, as the container tells it, or as measured where it does not. `None` where measuring
-    /// would take too long.
+    /// In seconds, from the headers, or measured if they lack it. `None` if measuring would take too long.
     pub duration: Option<f64>,
-    /// At least one.
+    /// Its audio tracks, at least one.
     pub tracks: Tracks,
 }

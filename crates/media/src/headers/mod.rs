@@ -1,4 +1,4 @@
-//! What a file is and which tracks of sound it has, as its headers tell it.
+//! What a file is and which audio tracks it has, from its headers.
 
 pub(crate) mod channels;
 mod ffprobe;
@@ -17,21 +17,24 @@ use crate::error::MediaError;
 use crate::ffmpeg::Tools;
 use crate::limits::Limits;
 
-/// What the headers of a file tell.
+/// The information in the headers of a file.
 #[derive(Debug)]
 pub(crate) struct Headers {
     pub(crate) info: MediaInfo,
-    /// Whether its times may be those of several clocks, so that a duration may be the difference of two.
+    /// Whether its times may come from several clocks, so that its duration may be the difference between two clocks.
     pub(crate) shares_clock: bool,
 }
 
-/// Reads a file's headers with ffprobe. Fails where it is no media or has no sound that can be decoded.
+/// Reads a file's headers with ffprobe.
+///
+/// # Errors
+/// If the file is no media, or has no audio track that can be decoded.
 pub(crate) fn read(tools: &Tools, path: &Path, limits: &Limits) -> Result<Headers, MediaError> {
     let answer = ffprobe::run(tools, path, limits)?;
     Ok(Headers { info: describe(&answer)?, shares_clock: formats::shares_clock(&answer.format) })
 }
 
-/// What the file is, and its tracks of sound, at least one.
+/// What the file is, and its audio tracks, at least one.
 fn describe(answer: &Answer) -> Result<MediaInfo, MediaError> {
     let is_video = answer.streams.iter().any(Stream::is_moving_picture);
     let tracks = tracks(answer);
@@ -44,11 +47,12 @@ fn describe(answer: &Answer) -> Result<MediaInfo, MediaError> {
         });
     };
     let file_type = if is_video { FileType::Video } else { FileType::Audio };
-    Ok(MediaInfo { file_type, duration: told_duration(answer, audio), tracks: Tracks(tracks) })
+    Ok(MediaInfo { file_type, duration: header_duration(answer, audio), tracks: Tracks(tracks) })
 }
 
-/// When the sound ends, as the container tells it; its own times count from its earliest stream's start.
-fn told_duration(answer: &Answer, audio: &Stream) -> Option<f64> {
+/// The end of the sound in seconds, by the headers. An audio stream's duration counts from its own start, so the
+/// delay after the earliest stream is added.
+fn header_duration(answer: &Answer, audio: &Stream) -> Option<f64> {
     if formats::is_raw_stream(&answer.format) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Which of a file's tracks is decoded, and how its channels and times are to be read.
+//! The audio tracks of a file: their order of preference, channels and times.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,36 +6,37 @@ use super::channels::Channels;
 use super::ffprobe::{Answer, Stream};
 use super::formats::{is_counted, max_gap};
 
-/// A file's tracks of sound as they were found when it was probed, the best first. Serialised, they can be kept, so that
-/// the file is not probed again.
+/// The audio tracks of a file, in order of preference. They can be serialised and kept, so that the file need not be
+/// probed again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tracks(pub(crate) Vec<Track>);
 
-/// A track of sound that can be decoded.
+/// An audio track that can be decoded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Track {
-    /// Among all of the file's streams.
+    /// Its index among all streams of the file.
     pub(crate) index: u32,
     pub(crate) channels: Channels,
     pub(crate) times: Times,
 }
 
-/// How a track's packets are placed.
+/// How the place of a track's packets is determined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Times {
-    /// There are none; samples are counted.
+    /// Times are not reliable; samples are counted.
     Counted,
-    /// In seconds: which time is the recording's zero, and the longest step that is a gap.
+    /// By the packets' times. `origin` is the time of the recording's zero, `max_gap` the longest step that is a gap;
+    /// both in seconds.
     Stamped { origin: f64, max_gap: f64 },
 }
 
-/// The tracks of sound, the best first: not those made for some (descriptions for the blind, comments) where there are
-/// others, and of these the one marked as the default, then the first.
+/// The audio tracks in order of preference: first those for all listeners, then those for some (descriptions for the
+/// blind, comments); within each group those marked as default, then the others in the file's order.
 pub(super) fn tracks(answer: &Answer) -> Vec<Track> {
     let mut sounds: Vec<&Stream> =
         answer.streams.iter().filter(|stream| stream.is_decodable_audio()).collect();
-    // Stable: else the file's order.
+    // A stable sort keeps the file's order of equal streams.
     sounds.sort_by_key(|stream| (stream.disposition.is_special(), stream.disposition.default == 0));
     let track = |stream: &Stream| Track {
         index: stream.index,
@@ -45,8 +46,8 @@ pub(super) fn tracks(answer: &Answer) -> Vec<Track> {
     sounds.into_iter().map(track).collect()
 }
 
-/// When a player starts to count, in the stream's own time: when the earliest stream starts of those that are
-/// played together.
+/// The time at which a player's time starts, in the stream's own time in seconds: the start of the earliest stream
+/// that is played with this one.
 pub(super) fn origin(answer: &Answer, stream: &Stream) -> f64 {
     let of_stream = || stream.start().unwrap_or(0.0);
     let program = answer.programs.iter().find(|program| program.has(stream.index));
@@ -71,11 +72,11 @@ mod tests {
     use super::super::formats::SHARED_GAP;
     use super::*;
 
-    fn sound(index: u32, more: Value) -> Value {
+    fn sound(index: u32, fields: Value) -> Value {
         let mut stream = json!({
             "index": index, "codec_type": "audio", "codec_name": "aac", "sample_rate": "48000", "channels": 2,
         });
-        stream.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        stream.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         stream
     }
 
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_comes_first_and_what_is_for_some_last() {
+    fn the_default_comes_first_and_special_tracks_last() {
         let default = json!({ "disposition": { "default": 1 } });
         let described = json!({ "disposition": { "default": 1, "visual_impaired": 1 } });
         let comment = json!({ "disposition": { "comment": 1 } });
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn tracks_are_kept_as_json_and_name_only_known_layouts() {
+    fn tracks_can_be_stored_as_json_with_known_layouts_only() {
         let found = Tracks(tracks(&answer(&[
             sound(0, json!({ "channels": 6, "channel_layout": "5.1" })),
             sound(1, json!({})),

@@ -1,17 +1,17 @@
-//! How long the sound of a file is that does not tell: live recordings of browsers, bare streams.
+//! Measures the duration of files whose headers lack it: live recordings by browsers, raw streams.
 
 use std::path::Path;
 
 use crate::ffmpeg::{INPUT, Tool, Tools, input_options};
 use crate::limits::Limits;
 
-/// Seconds of processor time. Packets are counted without decoding, about as fast as the disk reads.
+/// Processor time, in seconds. Packets are counted without decoding, about as fast as the disk reads.
 const CPU_SECONDS: u64 = 60;
 
-/// ffmpeg reports its progress twice a second, in some 200 bytes.
+/// The maximum output, in bytes. ffmpeg reports its progress twice a second, in about 200 bytes.
 const REPORT_BYTES: u64 = 1 << 20;
 
-/// The seconds at which the last packet of the stream with this index ends; `None` where that cannot be found in time.
+/// The end of the last packet of the stream with this index, in seconds; `None` if that cannot be found in time.
 pub(super) fn measure(tools: &Tools, path: &Path, index: u32, limits: Limits) -> Option<f64> {
     let map = format!("0:{index}");
     let mut args = vec!["-nostdin", "-hide_banner"];
@@ -23,7 +23,7 @@ pub(super) fn measure(tools: &Tools, path: &Path, index: u32, limits: Limits) ->
     output.status.success().then(|| last_time(&String::from_utf8_lossy(&output.stdout))).flatten()
 }
 
-/// Of ffmpeg's report, lines of `key=value`, the last time in microseconds as seconds.
+/// The last time in ffmpeg's progress report, which consists of lines `key=value`, in seconds.
 fn last_time(report: &str) -> Option<f64> {
     let last = report.lines().rev().find_map(|line| line.strip_prefix("out_time_us="))?;
     let microseconds: f64 = last.trim().parse().ok()?;
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_time_of_a_report_counts() {
+    fn the_last_time_of_a_report_is_the_duration() {
         let report = "out_time_us=1000000\nprogress=continue\nout_time_us=2500000\nprogress=end\n";
         assert_eq!(last_time(report), Some(2.5));
         assert_eq!(last_time("out_time_us=N/A\nprogress=end\n"), None);

@@ -1,4 +1,4 @@
-//! What a file is: its headers, and where they are not to be trusted, what decoding and measuring say.
+//! Finds out what a file is: from its headers, and if they are not reliable, by decoding and measuring.
 
 mod measure;
 
@@ -12,26 +12,29 @@ use crate::ffmpeg::Tools;
 use crate::headers::{self, MediaInfo, Tracks};
 use crate::limits::{Cancellation, Limits};
 
-/// Says what a file is, by its content alone, with the installed tools. Refuses what is not media, has no audio stream,
-/// is a playlist, is longer than `max_duration`, or takes too long to probe. Blocks.
+/// Finds out what a file is, by its content alone, with the installed tools. Blocks.
+///
+/// # Errors
+/// If the file is no media, has no audio stream, is a playlist, is longer than `max_duration` or takes too long to
+/// probe.
 pub fn probe(path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
     probe_with(&Tools::installed()?, path, max_duration, &Cancellation::default())
 }
 
-/// The same with other tools, until it is cancelled.
+/// Like [`probe`], with other tools, and until it is cancelled.
 pub fn probe_with(
     tools: &Tools,
     path: &Path,
     max_duration: Duration,
     cancellation: &Cancellation,
 ) -> Result<MediaInfo, MediaError> {
-    // The deadline is for all of it.
+    // All steps have one deadline.
     let limits = Limits::probing(tools.timeouts(), cancellation.clone());
     let headers = headers::read(tools, path, &limits)?;
     let mut info = headers.info;
     let sound = PcmStream::start(tools, path, info.tracks.clone(), max_duration, limits.clone());
     let track = first_second(sound?)?;
-    // Told by a clock that was set anew, a length is the difference between two clocks.
+    // If the clock was reset within the file, the duration in the headers is the difference between two clocks.
     if info.duration.is_none() || is_longer(info.duration, max_duration) && headers.shares_clock {
         info.duration = measure(tools, path, track, limits);
     }
@@ -41,7 +44,7 @@ pub fn probe_with(
     Ok(info)
 }
 
-/// Says what a file is by its headers alone, for whoever decodes it next and so learns the rest. Blocks.
+/// Finds out what a file is from its headers alone, for callers that decode it next. Blocks.
 pub fn identify(path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
     let tools = Tools::installed()?;
     let limits = Limits::probing(tools.timeouts(), Cancellation::default());
@@ -52,7 +55,7 @@ pub fn identify(path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaE
     Ok(headers.info)
 }
 
-/// The seconds at which the sound of a file ends that does not tell; `None` where that cannot be found in time. Blocks.
+/// Measures the duration of a file whose headers lack it, in seconds. `None` if that is not possible in time. Blocks.
 pub fn measure_duration(path: &Path, Tracks(tracks): &Tracks) -> Option<f64> {
     let tools = Tools::installed().ok()?;
     let limits = Limits::probing(tools.timeouts(), Cancellation::default());
@@ -63,8 +66,8 @@ fn is_longer(duration: Option<f64>, than: Duration) -> bool {
     duration.is_some_and(|seconds| seconds > than.as_secs_f64())
 }
 
-/// Decodes the first second: a header alone does not tell of a damaged or encrypted or empty stream. Returns the index
-/// of the track that was decoded.
+/// Decodes the first second: headers do not show that a stream is damaged, encrypted or empty. Returns the index of
+/// the track that was decoded.
 fn first_second(mut sound: PcmStream) -> Result<u32, MediaError> {
     match sound.next() {
         Some(Ok(_)) => Ok(sound.track()),

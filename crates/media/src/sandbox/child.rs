@@ -1,6 +1,6 @@
-//! What a child does between clone and exec: leaves what it has of the service, and confines itself. (Unsafe: these
-//! are system calls that nobody wraps, made in the memory of the service, whose other threads run on meanwhile. So
-//! nothing here allocates, locks or panics; whatever is needed lies ready.)
+//! What a child process does between clone and exec: it drops what it inherited from the service, and confines
+//! itself. (Unsafe: these system calls have no wrappers, and are made in the memory of the service, whose other
+//! threads keep running. So nothing here allocates, locks or panics; all that is needed was prepared.)
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
@@ -18,29 +18,29 @@ use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabiliti
 use super::signals;
 use super::syscalls::Filters;
 
-/// Address space, in bytes. ffmpeg's many libraries alone take 0.4 GB of it; the tables of a day-long
-/// video some 0.2 GB.
+/// The maximum address space, in bytes. ffmpeg's many libraries alone take 0.4 GB, the tables of a video of a day
+/// about 0.2 GB.
 const MEMORY_BYTES: u64 = 2 << 30;
 
-/// The three standard streams, the input, and the libraries one after another.
+/// The maximum number of open files: the three standard streams, the input, and the libraries one after another.
 const OPEN_FILES: u64 = 32;
 
-/// Threads of this user in all, those of other programs too: only against a flood of them, for ffmpeg needs some
-/// and this limit cannot count a single process's. It does not bind root.
+/// The maximum number of threads of this user, including those of other programs. It only protects against very many:
+/// ffmpeg needs some, and this limit cannot count those of a single process. It does not apply to root.
 const THREADS: u64 = 4096;
 
-/// How a child is confined, made ready by its parent.
+/// How a child is confined, prepared by its parent.
 #[derive(Debug)]
 pub(super) struct Restrictions {
-    /// A Landlock ruleset; `None` where the kernel has no Landlock.
+    /// A Landlock ruleset; `None` if the kernel has no Landlock.
     pub(super) rules: Option<OwnedFd>,
-    /// `None` where the kernel has no seccomp filters.
+    /// `None` if the kernel has no seccomp filters.
     pub(super) filters: Option<Arc<Filters>>,
     /// Processor time in seconds.
     pub(super) cpu_seconds: u64,
 }
 
-/// The child's ends of its standard streams. None of them has the number of a standard stream, or connecting one would
+/// The child's ends of its standard streams. None has the number of a standard stream; otherwise connecting one would
 /// close another.
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -49,28 +49,29 @@ pub(super) struct Streams {
     pub(super) stderr: OwnedFd,
 }
 
-/// All that a child needs, and where it says what failed.
+/// All that a child needs, and where it reports a failure.
 pub(super) struct Plan<'a> {
     pub(super) parent: Pid,
     pub(super) streams: &'a Streams,
     pub(super) restrictions: &'a Restrictions,
     pub(super) program: &'a CStr,
-    /// Both end with a null pointer.
+    /// Ends with a null pointer, as does `environment`.
     pub(super) arguments: &'a [*const c_char],
     pub(super) environment: &'a [*const c_char],
     pub(super) failure: Failure,
 }
 
-/// Which step failed and with what error number, written by the child to the memory that its parent reads.
+/// The step that failed and its error number. The child writes it to memory that its parent reads.
 #[derive(Debug, Default)]
 pub(super) struct Failure {
     step: AtomicUsize,
-    /// 0 where none failed.
+    /// 0 if none failed.
     errno: AtomicI32,
 }
 
 impl Failure {
-    /// What failed, as a sentence without its full stop; for the parent, once the child has executed or ended.
+    /// The failure as a sentence without its full stop. For the parent, after the child has executed its program or
+    /// ended.
     pub(super) fn error(&self) -> Option<io::Error> {
         let errno = self.errno.load(Ordering::Acquire);
         if errno == 0 {
@@ -84,7 +85,7 @@ impl Failure {
 
 type Step = fn(&Plan<'_>) -> Result<(), Errno>;
 
-/// In this order, for the rules and filters refuse what the steps before them do.
+/// The order matters: rules and filters refuse what earlier steps do.
 const STEPS: &[(&str, Step)] = &[
     ("tying it to this process", end_with_parent),
     ("resetting its signals", |_| signals::reset()),
@@ -99,11 +100,11 @@ const STEPS: &[(&str, Step)] = &[
     ("executing the program", execute),
 ];
 
-/// The child's first function, to be given to clone. Returns only where a step failed.
+/// The function that clone runs in the child. Returns only if a step failed.
 ///
-/// `plan` points to a [`Plan`] that nobody changes until the child has executed its program or ended.
+/// `plan` points to a [`Plan`] that is not changed until the child has executed its program or ended.
 pub(super) extern "C" fn run(plan: *mut c_void) -> c_int {
-    // SAFETY: the caller says that it is a plan, borrowed for as long as this function runs.
+    // SAFETY: by the contract above, it points to a plan that is borrowed for as long as this function runs.
     let plan = unsafe { &*plan.cast_const().cast::<Plan<'_>>() };
     for (index, (_, step)) in STEPS.iter().enumerate() {
         if let Err(errno) = step(plan) {
@@ -117,21 +118,22 @@ pub(super) extern "C" fn run(plan: *mut c_void) -> c_int {
 
 fn end_with_parent(plan: &Plan<'_>) -> Result<(), Errno> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // Where it is another, that one died before the signal was asked for.
+    // If the parent is another process, the original one ended before the signal was set.
     if getppid() == Some(plan.parent) { Ok(()) } else { Err(Errno::SRCH) }
 }
 
-/// Keeps the standard streams, whatever else this process was started with.
+/// Keeps only the standard streams of all descriptors that this process has.
 fn connect(plan: &Plan<'_>) -> Result<(), Errno> {
     let Streams { stdin, stdout, stderr } = plan.streams;
     let streams = [(stdin, libc::STDIN_FILENO), (stdout, libc::STDOUT_FILENO), (stderr, libc::STDERR_FILENO)];
     for (stream, number) in streams {
-        // SAFETY: the call takes numbers. What it closes are the child's copies of this process's own streams.
+        // SAFETY: the call takes numbers. It closes the child's copies of this process's own streams.
         if unsafe { libc::dup2(stream.as_raw_fd(), number) } != number {
             return Err(last_error());
         }
     }
-    // SAFETY: the call takes numbers. Kernels before 5.11 refuse it; what this process opens by itself closes anyway.
+    // SAFETY: the call takes numbers. Kernels before 5.11 refuse it; descriptors that this process opens close on
+    // exec anyway.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
@@ -148,7 +150,7 @@ fn limit(plan: &Plan<'_>) -> Result<(), Errno> {
         (Resource::Nproc, THREADS),
     ];
     for (resource, limit) in limits {
-        // Nobody may raise what the administrator has set.
+        // A limit set by the administrator cannot be raised.
         let limit = getrlimit(resource).maximum.map_or(limit, |maximum| maximum.min(limit));
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
     }
@@ -162,7 +164,7 @@ fn restrict_files(plan: &Plan<'_>) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(last_error()) }
 }
 
-/// A service that runs as root passes on no more of it than reading the input, whoever owns that.
+/// Drops the privileges of a service that runs as root, except that of reading the input, whoever owns it.
 fn drop_capabilities() -> Result<(), Errno> {
     let held = capabilities(None)?;
     let kept = CapabilitySet::DAC_READ_SEARCH & held.permitted;
@@ -174,7 +176,7 @@ fn filter_calls(plan: &Plan<'_>) -> Result<(), Errno> {
     plan.restrictions.filters.as_ref().map_or(Ok(()), |filters| filters.apply())
 }
 
-/// Returns only where it fails.
+/// Returns only if it fails.
 fn execute(plan: &Plan<'_>) -> Result<(), Errno> {
     // SAFETY: the program is a C string; the lists hold pointers to C strings and end with null. All outlive the call.
     unsafe {
@@ -183,7 +185,8 @@ fn execute(plan: &Plan<'_>) -> Result<(), Errno> {
     Err(last_error())
 }
 
-/// Of the last call to the C library. The child writes it where its parent's thread does, which waits meanwhile.
+/// The error of the last call to the C library. The child stores it in the memory of its parent's thread, which waits
+/// meanwhile.
 fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

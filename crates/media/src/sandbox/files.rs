@@ -1,5 +1,5 @@
-//! The files that ffmpeg may read, by Landlock: the program, its libraries and the input. Others it may neither
-//! read nor write nor execute, nor signal processes, nor connect.
+//! Landlock rules: ffmpeg may read the program, its libraries and the input. It may not read, write or execute other
+//! files, signal processes, or connect to anything.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,10 +11,11 @@ use landlock::{
 
 use super::libraries::RequiredFiles;
 
-/// The newest rules asked for; an older kernel enforces those that it knows. This one brought scopes.
+/// The newest rules in use, which added scopes. An older kernel enforces those that it knows.
 const RULES: ABI = ABI::V6;
 
-/// Read by the C library as a program starts, and by what counts processors. Nothing of anybody's is in them.
+/// Files that the C library reads when a program starts, or that are read to count processors. They hold no user's
+/// data.
 const SYSTEM: &[&str] = &[
     "/etc/ld.so.cache",
     "/etc/ld-musl-x86_64.path",
@@ -24,7 +25,7 @@ const SYSTEM: &[&str] = &[
     "/dev/urandom",
 ];
 
-/// Rules for one run, to be set by the process that they are for.
+/// The rules for one run. The process that they are for applies them.
 pub(super) fn rules(required: &RequiredFiles, input: Option<&File>) -> Result<RulesetCreated, RulesetError> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(RULES))?
@@ -53,7 +54,7 @@ fn allow(
     path: &Path,
     access: BitFlags<AccessFs>,
 ) -> Result<RulesetCreated, RulesetError> {
-    // Not every system has all of them.
+    // Some systems lack some of the files.
     let Ok(handle) = PathFd::new(path) else { return Ok(rules) };
     rules.add_rule(PathBeneath::new(handle, access))
 }

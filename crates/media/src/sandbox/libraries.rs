@@ -1,7 +1,7 @@
-//! Which files a program needs to start: itself, the dynamic linker, and the libraries that this loads.
+//! Finds the files that a program needs to start: itself, the dynamic linker, and the libraries that this loads.
 //!
-//! The linker is asked, for it alone knows where a distribution has them: `--list`, which those of glibc and musl
-//! both answer. A program that is linked statically needs nothing.
+//! The linker is asked with `--list`, which those of glibc and musl both support: it alone knows where a distribution
+//! keeps libraries. A statically linked program needs no other files.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 /// The program header that names the dynamic linker (`PT_INTERP`).
 const INTERPRETER: u32 = 3;
 
-/// The kernel takes no longer path.
+/// The maximum length of a path in the kernel.
 const PATH_BYTES: u64 = 4096;
 
 /// The files that a program needs to start, as absolute paths.
@@ -26,12 +26,12 @@ pub(crate) struct RequiredFiles {
 }
 
 impl RequiredFiles {
-    /// Asks the dynamic linker; blocks for some 10 ms.
+    /// Finds the files of a program by asking the dynamic linker. Blocks for about 10 ms.
     pub(crate) fn of(program: &Path) -> io::Result<Self> {
         let file = File::open(program)?;
         let mut required = Self { executed: vec![program.to_owned()], read: Vec::new() };
         if let Some(interpreter) = script_interpreter(&file)? {
-            // A script needs what its interpreter needs, and may not start another program.
+            // A script needs the files of its interpreter, and may not start another program.
             let of_interpreter = Self::of(&interpreter)?;
             required.executed.extend(of_interpreter.executed);
             required.read = of_interpreter.read;
@@ -42,13 +42,13 @@ impl RequiredFiles {
         Ok(required)
     }
 
-    /// Whether all of it is still there; an upgrade of the system may have replaced it.
+    /// Whether all files still exist; an upgrade of the system may have replaced some.
     pub(crate) fn exist(&self) -> bool {
         self.executed.iter().chain(&self.read).all(|path| path.exists())
     }
 }
 
-/// The program on a script's first line.
+/// The interpreter on the first line of a script.
 fn script_interpreter(file: &File) -> io::Result<Option<PathBuf>> {
     let mut start = [0; 256];
     let length = file.read_at(&mut start, 0)?;
@@ -57,7 +57,7 @@ fn script_interpreter(file: &File) -> io::Result<Option<PathBuf>> {
     Ok(line.lines().next().and_then(|line| line.split_whitespace().next()).map(PathBuf::from))
 }
 
-/// The dynamic linker that an ELF file of 64 bits asks for.
+/// The dynamic linker that a 64-bit ELF file names.
 fn linker(file: &File) -> io::Result<Option<PathBuf>> {
     let mut header = [0; 64];
     file.read_exact_at(&mut header, 0)?;
@@ -82,6 +82,7 @@ fn linker(file: &File) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
+/// The libraries that the linker would load for a program.
 fn libraries(linker: &Path, program: &Path) -> io::Result<Vec<PathBuf>> {
     let mut list = Command::new(linker);
     list.arg("--list").arg(program).env_clear().current_dir("/");
@@ -90,13 +91,13 @@ fn libraries(linker: &Path, program: &Path) -> io::Result<Vec<PathBuf>> {
     if let Some(mut stdout) = list.stdout.take() {
         stdout.read_to_string(&mut answer)?;
     }
-    // It names what it lacks, and the program's trial run says so in better words.
+    // Missing libraries are reported better by the trial run of the program.
     list.wait()?;
-    Ok(named(&answer))
+    Ok(listed_files(&answer))
 }
 
-/// The files in a linker's answer: lines like `libm.so.6 => /lib/libm.so.6 (0x00007f…)`.
-fn named(answer: &str) -> Vec<PathBuf> {
+/// The files in the linker's output, which has lines like `libm.so.6 => /lib/libm.so.6 (0x00007f…)`.
+fn listed_files(answer: &str) -> Vec<PathBuf> {
     let path = |line: &str| {
         let line = line.trim();
         let file = line.rsplit_once(" => ").map_or(line, |(_, file)| file);
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_is_told_of() {
+    fn a_file_that_is_no_program_is_reported() {
         let dir = tempfile::TempDir::new().unwrap();
         let text = dir.path().join("ffmpeg");
         std::fs::write(&text, "x".repeat(100)).unwrap();
@@ -138,14 +139,17 @@ mod tests {
     }
 
     #[test]
-    fn the_answers_of_glibc_and_musl_are_read() {
+    fn the_output_of_glibc_and_musl_is_read() {
         let glibc = "\tlinux-vdso.so.1 (0x00007ffc0)\n\tlibm.so.6 => /lib/x86_64/libm.so.6 (0x00007f1)\n\
                      \tlibx.so => not found\n\t/nix/store/abc-x/lib/liby.so (0x00007f3)\n\
                      \t/lib64/ld-linux-x86-64.so.2 => /nix/ld-linux.so.2 (0x00007f2)\n";
         let expected = ["/lib/x86_64/libm.so.6", "/nix/ld-linux.so.2", "/nix/store/abc-x/lib/liby.so"];
-        assert_eq!(named(glibc), expected.map(PathBuf::from));
+        assert_eq!(listed_files(glibc), expected.map(PathBuf::from));
         let musl =
             "\t/lib/ld-musl-x86_64.so.1 (0x7f1)\n\tlibavcodec.so.61 => /usr/lib/libavcodec.so.61 (0x7f2)\n";
-        assert_eq!(named(musl), ["/lib/ld-musl-x86_64.so.1", "/usr/lib/libavcodec.so.61"].map(PathBuf::from));
+        assert_eq!(
+            listed_files(musl),
+            ["/lib/ld-musl-x86_64.so.1", "/usr/lib/libavcodec.so.61"].map(PathBuf::from)
+        );
     }
 }

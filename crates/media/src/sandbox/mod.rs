@@ -1,6 +1,6 @@
-//! A process that can reach the program it runs, its libraries and one input. No other file and no signal to other
-//! processes, by Landlock (`files.rs`); no network and no second process, by seccomp filters
-//! (`syscalls.rs`); and it ends with this process, however that ends.
+//! Starts processes that can access only their program, its libraries and one input. Landlock refuses other files,
+//! and signals to other processes (`files.rs`); seccomp filters refuse network and further processes (`syscalls.rs`).
+//! A process ends with this one, however this one ends.
 
 mod child;
 mod files;
@@ -26,10 +26,10 @@ pub(crate) use self::process::Child;
 use self::spawn::Launch;
 use self::syscalls::Filters;
 
-/// What confines ffprobe and ffmpeg on this machine, besides limits on memory and processor time.
+/// What confines ffprobe and ffmpeg on this machine, in addition to limits on memory and processor time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Confinement {
-    /// Whether they can read nothing but their one input (Landlock).
+    /// How far they are kept from all files but their input (Landlock).
     pub files: Enforced,
     /// Whether they are cut off from the network (seccomp).
     pub network: bool,
@@ -50,13 +50,13 @@ pub enum Enforced {
 }
 
 impl Confinement {
-    /// Whether all of it is in force.
+    /// Whether all of it is enforced.
     pub fn is_full(self) -> bool {
         self.files == Enforced::Full && self.network && self.processes
     }
 }
 
-/// Tried out, once, on a thread that is given up for it: rules bind a thread for good.
+/// What this kernel can enforce. It is tried out once, on a thread of its own, because rules bind a thread for good.
 struct Kernel {
     confinement: Confinement,
     filters: Option<Arc<Filters>>,
@@ -67,16 +67,17 @@ fn kernel() -> &'static Kernel {
     KERNEL.get_or_init(|| {
         let trial = thread::Builder::new().name("sandbox-trial".to_owned()).spawn(try_out);
         let trial = trial.map(thread::JoinHandle::join);
-        let nothing = Confinement { files: Enforced::None, network: false, processes: false };
+        let unconfined = Confinement { files: Enforced::None, network: false, processes: false };
         let kernel = match trial {
             Ok(Ok(kernel)) => kernel,
-            Ok(Err(_)) | Err(_) => Kernel { confinement: nothing, filters: None },
+            Ok(Err(_)) | Err(_) => Kernel { confinement: unconfined, filters: None },
         };
         log_missing(kernel.confinement);
         kernel
     })
 }
 
+/// Confines the calling thread, and reports what was enforced.
 fn try_out() -> Kernel {
     let files =
         files::rules(&RequiredFiles::default(), None).and_then(landlock::RulesetCreated::restrict_self);
@@ -90,7 +91,7 @@ fn try_out() -> Kernel {
     Kernel { confinement: Confinement { files, network: filtered, processes: filtered }, filters }
 }
 
-/// Logs what this kernel does not do.
+/// Logs what this kernel does not enforce.
 fn log_missing(confinement: Confinement) {
     match confinement.files {
         Enforced::Full => {}
@@ -111,13 +112,13 @@ fn log_missing(confinement: Confinement) {
     }
 }
 
-/// What confines ffprobe and ffmpeg here. The first call tries it out and logs what is missing.
+/// What confines ffprobe and ffmpeg on this machine. The first call tries it out, and logs what is missing.
 pub fn confinement() -> Confinement {
     kernel().confinement
 }
 
-/// Starts the program, which needs these files, so that it can reach `input`, its standard input, and nothing else of
-/// anybody's. Its environment is `LANG=C`, its working directory the root.
+/// Starts a program, which needs the files `required`, with access to `input` as its standard input and to no other
+/// files of anyone. Its environment is `LANG=C`, its working directory is the root.
 pub(crate) fn spawn(
     program: &Path,
     args: &[&str],

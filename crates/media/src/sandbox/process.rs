@@ -1,4 +1,4 @@
-//! A process that was started, until it was reaped.
+//! A child process, from its start until it is reaped.
 
 use std::io::{self, PipeReader};
 use std::os::unix::process::ExitStatusExt;
@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid};
 
-/// How often it is asked whether it has ended. Descriptors that tell (pidfd) are younger than the kernels that this
-/// service runs on.
+/// How often a wait checks whether the process has ended. A pidfd would report the end, but this service also runs on
+/// kernels without them.
 const TICK: Duration = Duration::from_millis(1);
 
-/// How long one that was killed may take to be gone. One that waits for a disk takes until that answers.
+/// How long a killed process may take to end. If it waits for a disk, it ends only when that responds.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A child process, the first of its process group. Dropping it kills and reaps it, with all of its group.
+/// A child process, the leader of its process group. Dropping it kills and reaps it with its group.
 #[derive(Debug)]
 pub(crate) struct Child {
     pid: Pid,
-    /// Once it has ended and was reaped: its number may be another's then.
+    /// Its exit status after it was reaped. Its id may belong to another process then.
     status: Option<ExitStatus>,
     pub(crate) stdout: Option<PipeReader>,
     pub(crate) stderr: Option<PipeReader>,
@@ -35,8 +35,8 @@ impl Child {
         self.pid.as_raw_nonzero().get().cast_unsigned()
     }
 
-    /// Waits for its end, and returns how it ended; `None` where it runs on. Whatever it has left of its group ends
-    /// with it.
+    /// Waits for it to end, for at most `timeout`. Returns its exit status, or `None` if it still runs. When it has
+    /// ended, the rest of its group is killed.
     pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
         let until = Instant::now() + timeout;
         loop {
@@ -49,10 +49,10 @@ impl Child {
         }
     }
 
-    /// Ends it with all of its group.
+    /// Kills it with its group.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] where it does not end for a while although it was killed.
+    /// [`io::ErrorKind::TimedOut`] if it does not end in time although it was killed.
     pub(crate) fn kill(&mut self) -> io::Result<ExitStatus> {
         if self.reap()?.is_none() {
             kill_process_group(self.pid, Signal::KILL)?;
@@ -61,13 +61,14 @@ impl Child {
         ended.ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, "it could not be ended"))
     }
 
+    /// Reaps the process if it has ended.
     fn reap(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
             let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
             if waitid(WaitId::Pid(self.pid), ended)?.is_none() {
                 return Ok(None);
             }
-            // Until it is reaped, the group's number is nobody else's.
+            // Until it is reaped, the group's id cannot be reused.
             let _ = kill_process_group(self.pid, Signal::KILL);
             let reaped = retry_on_intr(|| waitpid(Some(self.pid), WaitOptions::empty()))?;
             self.status = reaped.map(|(_, status)| ExitStatus::from_raw(status.as_raw()));

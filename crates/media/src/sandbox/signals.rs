@@ -1,5 +1,6 @@
-//! Signals around a clone that shares memory. (Unsafe: the C library keeps two signals to itself, so the kernel is
-//! asked.) A handler of the service that ran in the child would run in the service's memory.
+//! Blocks and resets signals around a clone that shares memory: a handler of the service must not run in the child,
+//! where it would change the service's memory. (Unsafe: the C library hides two signals, so the kernel is called
+//! directly.)
 
 use std::ptr;
 
@@ -12,7 +13,7 @@ const SET_BYTES: usize = size_of::<Set>();
 
 const SIGNALS: i32 = Set::BITS.cast_signed();
 
-/// Blocks every signal for the calling thread. Dropped, it lets those through again that were not blocked before.
+/// Blocks all signals for the calling thread. When dropped, it restores the set that was blocked before.
 #[derive(Debug)]
 pub(super) struct Blocked {
     before: Set,
@@ -26,19 +27,20 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        // A set that was in force before is one that the kernel takes.
+        // A set that was in force before is accepted by the kernel.
         let _ = set_mask(self.before);
     }
 }
 
-/// Has every signal do to this process what it does by default, and blocks none. For a child, whose parent keeps its
+/// Resets all signals of this process to their default action, and blocks none. For a child, whose parent keeps its
 /// handlers. Neither allocates nor locks.
 pub(super) fn reset() -> Result<(), Errno> {
-    // The kernel's `struct sigaction`, in whatever order its fields are: no handler (`SIG_DFL`), no flags, no mask.
+    // The kernel's `struct sigaction`, all zero: no handler (`SIG_DFL`), no flags, no mask. The order of its fields
+    // does not matter.
     const DEFAULT: [u64; 4] = [0; 4];
     for signal in 1..=SIGNALS {
-        // SAFETY: the kernel reads the structure, which is no longer than that, and writes nothing. It refuses SIGKILL
-        // and SIGSTOP, which have no handlers.
+        // SAFETY: the kernel reads the structure, which is no longer than the array, and writes nothing. It refuses
+        // SIGKILL and SIGSTOP, which cannot have handlers.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -52,10 +54,10 @@ pub(super) fn reset() -> Result<(), Errno> {
     set_mask(0).map(|_| ())
 }
 
-/// Blocks these signals and no others. Returns those that were blocked before.
+/// Blocks these signals and no others. Returns the set that was blocked before.
 fn set_mask(mask: Set) -> Result<Set, Errno> {
     let mut before: Set = 0;
-    // SAFETY: both sets are as long as the call is told, and outlive it.
+    // SAFETY: both sets have the length that is passed to the call, and outlive it.
     let result = unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,
@@ -65,7 +67,7 @@ fn set_mask(mask: Set) -> Result<Set, Errno> {
             SET_BYTES,
         )
     };
-    // It has no other reason to fail.
+    // This is the only reason for which it can fail.
     if result == 0 { Ok(before) } else { Err(Errno::INVAL) }
 }
 

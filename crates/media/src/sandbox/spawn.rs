@@ -1,9 +1,9 @@
-//! Starts a child in the memory of this process, as `posix_spawn` does, but confined. (Unsafe: the C library's own
-//! cannot confine, so this is a clone by hand.)
+//! Starts a child process that shares the memory of this one, as `posix_spawn` does, but confines it. (Unsafe: the C
+//! library's function cannot confine the child, so this calls clone itself.)
 //!
-//! A fork would copy the page tables of a service that holds a gigabyte of models, and have it fault once for each
-//! page that it writes afterwards. This child borrows the memory instead, with a stack of its own, and the thread that
-//! starts it waits until it has executed its program or ended.
+//! A fork would copy the page tables of a service that holds a gigabyte of models, and cause a page fault for each
+//! page that the service writes afterwards. This child uses the service's memory instead, with a stack of its own.
+//! The thread that starts it waits until it has executed its program or ended.
 
 use std::ffi::{CString, c_void};
 use std::io::{self, PipeReader};
@@ -20,14 +20,14 @@ use super::child::{self, Failure, Plan, Restrictions, Streams};
 use super::process::Child;
 use super::signals::Blocked;
 
-/// Many times what the child's steps take. Pages that they do not touch cost nothing.
+/// The size of the child's stack: many times what it needs. Pages that are not touched cost nothing.
 const STACK_BYTES: usize = 64 << 10;
 
-/// A whole number of pages, whatever their size on this machine.
+/// The size of the guard area below the stack: a whole number of pages for any page size.
 const GUARD_BYTES: usize = 64 << 10;
 
-/// A program to start, once, by a thread that lives as long as this process: the child ends with the thread that
-/// started it.
+/// A program to start once. The thread that starts it must live as long as this process, because the child ends with
+/// that thread.
 #[derive(Debug)]
 pub(super) struct Launch {
     program: CString,
@@ -39,7 +39,7 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    /// Of the program at this absolute path. `stdin` is what it reads.
+    /// Prepares the program at this absolute path. `stdin` becomes its standard input.
     pub(super) fn new(
         program: &Path,
         arguments: &[&str],
@@ -60,7 +60,10 @@ impl Launch {
         Ok(Self { program, arguments, streams, stdout, stderr, restrictions })
     }
 
-    /// Blocks until the program was executed. Fails with the step that did not succeed.
+    /// Starts the program. Blocks until it was executed.
+    ///
+    /// # Errors
+    /// If a step fails, which is named.
     pub(super) fn start(self) -> io::Result<Child> {
         let end = ptr::null();
         let arguments: Vec<_> = self.arguments.iter().map(|text| text.as_ptr()).chain([end]).collect();
@@ -75,7 +78,7 @@ impl Launch {
         };
         let pid = clone(&plan)?;
         if let Some(error) = plan.failure.error() {
-            // It has ended. Whether it could be waited for changes nothing.
+            // The child has ended. It does not matter whether waiting for it succeeds.
             let _ = retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
             return Err(error);
         }
@@ -83,22 +86,22 @@ impl Launch {
     }
 }
 
-/// The same file under a number that is no standard stream's, for the child gives these to its streams one after
-/// another. A new file has one of them only where this process has closed its own.
+/// The same file with a descriptor number above those of the standard streams, which the child assigns one after
+/// another. A new file has one of those numbers only if this process has closed its own streams.
 fn beyond_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > libc::STDERR_FILENO { Ok(fd) } else { fd.try_clone() }
 }
 
-/// Runs the plan in a child. Returns once that has executed its program or ended.
+/// Runs the plan in a child. Returns after the child has executed its program or ended.
 fn clone(plan: &Plan<'_>) -> io::Result<Pid> {
     let stack = Stack::new()?;
-    // No handler of ours may run in the child, which lets signals through once it has none.
+    // No handler of this process may run in the child, which unblocks signals after it has reset them.
     let blocked = Blocked::all()?;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the child runs `child::run` on a stack of its own and on a plan that is borrowed until this call returns,
-    // which CLONE_VFORK puts off until the child no longer uses this memory. Until then this thread stands still, so
-    // that the child may use its thread-local storage, where the C library keeps error numbers. Only the memory is
-    // shared: descriptors, handlers, limits and credentials are the child's own copies.
+    // SAFETY: the child runs `child::run` on its own stack and on a plan that is borrowed until this call returns.
+    // With CLONE_VFORK, the call returns after the child has stopped using this memory. Until then this thread is
+    // suspended, so the child may use its thread-local storage, where the C library keeps error numbers. Only the
+    // memory is shared: descriptors, handlers, limits and credentials are the child's own copies.
     let pid = unsafe {
         libc::clone(child::run, stack.top(), flags, ptr::from_ref(plan).cast_mut().cast::<c_void>())
     };
@@ -107,7 +110,7 @@ fn clone(plan: &Plan<'_>) -> io::Result<Pid> {
     started
 }
 
-/// Memory for a child's stack. An overflow ends the child: what lies below may not be touched.
+/// Memory for a child's stack, with a guard area below: an overflow ends the child.
 struct Stack {
     base: *mut c_void,
 }
@@ -118,20 +121,20 @@ impl Stack {
     fn new() -> io::Result<Self> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
-        // SAFETY: a new mapping, wherever the kernel puts it.
+        // SAFETY: this creates a new mapping at an address that the kernel chooses.
         let base = unsafe { libc::mmap(ptr::null_mut(), Self::BYTES, access, kind, -1, 0) };
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let stack = Self { base };
-        // SAFETY: the lower end of the mapping, which nothing uses yet.
+        // SAFETY: this is the lower end of the mapping, which nothing uses yet.
         if unsafe { libc::mprotect(base, GUARD_BYTES, libc::PROT_NONE) } != 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(stack)
     }
 
-    /// Its end: stacks grow downwards.
+    /// The end of the memory, because stacks grow downwards.
     fn top(&self) -> *mut c_void {
         self.base.wrapping_byte_add(Self::BYTES)
     }
@@ -139,7 +142,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: the mapping that `new` made, which no child uses any more.
+        // SAFETY: this is the mapping that `new` made, and no child uses it any more.
         unsafe {
             libc::munmap(self.base, Self::BYTES);
         }

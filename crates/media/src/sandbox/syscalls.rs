@@ -1,7 +1,7 @@
-//! The system calls that ffmpeg has no use for and may not make, as seccomp filters.
+//! Seccomp filters that refuse system calls for which ffmpeg has no use.
 //!
-//! What only names files is Landlock's to refuse (`files.rs`); here is what Landlock does not know: sockets,
-//! processes, signals, owners and modes of files, the kernel's own settings.
+//! Landlock (`files.rs`) refuses access to files by path. The filters cover what Landlock does not: sockets,
+//! processes, signals, owners and modes of files, settings of the kernel.
 
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
@@ -13,16 +13,16 @@ use seccompiler::{
     sock_filter,
 };
 
-/// The bit that asks an x86-64 kernel for the x32 form of a call. No call of the native form has it.
+/// The bit that selects the x32 variant of a call on an x86-64 kernel. No native call has it.
 const X32_BIT: u32 = 0x4000_0000;
 
-/// Offset of the call's number in the kernel's `struct seccomp_data`.
+/// The offset of the call's number in the kernel's `struct seccomp_data`.
 const CALL_NUMBER: u32 = 0;
 
-/// A bound on what a filter may have as the return value of a refused call: 16 bits.
+/// The error number of a refused call. A filter can return 16 bits.
 const REFUSED: u16 = libc::EACCES as u16;
 
-/// Without a socket nothing can be connected; io_uring makes calls that no filter sees.
+/// Network: without a socket there are no connections. io_uring makes calls that no filter sees.
 const NETWORK: &[i64] = &[
     libc::SYS_socket,
     libc::SYS_socketpair,
@@ -31,7 +31,8 @@ const NETWORK: &[i64] = &[
     libc::SYS_io_uring_register,
 ];
 
-/// Other processes: to become several, to leave the group that is killed, to signal, to look into, to slow down.
+/// Processes: starting others, leaving the process group that is killed, signalling, inspecting and slowing down
+/// others.
 const PROCESSES: &[i64] = &[
     libc::SYS_execveat,
     libc::SYS_setsid,
@@ -66,7 +67,7 @@ const PROCESSES: &[i64] = &[
     libc::SYS_vfork,
 ];
 
-/// What outlives a process or could be executed without being a file that Landlock knows.
+/// Memory that outlives a process, or that could be executed without being a file that Landlock knows.
 const MEMORY: &[i64] = &[
     libc::SYS_memfd_create,
     libc::SYS_memfd_secret,
@@ -76,7 +77,7 @@ const MEMORY: &[i64] = &[
     libc::SYS_mq_open,
 ];
 
-/// Changes to files that Landlock lets through, and ways around paths.
+/// Changes to files that Landlock permits, and access to files without a path.
 const FILES: &[i64] = &[
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
@@ -107,7 +108,7 @@ const FILES: &[i64] = &[
     libc::SYS_futimesat,
 ];
 
-/// The machine's settings, for a service that runs as root, and the kernel's doors for its own tools.
+/// Settings of the machine, which root may change, and interfaces for system tools.
 const SYSTEM: &[i64] = &[
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
@@ -147,35 +148,37 @@ const SYSTEM: &[i64] = &[
     libc::SYS_ioperm,
 ];
 
-/// Filters for one process, ready to be set.
+/// The filters for one process, compiled.
 #[derive(Debug)]
 pub(super) struct Filters(Vec<BpfProgram>);
 
 impl Filters {
-    /// Fails on an architecture that seccompiler does not know.
+    /// Compiles the filters. Fails on an architecture that seccompiler does not know.
     pub(super) fn new() -> seccompiler::Result<Self> {
         let mut refused: BTreeMap<i64, Vec<SeccompRule>> = [NETWORK, PROCESSES, MEMORY, FILES, SYSTEM]
             .concat()
             .into_iter()
             .map(|call| (call, Vec::new()))
             .collect();
-        // A thread is a clone; one without this flag is a process.
+        // A new thread is a clone with this flag; without it, it is a process.
         let thread = libc::CLONE_THREAD as u64;
         let other_process = argument(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(thread), 0)?;
         refused.insert(libc::SYS_clone, vec![other_process]);
-        // The signal that ends it with its parent stays as it is, as do the limits; both may be asked for.
+        // The signal that ends the process with its parent cannot be changed, nor can limits; limits may be read.
         let death = libc::PR_SET_PDEATHSIG as u64;
-        let unhook = argument(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, death)?;
-        refused.insert(libc::SYS_prctl, vec![unhook]);
+        let set_death_signal = argument(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, death)?;
+        refused.insert(libc::SYS_prctl, vec![set_death_signal]);
         let set_limit = argument(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
         refused.insert(libc::SYS_prlimit64, vec![set_limit]);
 
-        // Its flags are in memory, where a filter cannot look. C libraries take this for an older kernel.
+        // The flags of clone3 are in memory, where a filter cannot read them. C libraries take this error for an
+        // older kernel, and use clone.
         let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
         Ok(Self(vec![refuse_x32(program(refused, REFUSED.into())?), program(unknown, libc::ENOSYS as u32)?]))
     }
 
-    /// Binds the calling thread, and whatever it executes, for good. Neither allocates nor locks.
+    /// Applies the filters to the calling thread for good, including the programs that it executes. Neither allocates
+    /// nor locks.
     pub(super) fn apply(&self) -> Result<(), Errno> {
         self.0
             .iter()
@@ -191,6 +194,7 @@ fn errno(error: &seccompiler::Error) -> Errno {
     .unwrap_or(Errno::INVAL)
 }
 
+/// A condition on an argument of a call.
 fn argument(
     index: u8,
     length: SeccompCmpArgLen,
@@ -207,9 +211,8 @@ fn program(calls: BTreeMap<i64, Vec<SeccompRule>>, errno: u32) -> seccompiler::R
     Ok(filter.try_into()?)
 }
 
-/// Puts before a program that every number with [`X32_BIT`] is refused: the kernel would take it for the call
-/// that the number without it means, the program for one that it does not know. Jumps in a program are relative,
-/// so that it may be put behind others.
+/// Prepends instructions that refuse every call number with [`X32_BIT`]: the program would take it for an unknown
+/// call, the kernel for the call without that bit. Jumps are relative, so the program can be moved.
 fn refuse_x32(program: BpfProgram) -> BpfProgram {
     let instruction = |code: u32, jt: u8, jf: u8, k: u32| sock_filter { code: code as u16, jt, jf, k };
     let mut whole = vec![

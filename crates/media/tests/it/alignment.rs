@@ -1,5 +1,5 @@
-//! Where in a recording a clip is: by the envelopes of their loudness, which codecs, resampling and inverted channels
-//! leave as they are.
+//! Finds a clip in a recording by the envelopes of their loudness, which codecs, resampling and inverted channels
+//! preserve.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use verbatim_media::PcmStream;
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Samples in a value of an envelope: 5 ms.
+/// Samples per value of an envelope: 5 ms.
 const STEP: usize = 80;
 
 /// All samples of a recording.
@@ -25,8 +25,8 @@ pub(crate) fn loudness(samples: &[f32]) -> f32 {
     (samples.iter().map(|s| s * s).sum::<f32>() / samples.len().max(1) as f32).sqrt()
 }
 
-/// How far the clip lies from `expected` seconds, looked for within half a second, and how alike the sound there is: 1 is
-/// the same, 0 nothing in common.
+/// The offset of the clip from `expected`, in seconds, searched within half a second; and the correlation of the two
+/// envelopes there: 1 if they are the same, 0 if they have nothing in common.
 pub(crate) fn find(clip: &[f32], recording: &[f32], expected: f64) -> (f64, f64) {
     let (clip, recording) = (envelope(clip), envelope(recording));
     let middle = (expected * 16_000.0 / STEP as f64).round() as i64;

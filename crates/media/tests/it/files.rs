@@ -1,5 +1,4 @@
-//! Every container and shape of sound people have, and what is none, through the real ffprobe and
-//! ffmpeg.
+//! Probes and decodes common kinds of files, and refuses others, with the real ffprobe and ffmpeg.
 
 use std::fs;
 use std::net::TcpListener;
@@ -19,7 +18,7 @@ fn decode(path: &Path) -> Vec<f32> {
     stream.map(|chunk| chunk.expect("the sound is whole")).collect::<Vec<_>>().concat()
 }
 
-/// The refusal's sentence.
+/// The sentence that a probe refuses the file with.
 fn refusal(path: &Path, max_duration: Duration) -> String {
     match probe(path, max_duration) {
         Err(MediaError::Unsupported(sentence)) => sentence,
@@ -31,7 +30,7 @@ fn loudness(samples: &[f32]) -> f32 {
     (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt()
 }
 
-/// Name, ffmpeg's options behind the tone, whether it is a video.
+/// Name, ffmpeg's options after those of the tone, whether it is a video.
 const FORMATS: &[(&str, &str, bool)] = &[
     ("tone.wav", "", false),
     ("8k.wav", "-ar 8000", false),
@@ -68,7 +67,7 @@ const FORMATS: &[(&str, &str, bool)] = &[
 ];
 
 #[test]
-fn every_format_is_known_and_decoded() {
+fn every_format_is_probed_and_decoded() {
     let dir = TempDir::new().unwrap();
     for (name, options, video) in FORMATS {
         let picture = if *video { PICTURE } else { "" };
@@ -102,7 +101,7 @@ fn a_cover_makes_no_video() {
 }
 
 #[test]
-fn the_name_says_nothing() {
+fn the_name_of_a_file_does_not_matter() {
     let dir = TempDir::new().unwrap();
     let sound = make(dir.path(), "a.wav", TONE);
     for name in ["none", "a.txt", "list.m3u8", "-i", "a:b.mp4", "%d.png", "quote'\"\u{1F399}.mp3"] {
@@ -123,8 +122,8 @@ fn sound_that_starts_late_or_has_gaps_keeps_its_times() {
         let samples = decode(&path);
         let seconds = samples.len() as f64 / 16_000.0;
         assert!((4.9..5.2).contains(&seconds), "{name} gave {seconds} s");
-        let told = probe(&path, DAY).unwrap().duration.unwrap();
-        assert!((told - seconds).abs() < 0.1, "{name} tells of {told} s, gave {seconds}");
+        let duration = probe(&path, DAY).unwrap().duration.unwrap();
+        assert!((duration - seconds).abs() < 0.1, "{name}: {duration} s, gave {seconds}");
         assert!(loudness(&samples[..31_000]) < 1e-3, "{name} starts too early");
         assert!(loudness(&samples[33_000..64_000]) > 0.02, "{name} starts too late");
     }
@@ -137,7 +136,7 @@ fn sound_that_starts_late_or_has_gaps_keeps_its_times() {
 }
 
 #[test]
-fn what_is_not_sound_is_refused_with_the_reason() {
+fn files_without_sound_are_refused_with_the_reason() {
     let dir = TempDir::new().unwrap();
     for (path, reason) in refused(dir.path()) {
         let sentence = refusal(&path, DAY);
@@ -161,13 +160,13 @@ fn a_playlist_is_refused_and_nothing_that_it_names_is_read() {
         assert!(sentence.contains("not audio or video"), "{}: {sentence}", path.display());
         assert!(!sentence.contains("root:"), "{sentence}");
     }
-    // The decoder is as careful by itself.
+    // The decoder refuses it without a probe too.
     let decoder = PcmStream::open(&dir.path().join("ffconcat-0.mp4"), DAY);
     assert!(matches!(decoder, Err(MediaError::Unsupported(_))), "{decoder:?}");
-    let error = server.accept().expect_err("somebody came for the sound");
+    let error = server.accept().expect_err("nothing connects to the server");
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
 
-    // Without the confinement ffprobe does follow such a list.
+    // Without these options, ffprobe follows such a playlist.
     let followed = Command::new("ffprobe")
         .args(["-v", "error", "-f", "concat", "-safe", "0", "-show_entries", "stream=codec_name"])
         .arg(dir.path().join("ffconcat-0.mp4"))
@@ -177,11 +176,11 @@ fn a_playlist_is_refused_and_nothing_that_it_names_is_read() {
 }
 
 #[test]
-fn what_is_too_long_is_refused_by_its_header_or_broken_off() {
+fn a_file_that_is_too_long_is_refused_or_broken_off() {
     let dir = TempDir::new().unwrap();
     let minute = Duration::from_secs(60);
     let silence = "-f lavfi -i anullsrc=r=8000:cl=mono:d=7200";
-    let path = make(dir.path(), "told.flac", silence);
+    let path = make(dir.path(), "silence.flac", silence);
     assert!(fs::metadata(&path).unwrap().len() < 2_000_000);
     assert_eq!(refusal(&path, minute), "The file lasts longer than the 60 seconds that are allowed.");
     assert_eq!(
@@ -190,16 +189,16 @@ fn what_is_too_long_is_refused_by_its_header_or_broken_off() {
     );
     probe(&path, DAY).unwrap();
 
-    // Written to a pipe, a FLAC file does not tell how long it is.
-    let untold = dir.path().join("untold.flac");
+    // A FLAC file that was written to a pipe has no duration in its header.
+    let without_duration = dir.path().join("without_duration.flac");
     let pipe = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-i", path.to_str().unwrap(), "-f", "flac", "pipe:1"])
-        .stdout(fs::File::create(&untold).unwrap())
+        .stdout(fs::File::create(&without_duration).unwrap())
         .status()
         .unwrap();
     assert!(pipe.success());
-    assert!(refusal(&untold, minute).contains("lasts longer"));
-    for path in [untold, hundred_hours(dir.path())] {
+    assert!(refusal(&without_duration, minute).contains("lasts longer"));
+    for path in [without_duration, hundred_hours(dir.path())] {
         let chunks: Vec<_> = PcmStream::open(&path, minute).unwrap().collect();
         let (error, sound) = chunks.split_last().unwrap();
         assert_eq!(sound.len(), 60);
@@ -208,9 +207,9 @@ fn what_is_too_long_is_refused_by_its_header_or_broken_off() {
 }
 
 #[test]
-fn a_duration_that_is_not_told_is_measured() {
+fn a_duration_that_the_headers_lack_is_measured() {
     let dir = TempDir::new().unwrap();
-    // The quiet beginning would make ffprobe guess at hours.
+    // The quiet beginning would make ffprobe estimate hours.
     let quiet = "-f lavfi -i anullsrc=d=10 -f lavfi -i anoisesrc=d=120 -filter_complex concat=n=2:v=0:a=1";
     let live = "-live 1 -f webm";
     for (name, options) in [
@@ -220,15 +219,18 @@ fn a_duration_that_is_not_told_is_measured() {
         ("live.mkv", "-c:a aac -live 1"),
     ] {
         let path = make(dir.path(), name, &format!("{quiet} {options}"));
-        let told = probe(&path, Duration::from_secs(200)).unwrap().duration.unwrap();
+        let duration = probe(&path, Duration::from_secs(200)).unwrap().duration.unwrap();
         let decoded = decode(&path).len() as f64 / 16_000.0;
-        assert!((decoded - 130.0).abs() < 1.0 && (told - decoded).abs() < 0.2, "{name}: {told}, {decoded}");
+        assert!(
+            (decoded - 130.0).abs() < 1.0 && (duration - decoded).abs() < 0.2,
+            "{name}: {duration}, {decoded}"
+        );
         assert!(refusal(&path, Duration::from_secs(125)).contains("longer than the 2 minutes"));
     }
 }
 
 #[test]
-fn a_cut_off_file_gives_what_is_left() {
+fn a_truncated_file_is_decoded_to_its_end() {
     let dir = TempDir::new().unwrap();
     let options = "-f lavfi -i sine=duration=20 -c:a aac -movflags +faststart";
     let whole = fs::read(make(dir.path(), "whole.m4a", options)).unwrap();

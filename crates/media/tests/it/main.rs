@@ -1,4 +1,4 @@
-//! The crate's integration tests, one binary, with the real ffprobe and ffmpeg.
+//! The crate's integration tests in one binary, with the real ffprobe and ffmpeg.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is how a failure is told")]
 

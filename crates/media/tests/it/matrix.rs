@@ -1,4 +1,5 @@
-//! Containers, codecs, layouts and rates: in every combination the clip is decoded at its own time and as loud as it is.
+//! Combines containers, codecs, layouts and sample rates. In each combination the clip keeps its time and its
+//! loudness.
 
 use std::sync::Mutex;
 use std::thread;
@@ -8,7 +9,7 @@ use verbatim_testing::media::recordings::{make, novel};
 
 use crate::alignment::{assert_clip_at, decode, loudness};
 
-/// Container, codec, rates, layouts that the codec has.
+/// Container, codec, and the rates and layouts that the codec supports.
 const ROWS: &[(&str, &str, &[u32], &[&str])] = &[
     ("wav", "pcm_s16le", &[8000, 16_000, 44_100, 96_000], &["mono", "stereo", "5.1", "7.1"]),
     ("wav", "pcm_f32le", &[48_000], &["stereo", "4.0"]),
@@ -64,7 +65,7 @@ fn every_combination_keeps_the_times_and_the_loudness_of_the_clip() {
             let next = combinations.lock().unwrap().next();
             let Some((index, (container, codec, rate, layout))) = next else { break };
             let name = format!("{container} {codec} {rate} {layout}");
-            let options = format!("-i {} -ar {rate} {} -c:a {codec}", novel().display(), spread(layout));
+            let options = format!("-i {} -ar {rate} {} -c:a {codec}", novel().display(), pan(layout));
             let samples = decode(&make(dir.path(), &format!("{index}.{container}"), &options));
             assert_clip_at(&name, &clip, &samples, &[0.0]);
             let level = loudness(&samples) / loudness(&clip);
@@ -77,8 +78,8 @@ fn every_combination_keeps_the_times_and_the_loudness_of_the_clip() {
     });
 }
 
-/// Speech where films have it: in the centre where there is one, else on all sides.
-fn spread(layout: &str) -> String {
+/// The filter that puts speech where films have it: in the centre if there is one, otherwise on all sides.
+fn pan(layout: &str) -> String {
     match layout {
         "mono" => "-ac 1".to_owned(),
         "stereo" => "-af pan=stereo|c0=c0|c1=c0".to_owned(),

@@ -1,5 +1,5 @@
-//! Recordings that were joined, broken, broadcast or badly wired: the clip in them is decoded at its own times, as
-//! loud as it was recorded.
+//! Recordings that were joined, damaged, broadcast or wrongly wired: the clip in them keeps its times and its
+//! loudness.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -21,30 +21,30 @@ fn clip() -> Vec<f32> {
     decode(&novel())
 }
 
-/// How long the clip is.
+/// The duration of the clip, in seconds.
 const CLIP: f64 = 2.99;
 
-/// Files one behind the other, as they are.
+/// Concatenates files byte by byte.
 fn join(dir: &Path, name: &str, parts: &[&PathBuf]) -> PathBuf {
     let path = dir.join(name);
     fs::write(&path, parts.iter().flat_map(|part| fs::read(part).unwrap()).collect::<Vec<u8>>()).unwrap();
     path
 }
 
-/// The clip in eleven seconds.
+/// The clip, padded with silence to eleven seconds.
 fn eleven_seconds(dir: &Path, name: &str, options: &str) -> PathBuf {
     make(dir, name, &format!("{} -af apad=whole_dur=11 {options}", input()))
 }
 
 #[test]
-fn joined_recordings_of_other_rates_follow_each_other() {
+fn joined_recordings_of_different_rates_follow_each_other() {
     let dir = TempDir::new().unwrap();
     for (extension, codec) in [("mp3", "libmp3lame -write_xing 0"), ("ogg", "libvorbis"), ("aac", "aac")] {
         let fast = eleven_seconds(dir.path(), &format!("44.{extension}"), &format!("-ar 44100 -c:a {codec}"));
         let slow = eleven_seconds(dir.path(), &format!("22.{extension}"), &format!("-ar 22050 -c:a {codec}"));
         let joined = join(dir.path(), &format!("joined.{extension}"), &[&fast, &slow, &fast]);
         let samples = decode(&joined);
-        // Encoders fill the last frame up.
+        // Encoders pad the last frame.
         let (first, second) = (seconds(&decode(&fast)), seconds(&decode(&slow)));
         assert!((first - 11.0).abs() < 0.08 && (second - 11.0).abs() < 0.15, "{first} {second}");
         for start in [0.0, first, first + second] {
@@ -55,7 +55,7 @@ fn joined_recordings_of_other_rates_follow_each_other() {
 }
 
 #[test]
-fn television_that_changes_its_layout_keeps_its_times() {
+fn a_broadcast_that_changes_its_layout_keeps_its_times() {
     let dir = TempDir::new().unwrap();
     let stereo = eleven_seconds(dir.path(), "20.ac3", "-ar 48000 -ac 2");
     let surround = make(
@@ -85,7 +85,7 @@ fn sound_that_starts_after_its_picture_is_late_in_every_container() {
     let picture = "-f lavfi -i testsrc=s=64x64:r=25:d=8";
     for (name, codecs) in [
         ("late.ts", "-c:v mpeg2video -c:a aac"),
-        // What ffmpeg analyses by itself ends before this one's sound.
+        // By default, ffmpeg analyses only what is before the sound of this file.
         ("late.mpg", "-c:v mpeg2video -c:a mp2"),
         ("late.mkv", "-c:v mpeg4 -c:a aac"),
         ("late.mp4", "-c:v mpeg4 -c:a aac"),
@@ -95,8 +95,8 @@ fn sound_that_starts_after_its_picture_is_late_in_every_container() {
         let options = format!("{picture} -itsoffset 5 {} -ar 44100 -map 0:v -map 1:a {codecs}", input());
         let path = make(dir.path(), name, &options);
         assert_clip_at(name, &clip(), &decode(&path), &[5.0]);
-        let told = probe(&path, DAY).unwrap().duration.unwrap();
-        assert!((told - 8.0).abs() < 0.2, "{name} tells of {told} s");
+        let duration = probe(&path, DAY).unwrap().duration.unwrap();
+        assert!((duration - 8.0).abs() < 0.2, "{name}: {duration} s");
     }
 }
 
@@ -124,7 +124,7 @@ fn times_that_are_negative_or_huge_or_wrap_count_from_their_start() {
     for (name, options) in [
         ("ten hours.ts", "-output_ts_offset 36000"),
         ("ten hours.mkv", "-output_ts_offset 36000"),
-        // 33 bits of 90 kHz end a second after this one starts.
+        // Times of 33 bits at 90 kHz wrap around a second after this one's start.
         ("wraps.ts", "-output_ts_offset 95441"),
         ("negative.mkv", "-output_ts_offset -1 -avoid_negative_ts disabled"),
         ("years.nut", "-output_ts_offset 1700000000"),
@@ -135,7 +135,7 @@ fn times_that_are_negative_or_huge_or_wrap_count_from_their_start() {
 }
 
 #[test]
-fn a_step_of_days_or_backwards_is_another_clock() {
+fn a_step_of_days_or_backwards_is_a_change_of_the_clock() {
     let dir = TempDir::new().unwrap();
     let part = |name: &str, offset: u32| {
         make(dir.path(), name, &format!("{} -ar 44100 -c:a aac -output_ts_offset {offset}", input()))
@@ -147,12 +147,12 @@ fn a_step_of_days_or_backwards_is_another_clock() {
     {
         let path = join(dir.path(), name, &parts);
         assert_clip_at(name, &clip(), &decode(&path), &[0.0, length]);
-        // What such a container tells of its length is the difference of two clocks.
-        let told = probe(&path, Duration::from_secs(60)).unwrap().duration.unwrap();
-        assert!(told < 60.0, "{name} tells of {told} s");
+        // The duration in the headers of such a file is the difference between two clocks.
+        let duration = probe(&path, Duration::from_secs(60)).unwrap().duration.unwrap();
+        assert!(duration < 60.0, "{name}: {duration} s");
     }
 
-    // Hours of silence count as sound does.
+    // Hours of silence count towards the duration as sound does.
     let options = format!("-stream_loop 1 {} -af asetpts=PTS+gte(T\\,2.99)*7200/TB -c:a flac", input());
     let path = make(dir.path(), "two hours.mkv", &options);
     let chunks: Vec<_> = PcmStream::open(&path, Duration::from_secs(60)).unwrap().collect();
@@ -165,14 +165,14 @@ fn a_step_of_days_or_backwards_is_another_clock() {
 fn an_edit_list_decides_what_is_played_and_when() {
     let dir = TempDir::new().unwrap();
     let whole = make(dir.path(), "whole.m4a", &format!("-stream_loop 1 {} -ar 44100 -c:a aac", input()));
-    // Copied from within a packet, so that a list hides what lies before.
+    // Copied from within a packet, so that an edit list hides the samples before.
     let cut = make(dir.path(), "cut.m4a", &format!("-ss 1.49 -i {} -c copy", whole.display()));
     let samples = decode(&cut);
     let (off, alike) = find(&clip(), &samples, CLIP - 1.49);
     assert!(alike > 0.8 && off.abs() <= 0.06, "off by {off} ({alike})");
 }
 
-/// Telephones send no sound where nobody speaks, and ffmpeg decodes none for it.
+/// Telephones send no frames while nobody speaks, and ffmpeg decodes none for that time.
 #[test]
 fn pauses_of_a_telephone_keep_their_length() {
     let dir = TempDir::new().unwrap();
@@ -211,19 +211,19 @@ fn the_default_track_is_decoded() {
         probe(&path, DAY).unwrap();
         assert_clip_at(name, &clip(), &decode(&path), &[0.0]);
     }
-    // None is the default: the first.
+    // If no track is the default, it is the first.
     let first =
         format!("{} -f lavfi -i anullsrc=r=44100:d=3 -map 0:a -map 1:a -disposition:a 0 -c:a flac", input());
     assert_clip_at("first", &clip(), &decode(&make(dir.path(), "first.mkv", &first)), &[0.0]);
 }
 
 #[test]
-fn a_track_that_cannot_be_decoded_is_passed_over() {
+fn a_track_that_cannot_be_decoded_is_skipped() {
     let dir = TempDir::new().unwrap();
     let two =
         format!("-f lavfi -i sine=d=3 {} -map 0:a -map 1:a -c:a:0 libmp3lame -c:a:1 flac -ar 44100", input());
     let path = make(dir.path(), "two.mka", &two);
-    // What the first track holds is not what it is called.
+    // The first track's codec is not the one named in the file.
     let (right, wrong) = (b"A_MPEG/L3", b"A_DTS\0\0\0\0");
     let mut bytes = fs::read(&path).unwrap();
     let at = bytes.windows(right.len()).position(|window| window == right).unwrap();
@@ -234,7 +234,7 @@ fn a_track_that_cannot_be_decoded_is_passed_over() {
 }
 
 #[test]
-fn channels_never_cancel_nor_fade() {
+fn channels_do_not_cancel_or_weaken_each_other() {
     let dir = TempDir::new().unwrap();
     let loud = loudness(&clip());
     for (name, filter) in [
@@ -261,7 +261,7 @@ fn channels_never_cancel_nor_fade() {
     }
 }
 
-/// ffmpeg has no mix for so many.
+/// ffmpeg has no mix for that many channels.
 #[test]
 fn one_microphone_of_twelve_is_not_lost() {
     let dir = TempDir::new().unwrap();
@@ -310,7 +310,7 @@ fn files_without_a_header_of_their_length_and_over_four_gigabytes_are_read() {
     let vbr = make(dir.path(), "vbr.mp3", &format!("{} -ar 44100 -q:a 5 -write_xing 0", input()));
     assert_clip_at("vbr", &clip(), &decode(&vbr), &[0.0]);
 
-    // Six hours of six channels, of which only the beginning is written: the rest is a hole.
+    // Files of 37 hours of which only the beginning is written; the rest is a hole.
     let raw = make(dir.path(), "raw.s16", &format!("{} -ac 1 -ar 16000 -f s16le", input()));
     for (name, header) in [("long.wav", rf64()), ("long.w64", w64())] {
         let path = dir.path().join(name);
@@ -320,8 +320,8 @@ fn files_without_a_header_of_their_length_and_over_four_gigabytes_are_read() {
         file.seek(SeekFrom::Start(header.len() as u64 + LONG_BYTES - 2)).unwrap();
         file.write_all(&[0, 0]).unwrap();
         drop(file);
-        let told = probe(&path, 2 * DAY).unwrap().duration.unwrap();
-        assert!((told - LONG_BYTES as f64 / 32_000.0).abs() < 1.0, "{name} tells of {told} s");
+        let duration = probe(&path, 2 * DAY).unwrap().duration.unwrap();
+        assert!((duration - LONG_BYTES as f64 / 32_000.0).abs() < 1.0, "{name}: {duration} s");
         let stream = PcmStream::open(&path, 2 * DAY).unwrap();
         let start: Vec<f32> = stream.take(3).flat_map(|chunk| chunk.unwrap()).collect();
         let (off, alike) = find(&clip(), &start, 0.0);
@@ -329,10 +329,10 @@ fn files_without_a_header_of_their_length_and_over_four_gigabytes_are_read() {
     }
 }
 
-/// Over four gigabytes of 16 kHz mono: 37 hours.
+/// The size of the samples: over four gigabytes of 16 kHz mono, 37 hours.
 const LONG_BYTES: u64 = 0x1_0001_0000;
 
-/// `fmt ` of 16 kHz mono.
+/// The `fmt ` chunk of 16 kHz mono.
 fn format() -> Vec<u8> {
     [&b"\x01\0\x01\0"[..], &16_000_u32.to_le_bytes(), &32_000_u32.to_le_bytes(), b"\x02\0\x10\0"].concat()
 }

@@ -1,9 +1,9 @@
-//! The model's files as bytes, and what may be wrong with them.
+//! Reads the model's files, and the errors about them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a model cannot be used.
+/// Why the embedding model cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedderError {
     #[error("cannot read {}: {source}; fetch the model with `verbatim models fetch all-minilm-l6-v2`", file.display())]

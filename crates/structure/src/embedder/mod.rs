@@ -1,8 +1,8 @@
-//! Sentences -> vectors whose cosine says how close two sentences are in meaning: all-MiniLM-L6-v2 (Wang et al.
-//! 2020, “MiniLM”; trained as in Reimers and Gurevych 2019, “Sentence-BERT”).
+//! Embeds sentences: turns them into vectors whose cosine says how similar two sentences are in meaning. The model is
+//! all-MiniLM-L6-v2 (Wang et al. 2020, “MiniLM”; trained as in Reimers and Gurevych 2019, “Sentence-BERT”).
 //!
-//! The products are `rten-gemm`'s, which the speech engine uses, too: a framework such as candle would bring a second
-//! set of kernels and dozens of crates for the one network that is written out in [`network`].
+//! The matrix products are `rten-gemm`'s, as in the speech engine. A framework such as candle would bring a second
+//! set of kernels and dozens of crates for one network, which is written out in [`network`].
 
 mod files;
 mod network;
@@ -21,14 +21,14 @@ pub use self::vector::Embedding;
 pub(crate) use self::vector::dot;
 use self::weights::Weights;
 
-/// Tokens that go through the network together: enough for its products to be worth their weights' way through the
-/// cache, few enough for several threads to have some.
+/// Tokens that go through the network together: enough to be worth loading its weights into the cache, few enough for
+/// several threads to have work.
 const BLOCK: usize = 256;
 
-/// Longer sentences are cut, as the model's publishers do.
+/// Longer sentences are truncated, as the model's publishers do.
 const MAX_TOKENS: usize = 256;
 
-/// The model, ready to use from any thread.
+/// The loaded model, which any number of threads may use.
 #[derive(Debug)]
 pub struct Embedder {
     tokenizer: Tokenizer,
@@ -36,7 +36,7 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// What `models_used` calls it.
+    /// Its name in `models_used`.
     pub const NAME: &str = "all-MiniLM-L6-v2";
 
     /// Loads a folder of `config.json`, `tokenizer.json` and `model.safetensors`, as published.
@@ -45,9 +45,9 @@ impl Embedder {
         let file = dir.join("tokenizer.json");
         let tokenizer = tokenizer(&read(&file)?, network.positions().min(MAX_TOKENS));
         let tokenizer = tokenizer.map_err(damaged(&file))?;
-        let known = tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
-        if known > network.vocabulary() {
-            let reason = format!("it has {known} tokens, but the network {}", network.vocabulary());
+        let tokens = tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
+        if tokens > network.vocabulary() {
+            let reason = format!("it has {tokens} tokens, but the network {}", network.vocabulary());
             return Err(EmbedderError::Damaged { file, reason });
         }
         Ok(Self { tokenizer, network })
@@ -57,7 +57,7 @@ impl Embedder {
     pub fn embed<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Vec<Embedding> {
         let mut tokens: Vec<(usize, Vec<u32>)> =
             texts.par_iter().map(|text| self.tokens(text.as_ref())).enumerate().collect();
-        // Blocks of texts of one length are done at the same time.
+        // Blocks of texts of similar length take similar time.
         tokens.sort_by_key(|(_, tokens)| std::cmp::Reverse(tokens.len()));
         let blocks: Vec<&[(usize, Vec<u32>)]> = blocks(&tokens);
         let embedded: Vec<Vec<Embedding>> = blocks
@@ -73,14 +73,14 @@ impl Embedder {
         vectors
     }
 
-    /// With `[CLS]` before and `[SEP]` behind.
+    /// The tokens of a text, with `[CLS]` before and `[SEP]` after them.
     fn tokens(&self, text: &str) -> Vec<u32> {
         let encoding = self.tokenizer.encode_fast(text, true);
         encoding.expect("WordPiece knows a token for whatever it does not know").get_ids().to_vec()
     }
 }
 
-/// Stretches of at most [`BLOCK`] tokens, or of one text.
+/// Splits texts into blocks of at most [`BLOCK`] tokens, or of one text if that is longer.
 fn blocks(texts: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
     let mut blocks = Vec::new();
     let mut rest = texts;
@@ -90,14 +90,14 @@ fn blocks(texts: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
             tokens += text.len();
             tokens <= BLOCK
         };
-        let (block, behind) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        let (block, remaining) = rest.split_at(rest.iter().take_while(fits).count().max(1));
         blocks.push(block);
-        rest = behind;
+        rest = remaining;
     }
     blocks
 }
 
-/// The published file pads and cuts to 128 tokens, which sentence-transformers does not heed.
+/// Loads the tokenizer. The published file pads and truncates to 128 tokens, which sentence-transformers ignores.
 fn tokenizer(bytes: &[u8], max_length: usize) -> Result<Tokenizer, String> {
     let mut tokenizer =
         Tokenizer::from_bytes(bytes).map_err(|error| format!("it is no tokenizer: {error}"))?;
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    /// What sentence-transformers computes; see `scripts/fixtures/embeddings.py`.
+    /// A vector that sentence-transformers computed; see `scripts/fixtures/embeddings.py`.
     #[derive(Deserialize)]
     struct Reference {
         text: String,
@@ -150,7 +150,7 @@ mod tests {
             let cosine = dot(&reference.vector, vector);
             assert!((0.9999..1.0001).contains(&cosine), "{cosine}: {}", reference.text);
         }
-        // Whatever else is in its block, and wherever it is.
+        // The vector does not depend on the other texts in its block.
         for (text, vector) in texts.iter().zip(&vectors).rev().take(4) {
             let alone = &embedder.embed(&[text])[0];
             assert!(dot(alone, vector) > 0.99999, "{text}");
@@ -158,7 +158,7 @@ mod tests {
         assert!(embedder.embed(&[""; 0]).is_empty());
     }
 
-    /// A folder with the model's files, of which `change` is told the name and may change the bytes.
+    /// Loads the model from a copy of its files, which `change` may change: it gets the name and the bytes of each.
     fn changed(change: impl Fn(&str, &mut Vec<u8>)) -> Result<Embedder, String> {
         let folder = tempfile::tempdir().unwrap();
         for name in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_that_the_tensors_do_not_have_is_refused() {
+    fn a_config_that_does_not_match_the_tensors_is_refused() {
         for (from, to) in [
             ("\"hidden_size\": 384", "\"hidden_size\": 385"),
             ("\"num_attention_heads\": 12", "\"num_attention_heads\": 0"),

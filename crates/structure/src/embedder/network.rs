@@ -1,4 +1,4 @@
-//! BERT's encoder (Devlin et al. 2019) and the mean over a text's tokens.
+//! BERT's encoder (Devlin et al. 2019), and the mean over the tokens of a text.
 
 use verbatim_kernels::vector::{add, gelu, softmax_rows};
 use verbatim_kernels::{LayerNorm, Linear};
@@ -10,9 +10,10 @@ use super::weights::{Config, Tensors, Weights};
 #[derive(Debug)]
 pub(super) struct Network {
     config: Config,
-    /// `[vocab_size, width]`
+    /// The embeddings of the vocabulary: `[vocab_size, width]`.
     words: Vec<f32>,
-    /// `[max_position_embeddings, width]`, with the embedding of the first type of text added: there is no second.
+    /// The embeddings of positions: `[max_position_embeddings, width]`, with the embedding of the first token type
+    /// added: a text has no other type.
     positions: Vec<f32>,
     norm: LayerNorm,
     layers: Vec<Layer>,
@@ -20,7 +21,7 @@ pub(super) struct Network {
 
 #[derive(Debug)]
 struct Layer {
-    /// Query, key and value in one: `[width -> 3 width]`.
+    /// Query, key and value together: `[width -> 3 width]`.
     attention_in: Linear,
     attention_out: Linear,
     attention_norm: LayerNorm,
@@ -49,18 +50,18 @@ impl Network {
         })
     }
 
-    /// How many tokens a text may have.
+    /// The maximum number of tokens in a text.
     pub(super) fn positions(&self) -> usize {
         self.config.max_position_embeddings
     }
 
-    /// How many tokens there are.
+    /// The number of tokens in the vocabulary.
     pub(super) fn vocabulary(&self) -> usize {
         self.config.vocab_size
     }
 
-    /// A vector for each text of known tokens, none too long: the mean of its last states, of length 1. The texts'
-    /// tokens are rows below each other, so that nothing is padded.
+    /// A vector of length 1 for each text: the mean of its tokens' last states. Tokens must be in the vocabulary, and
+    /// texts not too long. The tokens of all texts are rows of one matrix, so that nothing is padded.
     pub(super) fn forward(&self, texts: &[&[u32]]) -> Vec<Embedding> {
         let width = self.config.hidden_size;
         let mut x = self.embed(texts);
@@ -77,7 +78,7 @@ impl Network {
         texts.iter().map(|text| unit_mean(rows.by_ref().take(text.len()), width)).collect()
     }
 
-    /// `[tokens, width]`
+    /// The embeddings of all tokens: `[tokens, width]`.
     fn embed(&self, texts: &[&[u32]]) -> Vec<f32> {
         let width = self.config.hidden_size;
         let mut x = Vec::with_capacity(texts.iter().map(|text| text.len()).sum::<usize>() * width);
@@ -91,7 +92,7 @@ impl Network {
         x
     }
 
-    /// What every token of a text sees of the others; `qkv` is `[tokens, 3 width]`.
+    /// Self-attention within each text. `qkv` is `[tokens, 3 width]`; gives `[tokens, width]`.
     fn attend(&self, qkv: &[f32], texts: &[&[u32]]) -> Vec<f32> {
         let width = self.config.hidden_size;
         let size = width / self.config.num_attention_heads;
@@ -138,7 +139,7 @@ impl Layer {
     }
 }
 
-/// Fully connected layers with the same inputs, their outputs side by side.
+/// Fully connected layers with the same input; their outputs are side by side.
 fn linear(
     tensors: &Tensors<'_>,
     names: &[String],
@@ -159,7 +160,7 @@ fn layer_norm(tensors: &Tensors<'_>, name: &str, config: &Config) -> Result<Laye
     Ok(LayerNorm::new(tensor("weight")?, tensor("bias")?, config.layer_norm_eps))
 }
 
-/// The direction of the rows' sum.
+/// The mean of the rows, scaled to length 1.
 fn unit_mean<'r>(rows: impl Iterator<Item = &'r [f32]>, width: usize) -> Embedding {
     let mut sum = vec![0.0; width];
     rows.for_each(|row| add(&mut sum, row));

@@ -1,9 +1,9 @@
-//! Vectors and their products.
+//! Vectors and their dot product.
 
 /// A sentence's vector, `[width]`, of length 1.
 pub type Embedding = Vec<f32>;
 
-/// `x · y`, in eight sums that do not wait for each other.
+/// `x · y`, in eight independent sums that can be computed in parallel.
 pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     let mut sums = [0.0; 8];
     let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));

@@ -1,4 +1,4 @@
-//! The model's files: tensors by their names, and what `config.json` says of the network's shape.
+//! The model's files: tensors by their names, and the shape of the network from `config.json`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::files::{EmbedderError, damaged, read};
 
-/// What there is no telling from the tensors.
+/// The shape of the network, from `config.json`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Config {
     pub(super) hidden_size: usize,
@@ -52,7 +52,7 @@ pub(super) struct Tensors<'w> {
 }
 
 impl Tensors<'_> {
-    /// A tensor of this very shape, row-major.
+    /// A tensor that must have this shape, row-major.
     pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, EmbedderError> {
         let damaged = damaged(self.file);
         let tensor = self.tensors.tensor(name).map_err(|_| damaged(format!("it has no tensor {name}")))?;

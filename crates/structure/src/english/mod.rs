@@ -1,4 +1,5 @@
-//! What spaCy's pipeline says of an English transcript: its sentences, entities and noun phrases, as places in the text.
+//! Analyzes English text with a spaCy pipeline: finds its sentences, entities and noun phrases, as places in the
+//! text.
 
 mod noun_phrases;
 
@@ -12,48 +13,48 @@ pub(crate) use self::noun_phrases::NounWord;
 use self::noun_phrases::noun_phrases;
 pub(crate) use self::noun_phrases::{NounPhrase, within};
 use crate::failures::{Failures, Part};
-use crate::sentences::{by_rules, is_silent};
+use crate::sentences::{by_rules, is_punctuation};
 use crate::transcript::trimmed;
 use verbatim_speech::Language;
 
-/// Bytes that are analyzed together: a day's transcript takes no more memory at a time than a long talk's.
-const PIECE: usize = 64 * 1024;
+/// The maximum size of a piece that is analyzed at once, in bytes. It bounds the memory for long transcripts.
+const PIECE_BYTES: usize = 64 * 1024;
 
-/// The pipeline, ready to use from any thread.
+/// The loaded pipeline, which any number of threads may use.
 #[derive(Debug)]
 pub struct English {
     name: String,
     pipeline: Pipeline,
 }
 
-/// What was found in a text; `None` where finding it has failed. All places are in bytes.
+/// What was found in a text; a field is `None` if finding it failed. All places are in bytes.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Analysis {
-    /// Without the white space around them, none of marks alone.
+    /// Without the white space around them. Each has a letter or a digit.
     pub(crate) sentences: Option<Vec<Range<usize>>>,
     pub(crate) entities: Option<Vec<(Range<usize>, Label)>>,
     pub(crate) noun_phrases: Option<Vec<NounPhrase>>,
 }
 
 impl English {
-    /// Loads the pipeline in a folder, to be called by that name.
+    /// Loads the pipeline in a folder. `name` is what [`name`](Self::name) returns.
     pub fn load(dir: &Path, name: &str) -> Result<Self, LoadError> {
         Ok(Self { name: name.to_owned(), pipeline: verbatim_spacy::load(dir)? })
     }
 
-    /// What `models_used` calls it.
+    /// Its name in `models_used`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// `None` where the pipeline itself has failed.
+    /// Analyzes a text piece by piece. `None` if the pipeline itself failed.
     pub(crate) fn analyze(&self, text: &str, failures: &mut Failures) -> Option<Analysis> {
         let mut analysis = Analysis {
             sentences: Some(Vec::new()),
             entities: Some(Vec::new()),
             noun_phrases: Some(Vec::new()),
         };
-        for piece in failures.catch(Part::English, || pieces(text, PIECE))? {
+        for piece in failures.catch(Part::English, || pieces(text, PIECE_BYTES))? {
             let doc = failures.catch(Part::English, || self.pipeline.analyze(&text[piece.clone()]))?;
             analysis.add(&doc, piece.start, failures);
         }
@@ -61,8 +62,8 @@ impl English {
     }
 }
 
-/// Stretches of about that many bytes that end where a sentence does, by rule. A sentence that is longer than that, as of
-/// speech without any mark, is cut at a space.
+/// Splits a text into pieces of at most that many bytes, which end at the ends of sentences, found by rule. A longer
+/// sentence, as in speech without punctuation, is split at spaces.
 fn pieces(text: &str, most: usize) -> Vec<Range<usize>> {
     if text.len() <= most {
         return std::iter::once(0..text.len()).collect();
@@ -79,7 +80,7 @@ fn pieces(text: &str, most: usize) -> Vec<Range<usize>> {
     pieces
 }
 
-/// A sentence in parts of at most that many bytes, if it has a space where to cut it.
+/// Splits a sentence at spaces into parts of at most that many bytes. A longer word is not split.
 fn parts(text: &str, sentence: Range<usize>, most: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut from = sentence.start;
@@ -95,7 +96,7 @@ fn parts(text: &str, sentence: Range<usize>, most: usize) -> Vec<Range<usize>> {
 }
 
 impl Analysis {
-    /// Takes over what was found in a piece of the text that starts at that place.
+    /// Adds what was found in a piece of the text that starts at that place.
     fn add(&mut self, doc: &Doc, place: usize, failures: &mut Failures) {
         let moved = |range: Range<usize>| place + range.start..place + range.end;
         let sentences = || sentences(doc).into_iter().map(moved).collect();
@@ -119,7 +120,8 @@ impl Analysis {
     }
 }
 
-/// Nothing is kept of what has failed in one piece: nobody could tell which of it is missing.
+/// Appends the results of a piece. If finding them failed in one piece, all are dropped: a result with unknown gaps
+/// is of no use.
 fn extend<T>(all: &mut Option<Vec<T>>, piece: Option<Vec<T>>) {
     match (all.as_mut(), piece) {
         (Some(all), Some(piece)) => all.extend(piece),
@@ -127,13 +129,16 @@ fn extend<T>(all: &mut Option<Vec<T>>, piece: Option<Vec<T>>) {
     }
 }
 
-/// As the parser cuts them; marks that it makes a sentence of go with the one before.
+/// The sentences by the parser. One that has only punctuation is joined to the one before.
 fn sentences(doc: &Doc) -> Vec<Range<usize>> {
     let mut sentences: Vec<Range<usize>> = Vec::new();
     for sentence in doc.sentences() {
         let Some(range) = trimmed(doc.text(), doc.range(&sentence)) else { continue };
         match sentences.last_mut() {
-            Some(last) if is_silent(&doc.text()[range.clone()]) || is_silent(&doc.text()[last.clone()]) => {
+            Some(last)
+                if is_punctuation(&doc.text()[range.clone()])
+                    || is_punctuation(&doc.text()[last.clone()]) =>
+            {
                 last.end = range.end;
             }
             _ => sentences.push(range),
@@ -152,7 +157,7 @@ mod tests {
     use crate::testing::model_folder;
 
     #[test]
-    fn a_long_text_is_cut_behind_sentences() {
+    fn a_long_text_is_split_after_sentences() {
         let text = "One is here. Two is there. Three is nowhere. Four.";
         let cut = |most| pieces(text, most).into_iter().map(|piece| &text[piece]).collect::<Vec<_>>();
         assert_eq!(cut(100), [text]);
@@ -160,7 +165,7 @@ mod tests {
         assert_eq!(cut(10), ["One is", "here.", "Two is", "there.", "Three is", "nowhere.", "Four."]);
     }
 
-    /// The pipeline that `make models` fetches.
+    /// The pipeline, which `make models` fetches.
     fn english() -> &'static English {
         static ENGLISH: LazyLock<English> =
             LazyLock::new(|| English::load(&model_folder("en_core_web_sm"), "en_core_web_sm").unwrap());
@@ -173,7 +178,7 @@ mod tests {
         noun_phrases: Vec<NounPhrase>,
     }
 
-    /// All that is found in a text, and that nothing fails.
+    /// What is found in a text; nothing may fail.
     fn analyze(text: &str) -> Found {
         let mut failures = Failures::default();
         let analysis = english().analyze(text, &mut failures).unwrap();
@@ -186,7 +191,7 @@ mod tests {
         }
     }
 
-    fn said(text: &str, ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<&str> {
+    fn texts(text: &str, ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<&str> {
         ranges.into_iter().map(|range| &text[range]).collect()
     }
 
@@ -200,30 +205,30 @@ mod tests {
             "They never came back to the five young men there! —",
             "Zoë met him in Paris",
         ];
-        assert_eq!(said(text, found.sentences), sentences);
+        assert_eq!(texts(text, found.sentences), sentences);
         let entities: Vec<_> =
             found.entities.into_iter().map(|(range, label)| format!("{} {label}", &text[range])).collect();
         let expected =
             ["May DATE", "Dashwood PERSON", "Norland ORG", "five CARDINAL", "Zoë PERSON", "Paris GPE"];
         assert_eq!(entities, expected);
-        let phrases = said(text, found.noun_phrases.iter().map(NounPhrase::range));
+        let phrases = texts(text, found.noun_phrases.iter().map(NounPhrase::range));
         let expected = ["Mr. Dashwood", "Norland", "crew", "old ill-disposed sailors", "young men", "Paris"];
         assert_eq!(phrases, expected);
         let sailors: Vec<String> = found.noun_phrases[3].lemmas().collect();
         assert_eq!(sailors, ["old", "ill", "dispose", "sailor"]);
     }
 
-    /// The pieces of a text that is longer than one are told of as places in the whole.
+    /// Places in the pieces of a long text become places in the whole text.
     #[test]
     fn long_texts_are_analyzed_to_their_end() {
         let sentence = "Mr. Dashwood sold the old boats in Paris.";
-        let text = vec![sentence; 4 * PIECE / sentence.len()].join(" ");
+        let text = vec![sentence; 4 * PIECE_BYTES / sentence.len()].join(" ");
         let found = analyze(&text);
-        assert!(pieces(&text, PIECE).len() > 3);
-        assert_eq!(said(&text, found.sentences.last().cloned()), [sentence]);
-        assert_eq!(said(&text, found.entities.last().map(|(range, _)| range.clone())), ["Paris"]);
+        assert!(pieces(&text, PIECE_BYTES).len() > 3);
+        assert_eq!(texts(&text, found.sentences.last().cloned()), [sentence]);
+        assert_eq!(texts(&text, found.entities.last().map(|(range, _)| range.clone())), ["Paris"]);
         assert!(found.noun_phrases.is_sorted_by_key(|phrase| phrase.range().start));
-        assert_eq!(said(&text, found.noun_phrases.last().map(NounPhrase::range)), ["Paris"]);
+        assert_eq!(texts(&text, found.noun_phrases.last().map(NounPhrase::range)), ["Paris"]);
     }
 
     proptest! {
@@ -232,16 +237,17 @@ mod tests {
             let text = format!("{text}{space}{text}").trim().to_owned();
             let found = analyze(&text);
             let letters = |text: &str| text.split_whitespace().collect::<String>();
-            prop_assert_eq!(said(&text, found.sentences).iter().map(|s| letters(s)).collect::<String>(), letters(&text));
-            prop_assert!(said(&text, found.noun_phrases.iter().map(NounPhrase::range)).iter().all(|s| !s.is_empty()));
+            let sentences: String = texts(&text, found.sentences).iter().map(|s| letters(s)).collect();
+            prop_assert_eq!(sentences, letters(&text));
+            prop_assert!(texts(&text, found.noun_phrases.iter().map(NounPhrase::range)).iter().all(|s| !s.is_empty()));
         }
 
         #[test]
         fn pieces_hold_all_of_a_text(text in "(\\PC{0,12}[ .!?]{0,2}){0,12}", most in 1_usize..40) {
             let pieces = pieces(&text, most);
-            let said = |text: &str| text.split_whitespace().collect::<String>();
-            let all: String = pieces.iter().map(|piece| said(&text[piece.clone()])).collect();
-            prop_assert_eq!(all, said(&text));
+            let letters = |text: &str| text.split_whitespace().collect::<String>();
+            let all: String = pieces.iter().map(|piece| letters(&text[piece.clone()])).collect();
+            prop_assert_eq!(all, letters(&text));
             prop_assert!(pieces.is_sorted_by(|a, b| a.end <= b.start), "{:?}", pieces);
         }
     }

@@ -1,4 +1,4 @@
-//! The noun phrases of an English text: its noun chunks without what says nothing of a subject.
+//! Finds the noun phrases of an English text: its noun chunks without function words.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use verbatim_spacy::{Doc, Label, Span, Token};
 
 use crate::words::is_english_function_word;
 
-/// Nouns and what describes them: a noun chunk without the articles, pronouns and numbers before it, and without
-/// whose it is: “the crew's old boats” are a crew and old boats.
+/// Nouns and the words that describe them: a noun chunk without its articles, pronouns, numbers and possessives. “The
+/// crew's old boats” has two: “crew” and “old boats”.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NounPhrase {
     /// In order; the last is a noun.
@@ -19,7 +19,7 @@ pub(crate) struct NounPhrase {
 pub(crate) struct NounWord {
     pub(crate) range: Range<usize>,
     pub(crate) lemma: Label,
-    /// Or else it describes one.
+    /// Whether it is a noun rather than a word that describes one.
     pub(crate) is_noun: bool,
     pub(crate) is_name: bool,
 }
@@ -29,7 +29,7 @@ pub(super) fn noun_phrases(doc: &Doc, chunk: &Span) -> Vec<NounPhrase> {
     let mut phrases = vec![Vec::new()];
     for index in chunk.start..chunk.end {
         let token = &doc.tokens()[index];
-        let said = doc.token_text(index);
+        let text = doc.token_text(index);
         let compound = index + 1 < chunk.end && doc.token_text(index + 1) == "-";
         if is_part(token) || (compound && &*token.pos == "ADV") {
             phrases.last_mut().expect("there is one from the start on").push(NounWord {
@@ -38,53 +38,56 @@ pub(super) fn noun_phrases(doc: &Doc, chunk: &Span) -> Vec<NounPhrase> {
                 is_noun: matches!(&*token.pos, "NOUN" | "PROPN"),
                 is_name: &*token.pos == "PROPN",
             });
-        } else if said != "-" {
+        } else if text != "-" {
             phrases.push(Vec::new());
         }
     }
     phrases.into_iter().filter_map(|words| NounPhrase::of(doc.text(), words)).collect()
 }
 
+/// Whether a word can be part of a noun phrase.
 fn is_part(token: &Token) -> bool {
     let describes = &*token.pos == "VERB" && matches!(&*token.dep, "amod" | "compound");
     describes || matches!(&*token.pos, "NOUN" | "PROPN" | "ADJ")
 }
 
 impl NounPhrase {
-    /// Of neighbouring words; `None` where no noun is among them, or nothing that says what is spoken of.
+    /// The noun phrase in neighbouring words; `None` if they have no noun, or only function words.
     fn of(text: &str, mut words: Vec<NounWord>) -> Option<Self> {
-        let says = |word: &NounWord| !is_english_function_word(&text[word.range.clone()].to_lowercase());
+        let is_content =
+            |word: &NounWord| !is_english_function_word(&text[word.range.clone()].to_lowercase());
         words.truncate(words.iter().rposition(|word| word.is_noun)? + 1);
-        words.drain(..words.iter().position(says)?);
+        words.drain(..words.iter().position(is_content)?);
         Some(Self { words })
     }
 
-    /// Where it is.
+    /// Its place in the text, in bytes.
     pub(crate) fn range(&self) -> Range<usize> {
         let (first, last) = (self.words.first(), self.words.last());
         first.map_or(0, |word| word.range.start)..last.map_or(0, |word| word.range.end)
     }
 
-    /// The lemmas of its words, in small letters.
+    /// The lemmas of its words, in lower case.
     pub(crate) fn lemmas(&self) -> impl Iterator<Item = String> {
         self.words.iter().map(|word| word.lemma.to_lowercase())
     }
 }
 
-/// The phrases of each stretch of the text, as places in that stretch. What reaches over its end is left out.
-pub(crate) fn within(phrases: &[NounPhrase], stretches: &[Range<usize>]) -> Vec<Vec<NounPhrase>> {
+/// The phrases within each range of the text, as places in that range. A phrase that extends beyond the end of a
+/// range is left out.
+pub(crate) fn within(phrases: &[NounPhrase], ranges: &[Range<usize>]) -> Vec<Vec<NounPhrase>> {
     let mut rest = phrases;
-    let stretches = stretches.iter().map(|stretch| {
-        rest = &rest[rest.partition_point(|phrase| phrase.range().start < stretch.start)..];
-        let count = rest.partition_point(|phrase| phrase.range().start < stretch.end);
+    let ranges = ranges.iter().map(|range| {
+        rest = &rest[rest.partition_point(|phrase| phrase.range().start < range.start)..];
+        let count = rest.partition_point(|phrase| phrase.range().start < range.end);
         let mut inside: Vec<NounPhrase> =
-            rest[..count].iter().filter(|phrase| phrase.range().end <= stretch.end).cloned().collect();
+            rest[..count].iter().filter(|phrase| phrase.range().end <= range.end).cloned().collect();
         for word in inside.iter_mut().flat_map(|phrase| &mut phrase.words) {
-            word.range = word.range.start - stretch.start..word.range.end - stretch.start;
+            word.range = word.range.start - range.start..word.range.end - range.start;
         }
         inside
     });
-    stretches.collect()
+    ranges.collect()
 }
 
 #[cfg(test)]

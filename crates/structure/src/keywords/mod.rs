@@ -1,4 +1,4 @@
-//! Phrases that say what a text is about: those of a whole recording, and those of each of its topics.
+//! Keywords, phrases that say what a text is about: those of a whole recording, and those of each topic.
 
 mod of_recording;
 mod of_topic;

@@ -1,4 +1,4 @@
-//! Keywords of a whole recording: its noun phrases, with every mention of each.
+//! The keywords of a whole recording: its noun phrases, with all mentions of each.
 
 use std::collections::HashMap;
 
@@ -7,20 +7,20 @@ use crate::english::NounPhrase;
 use crate::structure::Keyword;
 use crate::transcript::TimedText;
 
-/// How many keywords a recording has at most.
-const MOST: usize = 50;
+/// The maximum number of keywords of a recording.
+const MAX_KEYWORDS: usize = 50;
 
-/// One phrase in all its forms.
+/// A phrase with all its forms and mentions.
 #[derive(Debug, Default)]
 struct Mentions {
     lemmas: Vec<String>,
     forms: Forms,
-    /// Bytes of the text, of where each mention is.
+    /// The range of each mention, in bytes of the text.
     places: Vec<std::ops::Range<usize>>,
     is_name: bool,
 }
 
-/// The most telling noun phrases, the most telling first. Phrases of the same lemmas are one.
+/// The noun phrases with the highest scores, in order of score. Phrases with the same lemmas are one.
 pub(crate) fn keywords(text: &TimedText, phrases: &[NounPhrase]) -> Vec<Keyword> {
     let mut numbers: HashMap<Vec<String>, usize> = HashMap::new();
     let mut all: Vec<Mentions> = Vec::new();
@@ -37,15 +37,15 @@ pub(crate) fn keywords(text: &TimedText, phrases: &[NounPhrase]) -> Vec<Keyword>
     let mut ranked: Vec<(f64, Mentions)> = all
         .into_iter()
         .map(|phrase| {
-            // Between how often it is said and how often each of its words is: a phrase that is said once does not
-            // live on the words of the others.
+            // The geometric mean of the frequencies of the phrase and of each word: a phrase that occurs once does
+            // not get a high score for words that are frequent in other phrases.
             let count = phrase.places.len();
             let weights = phrase.lemmas.iter().map(|lemma| ((frequencies[lemma] * count) as f64).sqrt());
             (score(weights, count, phrase.is_name), phrase)
         })
         .collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    ranked.truncate(MOST);
+    ranked.truncate(MAX_KEYWORDS);
     ranked.into_iter().map(|(_, phrase)| phrase.keyword(text)).collect()
 }
 
@@ -74,8 +74,8 @@ mod tests {
     use crate::english::NounWord;
     use crate::structure::Sentence;
 
-    /// Phrases by what is said; lemmas lose their “s”.
-    fn phrases(text: &str, said: &[&str]) -> Vec<NounPhrase> {
+    /// The noun phrases with these texts. A lemma is the word without its final “s”.
+    fn phrases(text: &str, texts: &[&str]) -> Vec<NounPhrase> {
         let mut from = 0;
         let mut place = |phrase: &str| -> Range<usize> {
             let start = from + text[from..].find(phrase).expect("the phrase is in the text");
@@ -92,7 +92,7 @@ mod tests {
             };
             NounPhrase { words: phrase.split(' ').map(word).collect() }
         };
-        said.iter().map(phrase).collect()
+        texts.iter().map(phrase).collect()
     }
 
     #[test]
@@ -104,13 +104,13 @@ mod tests {
         ];
         let sentences = sentences.map(|(text, start, end)| Sentence { text: text.to_owned(), start, end });
         let (text, _) = TimedText::of_sentences(&sentences);
-        let said = ["River surveys", "Old boats", "boat", "river survey", "boats"];
-        let found = keywords(&text, &phrases(&text.text, &said));
+        let texts = ["River surveys", "Old boats", "boat", "river survey", "boats"];
+        let found = keywords(&text, &phrases(&text.text, &texts));
         let expected =
             [("River surveys", "river survey", 2), ("boat", "boat", 2), ("Old boats", "old boat", 1)];
-        let told: Vec<_> =
+        let counts: Vec<_> =
             found.iter().map(|each| (each.phrase.as_str(), each.lemma.as_str(), each.count)).collect();
-        assert_eq!(told, expected);
+        assert_eq!(counts, expected);
         assert_eq!(found[0].seconds[0], 0.0);
         assert!(found[0].seconds[1] > 20.0 && found[0].seconds[1] < 22.0, "{found:?}");
     }

@@ -1,8 +1,8 @@
-//! Keywords and title of a topic: phrases that tell a stretch of sentences from the rest of its text.
+//! The keywords and the title of a topic: phrases that distinguish its sentences from the rest of the text.
 //!
-//! Candidates are noun phrases where a parser has found them, and else runs of content words without a mark between them, as in
-//! RAKE (Rose et al. 2010). They are weighed by how often their words are said within, and how rarely outside (tf-idf,
-//! with the topic as one document).
+//! Candidates are noun phrases if a parser has found them; otherwise runs of content words without punctuation
+//! between them, as in RAKE (Rose et al. 2010). A candidate's score is high if its words are frequent in the topic
+//! and rare in the other sentences (tf-idf, with the topic as one document).
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,41 +10,41 @@ use super::phrase::{Forms, score};
 use crate::english::NounPhrase;
 use crate::words::Word;
 
-/// Words of a phrase.
-const LONGEST: usize = 3;
+/// The maximum number of words in a phrase.
+const MAX_WORDS: usize = 3;
 
-/// How many keywords a topic has at most.
-const KEYWORDS: usize = 8;
+/// The maximum number of keywords of a topic.
+const MAX_KEYWORDS: usize = 8;
 
-/// How many of them are its title.
-const TITLE: usize = 3;
+/// The number of keywords in a title.
+const TITLE_KEYWORDS: usize = 3;
 
-/// Characters of a title.
-const LONGEST_TITLE: usize = 60;
+/// The maximum length of a title of several keywords, in characters.
+const MAX_TITLE: usize = 60;
 
-/// In languages whose function words are not listed, a word that is in more than this share of all sentences says
-/// nothing of a subject, if there are enough sentences to tell.
+/// In languages other than English, a word that is in more than this share of all sentences counts as a function
+/// word, if there are at least [`ENOUGH_SENTENCES`].
 const COMMON: f64 = 0.08;
 const ENOUGH_SENTENCES: usize = 25;
 
-/// And neither does one of fewer letters, in a script whose words have many.
-const SHORTEST: usize = 4;
+/// In these languages, a word with fewer letters counts as a function word too, unless its script has short words.
+const MIN_LETTERS: usize = 4;
 
-/// A text's sentences, and in how many of them each word is.
+/// The sentences of a text, and in how many of them each word occurs.
 #[derive(Debug)]
 pub(crate) struct Phrases<'t> {
     sentences: &'t [&'t str],
     words: &'t [Vec<Word>],
     english: bool,
-    /// Of each sentence, as places in it.
+    /// The noun phrases of each sentence, as places in it.
     nouns: Option<&'t [Vec<NounPhrase>]>,
-    /// By stem.
-    in_sentences: HashMap<&'t str, usize>,
-    /// Words that are somewhere written small.
-    small: HashSet<&'t str>,
+    /// The number of sentences that a stem occurs in.
+    sentence_counts: HashMap<&'t str, usize>,
+    /// Words that occur in lower case somewhere.
+    lower_case: HashSet<&'t str>,
 }
 
-/// What a phrase is like within a topic.
+/// A phrase that occurs in a topic.
 #[derive(Debug)]
 struct Candidate<'t> {
     stems: Vec<&'t str>,
@@ -59,34 +59,34 @@ impl<'t> Phrases<'t> {
         english: bool,
         nouns: Option<&'t [Vec<NounPhrase>]>,
     ) -> Self {
-        let mut in_sentences = HashMap::new();
+        let mut sentence_counts = HashMap::new();
         for words in words {
             for stem in words.iter().map(Word::stem).collect::<HashSet<_>>() {
-                *in_sentences.entry(stem).or_default() += 1;
+                *sentence_counts.entry(stem).or_default() += 1;
             }
         }
         let written =
             sentences.iter().zip(words).flat_map(|(text, words)| words.iter().map(move |word| (text, word)));
-        let is_small =
+        let is_lower_case =
             |(text, word): &(&&str, &Word)| text[word.range.clone()].starts_with(char::is_lowercase);
-        let small = written.filter(is_small).map(|(_, word)| word.lower.as_str()).collect();
-        Self { sentences, words, english, nouns, in_sentences, small }
+        let lower_case = written.filter(is_lower_case).map(|(_, word)| word.lower.as_str()).collect();
+        Self { sentences, words, english, nouns, sentence_counts, lower_case }
     }
 
-    /// Those of some sentences of the text, the most telling first. None has a word with another one in common.
+    /// The keywords of a range of the sentences, in order of score. No two share a word.
     pub(crate) fn keywords(&self, range: std::ops::Range<usize>) -> Vec<String> {
-        let mut said: HashMap<&str, (usize, usize)> = HashMap::new();
+        let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();
         for words in &self.words[range.clone()] {
-            let mut here = HashSet::new();
+            let mut in_sentence = HashSet::new();
             for word in words {
-                let (times, sentences) = said.entry(word.stem()).or_default();
+                let (times, sentences) = counts.entry(word.stem()).or_default();
                 *times += 1;
-                *sentences += usize::from(here.insert(word.stem()));
+                *sentences += usize::from(in_sentence.insert(word.stem()));
             }
         }
         let weight = |stem: &str| {
-            let (times, sentences) = said.get(stem).copied().unwrap_or_default();
-            let outside = self.in_sentences.get(stem).map_or(0, |all| all - sentences);
+            let (times, sentences) = counts.get(stem).copied().unwrap_or_default();
+            let outside = self.sentence_counts.get(stem).map_or(0, |all| all - sentences);
             times as f64 * ((1 + self.words.len()) as f64 / (1 + outside) as f64).ln()
         };
         let mut candidates: Vec<(f64, Candidate<'_>)> = self
@@ -100,7 +100,7 @@ impl<'t> Phrases<'t> {
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
         let (mut used, mut keywords) = (HashSet::new(), Vec::new());
         for (_, candidate) in candidates {
-            if keywords.len() < KEYWORDS && candidate.stems.iter().all(|stem| !used.contains(stem)) {
+            if keywords.len() < MAX_KEYWORDS && candidate.stems.iter().all(|stem| !used.contains(stem)) {
                 used.extend(candidate.stems.iter().copied());
                 keywords.push(candidate.forms.most_frequent());
             }
@@ -108,8 +108,8 @@ impl<'t> Phrases<'t> {
         keywords
     }
 
-    /// Every phrase of up to three words in runs of content words, in order of appearance. It ends with a noun where nouns
-    /// are known.
+    /// All phrases of up to three words in runs of content words, in order of appearance. If nouns are known, a
+    /// phrase ends with one.
     fn candidates(&self, range: std::ops::Range<usize>) -> Vec<Candidate<'t>> {
         let mut numbers: HashMap<Vec<&str>, usize> = HashMap::new();
         let mut candidates: Vec<Candidate<'_>> = Vec::new();
@@ -117,16 +117,19 @@ impl<'t> Phrases<'t> {
             let (text, words) = (self.sentences[index], &self.words[index]);
             for run in self.runs(index) {
                 for from in 0..run.len() {
-                    let ends = (from + 1..=run.len().min(from + LONGEST)).map(|to| &run[from..to]);
-                    for phrase in ends.filter(|phrase| self.may_end(index, phrase)) {
+                    let ends = (from + 1..=run.len().min(from + MAX_WORDS)).map(|to| &run[from..to]);
+                    for phrase in ends.filter(|phrase| self.ends_with_noun(index, phrase)) {
                         let stems: Vec<&str> = phrase.iter().map(Word::stem).collect();
                         let number = *numbers.entry(stems.clone()).or_insert_with(|| {
                             candidates.push(Candidate { stems, forms: Forms::default(), count: 0 });
                             candidates.len() - 1
                         });
-                        // A capital at a sentence's start says nothing of a word that has none elsewhere.
+                        // The capital letter at the start of a sentence is ignored if the word occurs in lower case
+                        // elsewhere.
                         let starts = phrase.first() == words.first()
-                            && phrase.first().is_some_and(|word| self.small.contains(word.lower.as_str()));
+                            && phrase
+                                .first()
+                                .is_some_and(|word| self.lower_case.contains(word.lower.as_str()));
                         candidates[number].add(&form(text, phrase, starts));
                     }
                 }
@@ -135,8 +138,8 @@ impl<'t> Phrases<'t> {
         candidates
     }
 
-    /// Content words that follow each other with nothing but a space or a hyphen between; within one noun phrase where those
-    /// are known.
+    /// Runs of content words with only a space or a hyphen between them, and within one noun phrase if those are
+    /// known.
     fn runs(&self, index: usize) -> Vec<&'t [Word]> {
         let (text, words) = (self.sentences[index], &self.words[index]);
         let mut runs = Vec::new();
@@ -157,13 +160,14 @@ impl<'t> Phrases<'t> {
         runs
     }
 
-    /// The number of the noun phrase that holds a word of a sentence.
+    /// The index of the noun phrase that holds a word of a sentence.
     fn noun_phrase(&self, index: usize, word: &Word) -> Option<usize> {
         let phrases = self.nouns?[index].iter();
         phrases.map(NounPhrase::range).position(|range| range.contains(&word.range.start))
     }
 
-    fn may_end(&self, index: usize, phrase: &[Word]) -> bool {
+    /// Whether a phrase ends with a noun, or nouns are not known.
+    fn ends_with_noun(&self, index: usize, phrase: &[Word]) -> bool {
         let Some(nouns) = self.nouns else { return true };
         let words = nouns[index].iter().flat_map(|phrase| &phrase.words);
         let mut nouns = words.filter(|word| word.is_noun);
@@ -179,10 +183,13 @@ impl<'t> Phrases<'t> {
         }
         let count = self.words.len();
         let common = count >= ENOUGH_SENTENCES
-            && self.in_sentences.get(word.stem()).is_some_and(|all| *all as f64 > COMMON * count as f64);
-        let is_spelt = word.lower.chars().all(|c| (c as u32) < 0x0E00);
-        let is_short =
-            if is_spelt { word.lower.chars().count() < SHORTEST } else { word.lower.chars().count() < 2 };
+            && self.sentence_counts.get(word.stem()).is_some_and(|all| *all as f64 > COMMON * count as f64);
+        let is_alphabetic = word.lower.chars().all(|c| (c as u32) < 0x0E00);
+        let is_short = if is_alphabetic {
+            word.lower.chars().count() < MIN_LETTERS
+        } else {
+            word.lower.chars().count() < 2
+        };
         !common && !is_short
     }
 }
@@ -198,25 +205,24 @@ impl Candidate<'_> {
     }
 }
 
-/// The phrase as it stands in the text, but for an “'s” at its end; `small` where its first word's capital is
-/// only that of its sentence.
-fn form(text: &str, phrase: &[Word], small: bool) -> String {
+/// The phrase as in the text, without “'s” at its end. With `lower_case`, its first letter is put in lower case.
+fn form(text: &str, phrase: &[Word], lower_case: bool) -> String {
     let (Some(first), Some(last)) = (phrase.first(), phrase.last()) else { return String::new() };
-    let said = &text[first.range.start..last.range.end];
-    let said = ["'s", "’s"].iter().find_map(|ending| said.strip_suffix(ending)).unwrap_or(said);
-    let mut letters = said.chars();
+    let form = &text[first.range.start..last.range.end];
+    let form = ["'s", "’s"].iter().find_map(|ending| form.strip_suffix(ending)).unwrap_or(form);
+    let mut letters = form.chars();
     match letters.next() {
-        Some(letter) if small => letter.to_lowercase().chain(letters).collect(),
-        _ => said.to_owned(),
+        Some(letter) if lower_case => letter.to_lowercase().chain(letters).collect(),
+        _ => form.to_owned(),
     }
 }
 
-/// The first keywords, as a heading.
+/// The first keywords, as a title.
 pub(crate) fn title(keywords: &[String]) -> String {
     let mut title = String::new();
-    for keyword in keywords.iter().take(TITLE) {
+    for keyword in keywords.iter().take(TITLE_KEYWORDS) {
         let separator = if title.is_empty() { "" } else { ", " };
-        if !title.is_empty() && title.chars().count() + 2 + keyword.chars().count() > LONGEST_TITLE {
+        if !title.is_empty() && title.chars().count() + 2 + keyword.chars().count() > MAX_TITLE {
             break;
         }
         title = format!("{title}{separator}{keyword}");
@@ -245,7 +251,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_topic_is_told_by_what_is_said_in_it_alone() {
+    fn keywords_are_phrases_that_only_the_topic_has() {
         let river = keywords(&TEXT, 0..3, true);
         assert_eq!(river[..2], ["river survey", "boats"]);
         assert!(river.contains(&"Dashwood".to_owned()) && river.contains(&"Norland".to_owned()), "{river:?}");
@@ -266,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn capitals_stay_where_they_are_the_words_own() {
+    fn only_capitals_of_sentence_starts_are_removed() {
         let text = [
             "Norland was sold.",
             "Boats were lost.",
@@ -281,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_say_is_no_title() {
+    fn sentences_without_content_words_have_no_title() {
         assert_eq!(keywords(&["And so on.", "It is."], 0..2, true), [""; 0]);
         assert_eq!(title(&[]), "");
     }

@@ -1,20 +1,20 @@
-//! Where a full stop marks an abbreviation rather than the end of a sentence.
+//! Tells the full stop of an abbreviation from that of a sentence's end.
 
 use verbatim_speech::Language;
 
-/// Always belongs to the word behind it.
+/// Never end a sentence: a word follows.
 const TITLES: &[&str] = &[
     "Mr", "Mrs", "Ms", "Dr", "Prof", "Rev", "Hon", "Gen", "Col", "Maj", "Capt", "Lt", "Sgt", "Gov", "Sen",
     "Rep", "Pres", "Messrs", "St", "Mt", "Ft", "vs", "e.g", "E.g", "i.e", "I.e", "cf", "approx",
 ];
 
-/// Belongs to a number behind it.
+/// Do not end a sentence if a number follows.
 const BEFORE_NUMBERS: &[&str] = &[
     "No", "no", "Nos", "nos", "Nr", "nr", "Fig", "fig", "Vol", "vol", "Ch", "ch", "Sec", "sec", "Art", "art",
     "p", "pp", "Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec",
 ];
 
-/// May end a sentence, but goes on before a name.
+/// Do not end a sentence if a name follows.
 const NAMES: &[&str] = &["Inc", "Ltd", "Co", "Corp", "Bros", "Jr", "Sr", "al"];
 
 const GERMAN: &[&str] =
@@ -22,11 +22,11 @@ const GERMAN: &[&str] =
 const FRENCH: &[&str] = &["M", "MM", "Mme", "Mmes", "Mlle", "Mgr", "Ste", "env"];
 const SPANISH: &[&str] = &["Sr", "Sra", "Srta", "Sres", "Dra", "D", "Dña", "Ud", "Uds", "Vd", "aprox"];
 
-/// German dates and centuries: a number behind one of these is an ordinal, “am 3. Oktober”.
+/// German dates and centuries: a number after one of these words is an ordinal, as in “am 3. Oktober”.
 const GERMAN_BEFORE_ORDINALS: &[&str] =
     &["am", "im", "der", "die", "das", "dem", "den", "des", "vom", "zum", "zur", "seit", "bis"];
 
-/// Words that start a sentence much more often than they go on with a name.
+/// Words that are much more often the start of a sentence than part of a name.
 const STARTERS: &[&str] = &[
     "A", "After", "All", "Also", "An", "And", "Are", "As", "At", "But", "By", "Can", "Did", "Do", "For",
     "From", "Had", "Has", "He", "Her", "Here", "His", "How", "However", "I", "If", "In", "Is", "It", "Its",
@@ -34,9 +34,8 @@ const STARTERS: &[&str] = &[
     "The", "Then", "There", "These", "They", "This", "To", "We", "Well", "What", "When", "Yes", "You",
 ];
 
-/// Whether a sentence that seems to end in a full stop with `before` goes on with `after`. Both are
-/// trimmed.
-pub(super) fn joins(before: &str, after: &str, language: Option<Language>) -> bool {
+/// Whether `after` continues the sentence that seems to end with the full stop of `before`. Both are trimmed.
+pub(super) fn is_abbreviation(before: &str, after: &str, language: Option<Language>) -> bool {
     let Some(stem) = before.strip_suffix('.').filter(|stem| !stem.ends_with('.')) else { return false };
     let (rest, word) = last_word(stem);
     let number_follows = after.starts_with(|c: char| c.is_ascii_digit());
@@ -59,7 +58,7 @@ fn of_language(word: &str, language: Option<Language>) -> bool {
     }
 }
 
-/// “U.S”, “p.m”, “Ph.D”: short parts with full stops between.
+/// Whether a word is like “U.S”, “p.m” and “Ph.D”: short parts with full stops between them.
 fn is_acronym(word: &str) -> bool {
     word.contains('.')
         && word
@@ -67,8 +66,8 @@ fn is_acronym(word: &str) -> bool {
             .all(|part| (1..=2).contains(&part.chars().count()) && part.chars().all(char::is_alphabetic))
 }
 
-/// The “F” of “John F. Kennedy”, not the “C” of “vitamin C. Nobody”: a capital behind a name or nothing,
-/// or one of several initials.
+/// Whether a letter is an initial, like the “F” of “John F. Kennedy” and unlike the “C” of “vitamin C. Nobody”: a
+/// capital after a name or at the start, or one of several initials.
 fn is_initial(rest: &str, word: &str, after: &str) -> bool {
     let (_, previous) = last_word(rest.trim_end());
     let next = first_word(after);
@@ -92,7 +91,7 @@ fn is_german_ordinal(rest: &str, word: &str) -> bool {
         && GERMAN_BEFORE_ORDINALS.contains(&previous.to_lowercase().as_str())
 }
 
-/// What stands before the last word, and the word, without what opens or joins it.
+/// Splits a text into what is before the last word, and the word without the marks that open it or join it to others.
 fn last_word(text: &str) -> (&str, &str) {
     let ends = |c: char| c.is_whitespace() || "([{\"“„«‘'-–—/¿¡".contains(c);
     let start = text.char_indices().rev().find(|(_, c)| ends(*c)).map_or(0, |(at, c)| at + c.len_utf8());

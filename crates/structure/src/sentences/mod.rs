@@ -1,4 +1,4 @@
-//! Where sentences end by rule, in any language, and when each is said.
+//! Splits a text into sentences by rule, in any language, and finds the time of each.
 
 mod abbreviations;
 
@@ -11,15 +11,15 @@ use crate::structure::Sentence;
 use crate::transcript::{TimedText, trimmed};
 use verbatim_speech::Language;
 
-/// What opens a quotation or a bracket, where no space need stand before it.
+/// Opening quotation marks and brackets, which may follow the sentence before without a space.
 const OPENERS: [char; 13] = ['「', '『', '（', '［', '【', '〔', '《', '〈', '“', '‘', '(', '[', '{'];
 
-/// Stretches of a text as sentences, none of which starts before the end of the last.
+/// The sentences in these ranges of a text, with their times. None starts before the end of the one before.
 pub(crate) fn timed(text: &TimedText, ranges: &[Range<usize>]) -> Vec<Sentence> {
     let mut last_end = 0.0;
     let sentence = |range: &Range<usize>| {
         let (start, end) = text.seconds(range.clone());
-        // Segments may overlap where the model was in doubt.
+        // Segments may overlap if the model was unsure.
         let start = start.max(last_end);
         last_end = end.max(start);
         Sentence { text: text.text[range.clone()].to_owned(), start, end: last_end }
@@ -27,8 +27,8 @@ pub(crate) fn timed(text: &TimedText, ranges: &[Range<usize>]) -> Vec<Sentence> 
     ranges.iter().map(sentence).collect()
 }
 
-/// Where the sentences are, in bytes: cut by Unicode's rules (UAX #29), then joined where those cannot
-/// know better. Together they hold all of the text but the white space between them.
+/// The ranges of the sentences, in bytes. The text is split by Unicode's rules (UAX #29), then sentences are joined
+/// that those rules split wrongly. The ranges cover all of the text but the white space between sentences.
 pub(crate) fn by_rules(text: &str, language: Option<Language>) -> Vec<Range<usize>> {
     let segmenter = SentenceSegmenter::new(SentenceBreakInvariantOptions::default());
     let mut sentences: Vec<Range<usize>> = Vec::new();
@@ -38,7 +38,7 @@ pub(crate) fn by_rules(text: &str, language: Option<Language>) -> Vec<Range<usiz
         let Some(piece) = trimmed(text, from..to) else { continue };
         from = to;
         match sentences.last_mut() {
-            Some(last) if goes_on(&text[last.clone()], &text[piece.clone()], language) => {
+            Some(last) if continues(&text[last.clone()], &text[piece.clone()], language) => {
                 last.end = piece.end
             }
             _ => sentences.push(piece),
@@ -47,8 +47,8 @@ pub(crate) fn by_rules(text: &str, language: Option<Language>) -> Vec<Range<usiz
     sentences
 }
 
-/// Unicode's rules leave an opening quote or bracket that follows without a space to the sentence before;
-/// it moves to the one that it opens.
+/// Moves the end of a sentence before the opening quotation marks and brackets at its end. By Unicode's rules, they
+/// belong to the sentence before if no space precedes them.
 fn before_openers(text: &str, to: usize) -> usize {
     match text[..to].trim_end_matches(OPENERS) {
         _ if to == text.len() => to,
@@ -56,28 +56,28 @@ fn before_openers(text: &str, to: usize) -> usize {
     }
 }
 
-/// Whether `after` belongs to the sentence of `before`.
-fn goes_on(before: &str, after: &str, language: Option<Language>) -> bool {
-    is_silent(before)
-        || is_silent(after)
-        || starts_small(after)
-        || quote_goes_on(before, after)
-        || abbreviations::joins(before, after, language)
+/// Whether `after` continues the sentence of `before`.
+fn continues(before: &str, after: &str, language: Option<Language>) -> bool {
+    is_punctuation(before)
+        || is_punctuation(after)
+        || starts_in_lower_case(after)
+        || quotation_continues(before, after)
+        || abbreviations::is_abbreviation(before, after, language)
 }
 
-/// Whether there is nothing in it to be said: marks stand with the words that they belong to.
-pub(crate) fn is_silent(text: &str) -> bool {
+/// Whether a text has only punctuation and other marks, which belong to the words beside them.
+pub(crate) fn is_punctuation(text: &str) -> bool {
     !text.contains(char::is_alphanumeric)
 }
 
-/// “Really?” she asked. Not: Really? iPhones are.
-fn starts_small(text: &str) -> bool {
+/// Whether a text starts with a word in lower case, as in: “Really?” she asked. But not as in: Really? iPhones are.
+fn starts_in_lower_case(text: &str) -> bool {
     let mut letters = text.chars();
     letters.next().is_some_and(char::is_lowercase) && !letters.next().is_some_and(char::is_uppercase)
 }
 
-/// Japanese says who spoke, and that it was speech, behind the quotation.
-fn quote_goes_on(before: &str, after: &str) -> bool {
+/// Whether a Japanese quotation is followed by the particle that marks it as one.
+fn quotation_continues(before: &str, after: &str) -> bool {
     before.ends_with(['」', '』']) && (after.starts_with('と') || after.starts_with("って"))
 }
 
@@ -99,8 +99,8 @@ mod tests {
         sentences.iter().map(|sentence| sentence.text.as_str()).collect()
     }
 
-    /// Language, and a text with `|` where it is to be cut.
-    const CUTS: &[(&str, &str)] = &[
+    /// Language, and a text with `|` where it is to be split.
+    const SPLITS: &[(&str, &str)] = &[
         ("en", "Hello. | How are you? | Fine! | Good."),
         ("en", "Mr. Smith met Dr. Jones and Mrs. Brown. | They talked."),
         ("en", "We went to St. Louis. | It was hot."),
@@ -137,8 +137,8 @@ mod tests {
     ];
 
     #[test]
-    fn sentences_end_where_a_reader_ends_them() {
-        for (code, marked) in CUTS {
+    fn sentences_end_where_a_reader_expects_it() {
+        for (code, marked) in SPLITS {
             let language = Language::parse(code);
             let expected: Vec<&str> = marked.split('|').map(str::trim).collect();
             let text = marked.replace("| ", "").replace('|', "");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_starts_where_its_words_are_said() {
+    fn a_sentence_starts_when_its_first_word_is_said() {
         let segments = [
             segment(1.0, 3.0, " It was a long day"),
             segment(4.0, 8.0, " for us. Then we slept."),
@@ -158,7 +158,7 @@ mod tests {
         let got = sentences(&segments, Some(Language::ENGLISH));
         assert_eq!(texts(&got), ["It was a long day for us.", "Then we slept.", "Good night."]);
         let starts: Vec<f64> = got.iter().map(|sentence| sentence.start).collect();
-        // “Then” is behind 8 of the 22 letters of a segment of 4 s.
+        // “Then” is after 8 of the 22 letters of a segment of 4 s.
         assert_eq!(starts, [1.0, 4.0 + 4.0 * 8.0 / 22.0, 9.5]);
         let ends: Vec<f64> = got.iter().map(|sentence| sentence.end).collect();
         assert_eq!(ends, [4.0 + 4.0 * 7.0 / 22.0, 8.0, 11.0]);
@@ -187,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_that_ends_within_a_word_ends_in_proportion() {
+    fn times_within_a_word_are_interpolated() {
         let segments = [spoken("はい。そう。", &[(1.0, 4.0, "はい。そう。")])];
         let got = sentences(&segments, None);
         assert_eq!((got[0].start, got[0].end, got[1].start, got[1].end), (1.0, 2.5, 2.5, 4.0));
     }
 
     #[test]
-    fn words_that_are_not_the_text_are_left_aside() {
+    fn words_that_do_not_match_the_text_are_ignored() {
         let segments = [spoken(" Yes. No.", &[(1.0, 2.0, " Yes."), (2.0, 3.0, " Never.")])];
         let got = sentences(&segments, None);
         assert_eq!((got[0].start, got[1].end), (0.0, 100.0));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_joined_as_their_script_does() {
+    fn segments_are_joined_by_a_space_if_their_script_has_it() {
         let english = [segment(0.0, 1.0, "One."), segment(1.0, 2.0, " Two."), segment(2.0, 3.0, "Three.")];
         assert_eq!(transcript(&english), "One. Two. Three.");
         let japanese = [segment(0.0, 1.0, "今日は。"), segment(1.0, 2.0, "晴れです。")];

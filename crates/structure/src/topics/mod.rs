@@ -1,4 +1,4 @@
-//! What a recording is about, in stretches.
+//! Divides a transcript into topics.
 
 mod segmentation;
 mod summary;
@@ -12,21 +12,21 @@ use crate::structure::{Sentence, Topic};
 use crate::words::{Word, words};
 use verbatim_speech::Language;
 
-/// What `models_used` calls the method by words alone.
+/// The name of the method by words alone, in `models_used`.
 const LEXICAL: &str = "lexical";
 
-/// How much of a boundary's penalty a long pause takes off.
+/// The share of a boundary's penalty that a very long pause removes.
 const PAUSE_SHARE: f64 = 0.25;
 
-/// A pause that is this much longer than usual, in seconds, takes off half of that.
-const LONG_PAUSE: f64 = 2.0;
+/// A pause that is longer than the median by this many seconds removes half of that share.
+const HALF_PAUSE: f64 = 2.0;
 
-/// How topics are wanted.
+/// How topics are found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TopicOptions {
-    /// How many sentences a topic has at least.
+    /// The minimum number of sentences in a topic.
     pub min_sentences: usize,
-    /// Above 1 there are more topics, below 1 fewer.
+    /// A factor for the number of topics: above 1 gives more, below 1 fewer.
     pub granularity: f64,
 }
 
@@ -36,17 +36,17 @@ impl Default for TopicOptions {
     }
 }
 
-/// Topics, and what found them.
+/// Topics, and the method by which they were found.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Topics {
     pub(crate) topics: Vec<Topic>,
-    /// `None` where nothing was said.
+    /// `None` if there are no sentences.
     pub(crate) method: Option<String>,
 }
 
-/// The topics of a text in `language`, in order; together they hold every sentence. English sentences are compared by
-/// their vectors and words, where there is an embedder, all others by their words alone. `nouns` are the noun
-/// phrases of each sentence, where they are known.
+/// The topics of a text in `language`, in order. Each sentence belongs to one. English sentences are compared by
+/// their vectors and words if there is an embedder, all others by their words alone. `nouns` are the noun phrases of
+/// each sentence, if they are known.
 pub(crate) fn topics(
     sentences: &[Sentence],
     nouns: Option<&[Vec<NounPhrase>]>,
@@ -63,20 +63,20 @@ pub(crate) fn topics(
     let vectors = embedder.filter(|_| english).map(|embedder| embedder.embed(&texts));
     let text =
         vectors.as_ref().map_or_else(|| Text::lexical(&words), |vectors| Text::english(&words, vectors));
-    let usual = usual_pause(sentences);
-    let share = |i: usize| 1.0 - PAUSE_SHARE * pause_weight(pause_before(sentences, i) - usual);
+    let median = median_pause(sentences);
+    let share = |i: usize| 1.0 - PAUSE_SHARE * pause_weight(pause_before(sentences, i) - median);
     let segments = text.segments(options.min_sentences, options.granularity, share);
     let phrases = Phrases::new(&texts, &words, english, nouns);
     let topics = segments.into_iter().map(|range| {
         let vectors: Option<&[Embedding]> = vectors.as_ref().map(|vectors| &vectors[range.clone()]);
         let closeness = vectors.map_or_else(|| Closeness::Words(&words[range.clone()]), Closeness::Vectors);
         let keywords = phrases.keywords(range.clone());
-        let (texts, said) = (&texts[range.clone()], &sentences[range.clone()]);
+        let (texts, sentences) = (&texts[range.clone()], &sentences[range.clone()]);
         Topic {
             summary: summary(texts, &words[range], &closeness),
             title: title(&keywords),
-            seconds: said.first().map_or(0.0, |first| first.start),
-            end: said.last().map_or(0.0, |last| last.end),
+            seconds: sentences.first().map_or(0.0, |first| first.start),
+            end: sentences.last().map_or(0.0, |last| last.end),
             sentences: texts.iter().map(|text| (*text).to_owned()).collect(),
             keywords,
         }
@@ -85,22 +85,23 @@ pub(crate) fn topics(
     Topics { topics: topics.collect(), method: Some(method.to_owned()) }
 }
 
-/// Seconds of silence before a sentence that is not the first.
+/// The silence before a sentence that is not the first, in seconds.
 fn pause_before(sentences: &[Sentence], i: usize) -> f64 {
     (sentences[i].start - sentences[i - 1].end).max(0.0)
 }
 
 /// The median of all pauses between sentences.
-fn usual_pause(sentences: &[Sentence]) -> f64 {
+fn median_pause(sentences: &[Sentence]) -> f64 {
     let mut pauses: Vec<f64> = (1..sentences.len()).map(|i| pause_before(sentences, i)).collect();
     pauses.sort_by(f64::total_cmp);
     pauses.get(pauses.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// How much a pause counts that is so many seconds longer than usual: from 0, where it is not longer, towards 1.
+/// The weight of a pause that is longer than the median by that many seconds: 0 if it is not longer, towards 1 if it
+/// is much longer.
 fn pause_weight(longer: f64) -> f64 {
     let longer = longer.max(0.0);
-    longer / (longer + LONG_PAUSE)
+    longer / (longer + HALF_PAUSE)
 }
 
 #[cfg(test)]
@@ -108,12 +109,12 @@ mod tests {
     use super::*;
 
     fn sentences(texts: &[&str]) -> Vec<Sentence> {
-        let said = |(i, text): (usize, &&str)| Sentence {
+        let sentence = |(i, text): (usize, &&str)| Sentence {
             text: (*text).to_owned(),
             start: 4.0 * i as f64,
             end: 4.0 * i as f64 + 3.5,
         };
-        texts.iter().enumerate().map(said).collect()
+        texts.iter().enumerate().map(sentence).collect()
     }
 
     const GERMAN: [&str; 10] = [
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn no_words_make_no_topic() {
+    fn no_sentences_make_no_topic() {
         assert_eq!(topics(&[], None, None, None, TopicOptions::default()), Topics::default());
     }
 

@@ -1,16 +1,16 @@
-//! Where a text changes its subject, found over the whole text at once.
+//! Finds where a text changes its subject, over the whole text at once.
 //!
-//! A segmentation costs what its segments cost and a penalty for each boundary; the cheapest is found by dynamic
-//! programming, as in Utiyama and Isahara (2001). A segment's cost is of two parts. The first is how improbable its
-//! words are where all come from one urn whose contents are unknown: the Dirichlet compound multinomial of Eisenstein and
-//! Barzilay (2008). The second is how much the vectors of its sentences differ: their summed squares around
-//! their mean, as in change-point detection with kernels (Arlot, Celisse and Harchaoui 2019), in units of how much
-//! sentences differ that follow each other, so that a text sets its own scale.
+//! The cost of a segmentation is the sum of its segments' costs and of a penalty for each boundary. The cheapest one
+//! is found by dynamic programming, as in Utiyama and Isahara (2001). The cost of a segment has two parts. The first
+//! is how improbable its words are if all are drawn from one unknown distribution: the Dirichlet compound multinomial
+//! of Eisenstein and Barzilay (2008). The second is how much the vectors of its sentences differ: the sum of their
+//! squared distances from their mean, as in change-point detection with kernels (Arlot, Celisse and Harchaoui 2019).
+//! Its unit is how much successive sentences differ, so that each text sets its own scale.
 //!
-//! The penalty grows with the square root of the text's length. By the number of sentences it takes a gain to be worth a
-//! boundary: in a page a change of subject within five sentences counts, in an hour of talk it is a digression.
+//! The penalty grows with the square root of the number of sentences: in a page, five sentences on another subject
+//! are a topic; in an hour of talk they are a digression.
 //!
-//! `bench/segmentation` measures this against other methods, and chose the constants.
+//! `bench/segmentation` measures this against other methods. The constants were chosen with it.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,24 +18,26 @@ use std::ops::Range;
 use crate::embedder::{Embedding, dot};
 use crate::words::Word;
 
-/// No segment is longer, in sentences: it bounds the work over hours of speech.
-const LONGEST: usize = 1000;
+/// The maximum number of sentences in a segment, which bounds the work over hours of speech.
+const MAX_SENTENCES: usize = 1000;
 
-/// Shorter texts, in sentences, are divided no more finely: their few words tell nothing apart for certain.
-const SHORT: usize = 36;
+/// Texts with fewer sentences have the penalty of one with this many: their few words are too little evidence for
+/// finer segments.
+const SHORT_TEXT: usize = 36;
 
-/// How many nats a sentence's vector costs that is as far from its segment's mean as neighbours are from each other.
+/// The cost, in nats, of a sentence whose vector is as far from its segment's mean as successive sentences are from
+/// each other.
 const VECTOR_WEIGHT: f64 = 6.0;
 
-/// Sentences differ by at least this much: repeated ones would make a scale of zero.
-const LEAST_VARIANCE: f64 = 1e-3;
+/// The minimum variance, because repeated sentences would make it zero.
+const MIN_VARIANCE: f64 = 1e-3;
 
-/// What is known of a text's sentences.
+/// The sentences of a text, as words and vectors.
 #[derive(Debug)]
 pub(super) struct Text<'v> {
     /// The words of each sentence, by number.
     sentences: Vec<Vec<u32>>,
-    /// How often each word is expected before a segment has been seen: the prior's parameters.
+    /// The parameters of the prior: for each word, how often it is expected in a segment.
     priors: Vec<f64>,
     vectors: &'v [Embedding],
     /// The penalty for a boundary, over the square root of the number of sentences.
@@ -43,7 +45,7 @@ pub(super) struct Text<'v> {
 }
 
 impl<'v> Text<'v> {
-    /// English, with a vector for each sentence. Words that are no content are left out, any other is as likely.
+    /// English, with a vector for each sentence. Function words are left out; all others are equally likely.
     pub(super) fn english(sentences: &[Vec<Word>], vectors: &'v [Embedding]) -> Self {
         const PRIOR: f64 = 0.5;
         let content = |word: &&Word| !word.is_english_function_word();
@@ -52,8 +54,8 @@ impl<'v> Text<'v> {
         Self { sentences, priors, vectors, penalty: 2.1 }
     }
 
-    /// Any language, by words alone. Words are expected as they are in the whole text, which makes those count for
-    /// little that are everywhere.
+    /// Any language, by words alone. Words are expected as often as in the whole text, so that frequent words count
+    /// little.
     pub(super) fn lexical(sentences: &[Vec<Word>]) -> Self {
         const PRIOR: f64 = 0.15;
         const WEIGHT_OF_WHOLE: f64 = 30.0;
@@ -64,8 +66,8 @@ impl<'v> Text<'v> {
         Self { sentences, priors, vectors: &[], penalty: 1.8 }
     }
 
-    /// Segments that hold all sentences in their order, each at least `shortest` long unless the text is
-    /// shorter. `share(i)` is what of the penalty a boundary before sentence `i` costs.
+    /// Divides all sentences into segments. Each has at least `shortest` sentences, unless the text has fewer. A
+    /// boundary before sentence `i` costs `share(i)` of the penalty.
     pub(super) fn segments(
         &self,
         shortest: usize,
@@ -73,14 +75,15 @@ impl<'v> Text<'v> {
         share: impl Fn(usize) -> f64,
     ) -> Vec<Range<usize>> {
         let count = self.sentences.len();
-        let shortest = shortest.clamp(1, LONGEST);
-        // Twice the shortest, so that whatever is left over can be part of some segment.
-        let longest = LONGEST.max(2 * shortest);
+        let shortest = shortest.clamp(1, MAX_SENTENCES);
+        // At least twice the shortest, so that the rest of a text always fits into a segment.
+        let longest = MAX_SENTENCES.max(2 * shortest);
         if count < 2 * shortest {
             return std::iter::once(0..count).filter(|all| !all.is_empty()).collect();
         }
-        let penalty = self.penalty * (count.max(SHORT) as f64).sqrt() / granularity;
-        // The cost of the cheapest segmentation of so many sentences, and where its last segment starts.
+        let penalty = self.penalty * (count.max(SHORT_TEXT) as f64).sqrt() / granularity;
+        // For each number of sentences from the start: the cost of their cheapest segmentation, and the start of its
+        // last segment.
         let mut best = vec![(f64::INFINITY, 0); count + 1];
         best[0].0 = 0.0;
         let mut segment = Segment::new(self);
@@ -93,9 +96,9 @@ impl<'v> Text<'v> {
             for length in 1..=longest.min(count - start) {
                 segment.push(start + length - 1);
                 let cost = before + segment.cost();
-                let behind = &mut best[start + length];
-                if length >= shortest && cost < behind.0 {
-                    *behind = (cost, start);
+                let end = &mut best[start + length];
+                if length >= shortest && cost < end.0 {
+                    *end = (cost, start);
                 }
             }
         }
@@ -110,47 +113,48 @@ impl<'v> Text<'v> {
         segments
     }
 
-    /// Half the mean square of the difference between a sentence's vector and the next one's.
+    /// Half the mean squared distance between the vectors of successive sentences.
     fn variance(&self) -> f64 {
         let pairs = self.vectors.windows(2).map(|pair| f64::from(dot(&pair[0], &pair[1])));
         let mean = pairs.sum::<f64>() / (self.vectors.len().max(2) - 1) as f64;
-        (1.0 - mean).max(LEAST_VARIANCE)
+        (1.0 - mean).max(MIN_VARIANCE)
     }
 }
 
-/// Every word's stem as a number, and how often each is there.
-fn numbered(sentences: &[Vec<Word>], counts: impl Fn(&&Word) -> bool) -> (Vec<Vec<u32>>, Vec<u32>) {
+/// The words of each sentence as numbers of their stems, and the count of each stem.
+fn numbered(sentences: &[Vec<Word>], is_counted: impl Fn(&&Word) -> bool) -> (Vec<Vec<u32>>, Vec<u32>) {
     let mut numbers: HashMap<&str, u32> = HashMap::new();
-    let mut seen = Vec::new();
+    let mut counts = Vec::new();
     let sentences = sentences.iter().map(|words| {
         let number = |word| {
             let next = numbers.len() as u32;
             let number = *numbers.entry(Word::stem(word)).or_insert(next);
-            seen.resize(numbers.len(), 0);
-            seen[number as usize] += 1;
+            counts.resize(numbers.len(), 0);
+            counts[number as usize] += 1;
             number
         };
-        words.iter().filter(&counts).map(number).collect()
+        words.iter().filter(&is_counted).map(number).collect()
     });
-    (sentences.collect(), seen)
+    (sentences.collect(), counts)
 }
 
-/// A stretch of sentences that grows at its end, and what it costs.
+/// A segment to which sentences are appended, and its cost.
 struct Segment<'t> {
     text: &'t Text<'t>,
-    /// What a unit of squared distance costs.
+    /// The cost of a unit of squared distance.
     scale: f64,
     prior: f64,
-    /// How often each word is in it.
+    /// The count of each word in it.
     counts: Vec<u32>,
     words: u32,
-    /// Minus the logarithm of its words' probability.
+    /// The negative logarithm of its words' probability.
     surprise: f64,
     sentences: usize,
-    /// The sum of its vectors, and the square of that sum's length.
+    /// The sum of its vectors.
     sum: Vec<f32>,
+    /// The squared length of that sum.
     square: f64,
-    /// The sum of its vectors' squares.
+    /// The sum of its vectors' squared lengths.
     squares: f64,
 }
 
@@ -177,10 +181,11 @@ impl<'t> Segment<'t> {
         (self.surprise, self.square, self.squares) = (0.0, 0.0, 0.0);
     }
 
-    /// The next sentence, by its number in the text.
+    /// Appends a sentence, by its number in the text.
     fn push(&mut self, sentence: usize) {
         self.sentences += 1;
-        // The product of the words' probabilities, each given those before it: one logarithm for all.
+        // The inverse of the product of the words' probabilities, each given the words before: one logarithm for many
+        // words.
         let mut odds = 1.0;
         for word in &self.text.sentences[sentence] {
             let count = &mut self.counts[*word as usize];
@@ -246,7 +251,7 @@ mod tests {
 
     #[test]
     fn vectors_that_change_make_a_boundary() {
-        // Four sentences around one axis, six around another, without a word.
+        // Four sentences around one axis, six around another, all without words.
         let vector = |i: usize| {
             let wobble = if i.is_multiple_of(2) { 0.2 } else { -0.2 };
             let mut vector = vec![0.0; 19];
@@ -266,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_pause_may_decide() {
-        // Where nothing tells two places apart, the cheaper boundary is taken.
+        // Two boundaries are equally good, so the cheaper one is taken.
         let text = of(&[&RIVER[..], &["Well.", "Well."], &BREAD[..]].concat());
         for place in [5, 6, 7] {
             let share = |i| if i == place { 0.5 } else { 1.0 };

@@ -1,25 +1,26 @@
-//! What a stretch of sentences says, in one or two of them.
+//! Summarises a topic by one or two of its sentences.
 
 use crate::embedder::{Embedding, dot};
 use crate::words::{Word, words};
 
-/// Characters.
-const LONGEST: usize = 200;
+/// The maximum length of a summary, in characters.
+const MAX_LENGTH: usize = 200;
 
-/// A second sentence has to be worth reading beside the first: this much as central.
+/// A second sentence must be at least this share as central as the first.
 const SECOND: f64 = 0.8;
 
-/// How much of what a second sentence repeats counts against it.
+/// The weight of a second sentence's similarity to the first, which counts against it.
 const REDUNDANCY: f64 = 0.5;
 
-/// A sentence of fewer words says little, however central; with `n` words it counts `n` parts of these.
-const FULL_WORDS: usize = 6;
+/// A sentence with fewer words says little, however central. With `n` words, its score is multiplied by `n` over
+/// this.
+const ENOUGH_WORDS: usize = 6;
 
-/// How close sentences are to each other, from 0 or -1 to 1.
+/// Measures the similarity of two sentences, from -1 or 0 to 1.
 #[derive(Debug)]
 pub(super) enum Closeness<'a> {
     Vectors(&'a [Embedding]),
-    /// By the words that they share.
+    /// By the words that two sentences share.
     Words(&'a [Vec<Word>]),
 }
 
@@ -32,7 +33,7 @@ impl Closeness<'_> {
     }
 }
 
-/// The cosine of two bags of stems. Short words, which are mostly function words, count less.
+/// The cosine of two bags of stems. Short words count less, because most are function words.
 fn shared(a: &[Word], b: &[Word]) -> f64 {
     let weight = |word: &Word| (word.stem().chars().count() as f64).powi(2);
     let square = |words: &[Word]| words.iter().map(weight).sum::<f64>();
@@ -41,9 +42,10 @@ fn shared(a: &[Word], b: &[Word]) -> f64 {
     if lengths > 0.0 { (common.sum::<f64>() / lengths).min(1.0) } else { 0.0 }
 }
 
-/// The most central sentence, and another one if there is room and it adds to the first; in their order, together at
-/// most 200 characters. Central is what is close to all others (degree centrality, as in LexRank: Erkan and Radev
-/// 2004). Only where no sentence is short enough, the best one is cut behind a word.
+/// The most central sentence, and a second one if there is room for it and it adds to the first; in their order in
+/// the text, together at most 200 characters. The most central sentence is the one most similar to all others (degree
+/// centrality, as in LexRank: Erkan and Radev 2004). If no sentence is short enough, the most central one is cut
+/// after a word.
 pub(super) fn summary(sentences: &[&str], words: &[Vec<Word>], closeness: &Closeness<'_>) -> String {
     let scores: Vec<f64> =
         (0..sentences.len()).map(|i| score(i, &words[i], sentences.len(), closeness)).collect();
@@ -53,13 +55,14 @@ pub(super) fn summary(sentences: &[&str], words: &[Vec<Word>], closeness: &Close
     };
     let Some((central, _)) = best(&mut (0..sentences.len()), &|i| scores[i]) else { return String::new() };
     let Some((first, top)) =
-        best(&mut (0..sentences.len()).filter(|i| length(*i) <= LONGEST), &|i| scores[i])
+        best(&mut (0..sentences.len()).filter(|i| length(*i) <= MAX_LENGTH), &|i| scores[i])
     else {
         return cut(sentences[central]);
     };
     let adds = |i: usize| scores[i] - REDUNDANCY * top.abs() * closeness.between(first, i).max(0.0);
-    let mut others = (0..sentences.len())
-        .filter(|i| *i != first && length(*i) + 1 + length(first) <= LONGEST && scores[*i] >= SECOND * top);
+    let mut others = (0..sentences.len()).filter(|i| {
+        *i != first && length(*i) + 1 + length(first) <= MAX_LENGTH && scores[*i] >= SECOND * top
+    });
     match best(&mut others, &adds) {
         Some((second, gain)) if gain > 0.0 && sentences[second] != sentences[first] => {
             format!("{} {}", sentences[first.min(second)], sentences[first.max(second)])
@@ -68,20 +71,20 @@ pub(super) fn summary(sentences: &[&str], words: &[Vec<Word>], closeness: &Close
     }
 }
 
-/// How close a sentence is to the others in the mean. A long topic is judged by some of them, evenly spread.
+/// The mean similarity of a sentence to the others. In a long topic, only some of the others count, evenly spread.
 fn score(sentence: usize, words: &[Word], count: usize, closeness: &Closeness<'_>) -> f64 {
     const SAMPLE: usize = 200;
     let step = count.div_ceil(SAMPLE);
     let others = (0..count).step_by(step).filter(|other| *other != sentence);
     let (sum, compared) = others
         .fold((0.0, 0), |(sum, compared), other| (sum + closeness.between(sentence, other), compared + 1));
-    let fullness = words.len().min(FULL_WORDS) as f64 / FULL_WORDS as f64;
+    let fullness = words.len().min(ENOUGH_WORDS) as f64 / ENOUGH_WORDS as f64;
     fullness * if compared == 0 { 1.0 } else { sum / f64::from(compared) }
 }
 
-/// As many words from the start as fit, and an ellipsis.
+/// The start of a sentence, with as many words as fit, and an ellipsis.
 fn cut(sentence: &str) -> String {
-    let fits = |text: &str| text.chars().count() < LONGEST;
+    let fits = |text: &str| text.chars().count() < MAX_LENGTH;
     let end =
         words(sentence).iter().map(|word| word.range.end).take_while(|end| fits(&sentence[..*end])).last();
     format!("{}…", &sentence[..end.unwrap_or(0)])
@@ -99,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_central_sentence_stands_for_all() {
+    fn the_most_central_sentence_is_the_summary() {
         let text = [
             "Nobody was hurt in the end, as far as anybody knew.",
             "The surveyor measured the river from a boat in the spring.",
@@ -118,12 +121,12 @@ mod tests {
     fn a_sentence_that_is_too_long_is_cut_behind_a_word() {
         let long = "river ".repeat(60);
         let summary = of(&[long.trim()]);
-        assert!(summary.ends_with("river…") && summary.chars().count() <= LONGEST, "{summary}");
+        assert!(summary.ends_with("river…") && summary.chars().count() <= MAX_LENGTH, "{summary}");
         assert_eq!(of(&["x".repeat(300).as_str()]), "…");
     }
 
     #[test]
-    fn nothing_is_said_twice() {
+    fn no_sentence_is_repeated() {
         let text = "The survey of the river began in the spring.";
         assert_eq!(of(&[text, text, text]), text);
         assert_eq!(of(&[]), "");
@@ -136,7 +139,7 @@ mod tests {
         ) {
             let sentences: Vec<&str> = sentences.iter().map(|sentence| sentence.trim()).collect();
             let summary = of(&sentences);
-            prop_assert!(summary.chars().count() <= LONGEST);
+            prop_assert!(summary.chars().count() <= MAX_LENGTH);
             prop_assert!(sentences.iter().any(|sentence| summary.starts_with(sentence)));
         }
     }

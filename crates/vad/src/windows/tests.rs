@@ -82,7 +82,7 @@ fn speech_without_pauses_is_cut_and_nothing_is_lost() {
     let windows = windows(&vad(), &samples, 16_000);
     assert!(windows.len() >= 4);
     let covered: f64 = windows.iter().map(|window| window.end() - window.start()).sum();
-    assert!(covered > 95.0, "only {covered} s of 100 were taken");
+    assert!(covered > 95.0, "only {covered} s of 100 are covered");
 }
 
 #[test]
