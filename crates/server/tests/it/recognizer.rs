@@ -205,7 +205,9 @@ async fn a_job_whose_windows_another_process_transcribes_has_the_same_result() {
     let recording = novel(dir.path(), 60);
     let engine = TestEngine::base();
     let [here, there] = ["here", "there"].map(|name| dir.path().join(name));
-    [&here, &there].map(|dir| std::fs::create_dir(dir).unwrap());
+    for dir in [&here, &there] {
+        std::fs::create_dir(dir).unwrap();
+    }
     let here = workers::Service::start(&here, &engine).await;
     let id = here.submit(&recording, None).await;
     let expected = here.result(id).await;
