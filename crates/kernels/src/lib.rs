@@ -1,7 +1,7 @@
 //! Products and vector maths of all networks, on the CPU.
 //!
 //! Weights are packed once, for the processor at hand, and it is chosen once which instructions multiply them:
-//! [`chosen`] says which. Nothing here knows a file of a model: whoever has read its weights makes layers of them.
+//! [`chosen`] says which. Nothing here knows a file of a model: the crate that reads its weights makes layers of them.
 //!
 //! In every product, a row's result does not depend on the other rows: its sums are added up in one order, however
 //! many rows there are.

@@ -351,7 +351,7 @@ impl Encoded {
         Context::new(Arc::clone(&self.0.memory))
     }
 
-    /// Seconds that were heard.
+    /// Seconds of sound that were encoded.
     fn duration(&self) -> f64 {
         (self.0.window.samples.len() as f64 / SAMPLE_RATE as f64).min(WINDOW_SECONDS as f64)
     }

@@ -45,7 +45,7 @@ pub(super) fn expect_database(data_dir: &Path, database: &Path) -> Result<(), Pa
     let uploads =
         DiskBlobs::existing(data_dir).and_then(|uploads| uploads.map_or(Ok(Vec::new()), |u| u.list()));
     let uploads = uploads.map_err(|error| PairError::Disk { data_dir: data_dir.to_owned(), error })?;
-    // In this order: whoever starts at the same time makes the database before the folder is its own.
+    // In this order: a service that starts at the same time makes the database before the folder is its own.
     let belongs_to_one = data_dir.join(FILE).exists() || !uploads.is_empty();
     if belongs_to_one && !database.exists() {
         let (data_dir, database) = (data_dir.to_owned(), database.to_owned());

@@ -30,7 +30,7 @@ use crate::store::{
 use verbatim_media::{MediaError, PcmStream, Tracks};
 
 /// What is said of a transcript that is not structured any more.
-const HOPELESS: &str = "The transcript was not structured: the service ended each time that it tried.";
+const UNSTRUCTURED: &str = "The transcript was not structured: the service ended each time that it tried.";
 
 /// What is said of a transcript that ends before its recording does.
 const PARTIAL: &str = "The transcript was not structured, for the job failed before its end.";
@@ -40,7 +40,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// The job cannot be done. A sentence for whoever sent it.
+    /// The job cannot be done. A sentence for its client.
     #[error("{0}")]
     Job(String),
     /// Told to stop; what is done is stored.
@@ -112,7 +112,7 @@ impl Pipeline {
             transcribed: 0,
             found: HashMap::new(),
         };
-        run.say(STARTED).await?;
+        run.report(STARTED).await?;
         let upload = self.blobs.open(job.id).await;
         let upload =
             upload.map_err(|error| PipelineError::Job(format!("The file could not be opened: {error}.")))?;
@@ -133,10 +133,10 @@ impl Pipeline {
         if transcription.run(events, &mut run).await? == Ended::Stopped {
             return Err(PipelineError::Stopped);
         }
-        run.say(STRUCTURING).await?;
+        run.report(STRUCTURING).await?;
         // Earlier starts had nothing left to do but this, and took the process down with them.
-        let hopeless = claim.strikes + 1 >= MAX_STRIKES && resumed && run.transcribed == 0;
-        let structurer = if hopeless { Err(HOPELESS) } else { Ok(self.structurer.clone()) };
+        let give_up = claim.strikes + 1 >= MAX_STRIKES && resumed && run.transcribed == 0;
+        let structurer = if give_up { Err(UNSTRUCTURED) } else { Ok(self.structurer.clone()) };
         self.assemble(claim, &self.recognizer.model().name, structurer).await
     }
 
@@ -238,7 +238,7 @@ impl Run<'_> {
         &self.claim.lease
     }
 
-    async fn say(&self, step: &str) -> StoreResult<()> {
+    async fn report(&self, step: &str) -> StoreResult<()> {
         let progress = self.done.progress(step);
         retried(|| self.pipeline.store.set_progress(self.lease(), &progress, Timestamp::now())).await
     }
@@ -266,11 +266,11 @@ impl Sink for Run<'_> {
 
     async fn take(&mut self, event: Transcribing) -> Result<(), PipelineError> {
         match event {
-            Transcribing::DetectingLanguage => self.say(DETECTING).await?,
+            Transcribing::DetectingLanguage => self.report(DETECTING).await?,
             Transcribing::LanguageDetected(language) => {
                 retried(|| self.pipeline.store.decide_language(self.lease(), language)).await?;
             }
-            Transcribing::Started => self.say(TRANSCRIBING).await?,
+            Transcribing::Started => self.report(TRANSCRIBING).await?,
             Transcribing::Read(seconds) => self.done.read(seconds),
             Transcribing::Skipped { index, end } => self.done.window(index, end),
             Transcribing::Analyzed { index, found } => {
@@ -290,7 +290,7 @@ impl Sink for Run<'_> {
 }
 
 /// Tries again while the database has no room or does not answer, so that nothing that was computed is lost. The lease
-/// ends it: whoever does not renew it for long has lost the job.
+/// ends it: a worker that does not renew it in time has lost the job.
 pub(crate) async fn retried<T, F>(mut write: impl FnMut() -> F) -> StoreResult<T>
 where
     F: Future<Output = StoreResult<T>>,

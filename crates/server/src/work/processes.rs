@@ -1,7 +1,7 @@
 //! Which process this is, and which of those that used the same data folder have ended.
 //!
 //! Every process holds a lock on a file of its own, `DATA_DIR/processes/ID`, for as long as it lives. The kernel
-//! lets go of it however the process ends, so whoever can lock another's file knows that its process has ended, and need not
+//! lets go of it however the process ends, so a process that can lock another's file knows that the other has ended, and need not
 //! wait until its leases expire.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};

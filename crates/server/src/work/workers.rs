@@ -26,9 +26,9 @@ pub struct Intervals {
     pub lease: Duration,
     /// A third of the lease, so that two heartbeats may come late.
     pub heartbeat: Duration,
-    /// How often to look for jobs unasked: nobody here is notified of those of other processes.
+    /// How often to ask the store for jobs: other processes do not notify this one.
     pub poll: Duration,
-    /// How often to look for uploads whose job ended without a worker.
+    /// How often to remove uploads whose job ended without a worker.
     pub clean_up: Duration,
 }
 
@@ -65,7 +65,7 @@ pub struct Workers {
     pub engine: Liveness,
     /// Whose leases these workers' are.
     pub process: Arc<ProcessLock>,
-    /// What keeps them from working, for whoever asks how the service is.
+    /// What keeps them from working; `/health` shows it.
     pub faults: Faults,
 }
 
@@ -197,7 +197,7 @@ impl Workers {
         let first = tokio::time::Instant::now() + self.intervals.heartbeat;
         let mut heartbeat = interval_at(first, self.intervals.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Cancelling notifies of this, too, and so does the end of every other job: a look that writes nothing.
+        // Cancelling notifies of this, too, and so does the end of every other job: a query that writes nothing.
         let mut ended = self.notifiers.ended.subscribe();
         loop {
             let still_held = tokio::select! {
@@ -272,8 +272,8 @@ impl Workers {
     }
 }
 
-/// Notices that the machine slept or its clock was set. All leases look expired then, though whoever
-/// holds them lives; without a pause, jobs would be taken away in mid-work and lose an attempt each time.
+/// Notices that the machine slept or its clock was set. All leases look expired then, though their
+/// holders live; without a pause, jobs would be taken away in mid-work and lose an attempt each time.
 #[derive(Debug)]
 struct Clock {
     wall: Timestamp,

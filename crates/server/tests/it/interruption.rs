@@ -168,7 +168,7 @@ async fn the_end_of_other_jobs_renews_no_lease() {
             .unwrap()
     };
     let before = expires().await;
-    // Each ring is heard once its worker has looked into the store, which the store's own readers tell.
+    // Each notification has arrived once its worker has queried the store, which the store's own readers tell.
     for _ in 0..20 {
         service.notifiers.ended.notify();
         service.store.check().await.unwrap();

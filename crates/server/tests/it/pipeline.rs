@@ -106,7 +106,7 @@ async fn the_language_is_detected_or_taken_from_the_client_with_an_honest_confid
     let told = service.result(told).await;
     assert_eq!(told["language_detection"]["language"], "de");
     let confidence = told["language_detection"]["confidence"].as_f64().unwrap();
-    assert!((0.0..0.2).contains(&confidence), "the model hears English, not German: {confidence}");
+    assert!((0.0..0.2).contains(&confidence), "the model takes it for English, not German: {confidence}");
     service.shut_down().await;
 }
 

@@ -48,8 +48,8 @@ async fn speech_is_understood_in_every_format() {
     for ((name, _), result) in KINDS.iter().zip(service.transcribe(&recordings).await) {
         let transcript = result["transcript"].as_str().unwrap().to_lowercase();
         let words: Vec<&str> = transcript.split(|c: char| !c.is_alphanumeric()).collect();
-        let heard = SAID.iter().filter(|word| words.contains(word)).count();
-        assert!(heard >= 7, "{name}: {transcript}");
+        let found = SAID.iter().filter(|word| words.contains(word)).count();
+        assert!(found >= 7, "{name}: {transcript}");
         assert_eq!(
             result["source_type"],
             if name.starts_with("video") { "video" } else { "audio" },

@@ -25,7 +25,7 @@ use verbatim::webhooks::Webhooks;
 use crate::support::app::eventually;
 
 /// Long enough for anything here, and only waited for when a test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How the receiver answers a call.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ impl Receiver {
     pub(crate) async fn wait_for(&self, calls: usize) -> Vec<Call> {
         let mut watch = self.calls.subscribe();
         let enough = watch.wait_for(|seen| seen.len() >= calls);
-        let seen = tokio::time::timeout(PATIENCE, enough).await.expect("more calls were to come");
+        let seen = tokio::time::timeout(TIMEOUT, enough).await.expect("more calls were to come");
         seen.unwrap().clone()
     }
 
@@ -95,7 +95,7 @@ async fn record(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, 
 }
 
 fn settings() -> WebhookSettings {
-    WebhookSettings { timeout: PATIENCE, max_retries: 3, retry_delay: Duration::ZERO }
+    WebhookSettings { timeout: TIMEOUT, max_retries: 3, retry_delay: Duration::ZERO }
 }
 
 /// A running delivery, and the store that it works from.
@@ -129,7 +129,7 @@ impl Delivering {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, done).await.expect("the outbox was to become empty");
+        tokio::time::timeout(TIMEOUT, done).await.expect("the outbox was to become empty");
     }
 
     async fn shut_down(self) {

@@ -2,7 +2,7 @@
 //!
 //! A sound that is no speech, a click or a chord, may pass for some and stand at the front of a window, tens of
 //! seconds before the rest. The way that alignment finds through the attention begins at the window's first frame,
-//! so that the first word is spread over that sound. Whether a word was really heard there cannot be told from the
+//! so that the first word is spread over that sound. Whether a word was really said there cannot be told from the
 //! attention, which is as high on either side. But it can be tried: without the sound the model holds the word to
 //! be as probable as before if it was said elsewhere, and to be improbable if it was said there.
 
@@ -18,7 +18,7 @@ pub(crate) const LONG_SILENCE: u64 = 2 * SAMPLE_RATE as u64;
 const MOST_WORDS: usize = 3;
 
 /// Words that were said elsewhere are at least this share as probable without the sound. Of those that we know it is
-/// 0.4 and more, and 0.11 and less of words that were heard in the sound.
+/// 0.4 and more, and 0.11 and less of words that were said in the sound.
 const AS_PROBABLE: f32 = 0.2;
 
 /// A few words at the front or the end of a segment, apart from the rest of it.

@@ -1,6 +1,6 @@
 //! When each word was said, and how sure the model is of it.
 //!
-//! Some of the decoder's heads look, for every token, at the frames in which it is heard. The text is fed to the
+//! Some of the decoder's heads look, for every token, at the frames in which it is said. The text is fed to the
 //! decoder once more; a path through those heads' weights, by dynamic time warping, says at which frame every
 //! token begins. As in OpenAI's reference, and in Radford et al. 2022.
 

@@ -1,4 +1,4 @@
-//! Segments that were probably not said: the model writes sentences it has often seen where it hears nothing,
+//! Segments that were probably not said: the model writes sentences it has often seen where nothing is said,
 //! and loops where it is lost.
 
 use crate::text::repetition::loops;

@@ -160,7 +160,7 @@ impl Layer {
     }
 }
 
-/// The width of the model, as its first convolution has it, and the mel bins that it hears.
+/// The width of the model, as its first convolution has it, and the number of mel bands of its input.
 pub(crate) fn width_and_mels(weights: &Weights) -> Result<(usize, usize), Error> {
     let name = "encoder/conv1/weight";
     match weights.shape(name)? {

@@ -1,4 +1,4 @@
-//! 16 kHz mono samples to the log-mel spectrogram that Whisper hears.
+//! 16 kHz mono samples to the log-mel spectrogram that is Whisper's input.
 //!
 //! As in OpenAI's reference: Hann window of 400 samples every 160, reflected at both ends, power
 //! spectrum, mel filters after Slaney, log10 clamped to 8 below the loudest, then (x + 4) / 4. As in

@@ -20,7 +20,7 @@ fn segments(windows: &[Window], options: &DecodeOptions) -> Vec<Segment> {
 }
 
 /// The segments of a recording.
-fn heard(samples: &[f32], options: &DecodeOptions) -> Vec<Segment> {
+fn transcribed(samples: &[f32], options: &DecodeOptions) -> Vec<Segment> {
     let vad = Vad::load(&models().join("silero_vad_v6.onnx")).unwrap();
     let windows: Vec<Window> = Windows::new(&vad, samples.chunks(16_000).map(|chunk| Ok(chunk.to_vec())))
         .map(Result::unwrap)
@@ -51,7 +51,7 @@ fn ways() -> [DecodeOptions; 3] {
 fn a_sentence_behind_music_begins_behind_it() {
     let samples = [chords(FAR), clip("german")].concat();
     for options in ways() {
-        let segments = heard(&samples, &options);
+        let segments = transcribed(&samples, &options);
         assert!(segments.iter().all(|segment| segment.start >= 39.5), "{segments:#?}");
         assert!(segments[0].start < 41.0, "{segments:#?}");
         if options.task == Task::Transcribe {
@@ -92,7 +92,7 @@ fn lies_behind_the_silence(window: &Window, options: &DecodeOptions) {
 fn a_word_that_was_said_before_a_silence_stays_there() {
     let pause = |spoken: &[f32]| vec![0.0; 20 * SAMPLE_RATE - spoken.len()];
     let yes = spoken("de", "Ja.");
-    let segments = heard(&[yes.as_slice(), &pause(&yes), &clip("german")].concat(), &german());
+    let segments = transcribed(&[yes.as_slice(), &pause(&yes), &clip("german")].concat(), &german());
     let words: Vec<_> = segments.iter().flat_map(|segment| &segment.words).collect();
     assert!(words[0].word.starts_with(" Ja") && words[0].end < 1.0, "{segments:#?}");
     assert!(words[1..].iter().all(|word| word.start > 19.5), "{segments:#?}");
@@ -103,7 +103,7 @@ fn a_word_that_was_said_before_a_silence_stays_there() {
 fn a_word_that_is_left_out_draws_no_other_to_its_place() {
     let yes = spoken("en", "Yes.");
     let pause = vec![0.0; 20 * SAMPLE_RATE - yes.len()];
-    let segments = heard(&[yes.as_slice(), &pause, &clip("german")].concat(), &german());
+    let segments = transcribed(&[yes.as_slice(), &pause, &clip("german")].concat(), &german());
     let words = segments.iter().flat_map(|segment| &segment.words);
     let drawn = words.filter(|word| word.start < 19.0 && word.word.contains("Guten"));
     assert_eq!(drawn.count(), 0, "{segments:#?}");
