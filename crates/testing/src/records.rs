@@ -18,7 +18,7 @@ const PADDING: &str = "features";
 /// # Panics
 /// If the file cannot be read, or if every record was skipped.
 pub fn for_each_record(file: &Path, mut check: impl FnMut(&Value, &[f32])) {
-    let name = file.display();
+    let name = file.file_name().unwrap_or_default().display();
     let text = std::fs::read(file).unwrap_or_else(|error| panic!("{name}: {error}"));
     let records: Vec<Value> = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut checked = 0;
