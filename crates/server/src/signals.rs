@@ -102,6 +102,7 @@ impl Running {
 pub struct Liveness(Weak<()>);
 
 impl Liveness {
+    /// Whether the part still runs.
     pub fn is_alive(&self) -> bool {
         self.0.strong_count() > 0
     }

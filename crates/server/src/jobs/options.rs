@@ -100,6 +100,7 @@ impl Temperatures {
         Ok(Self(numbers))
     }
 
+    /// The temperatures, in the order in which they are tried.
     pub fn numbers(&self) -> &[f32] {
         &self.0
     }
@@ -111,6 +112,7 @@ fn parse_language(text: &str) -> Result<Language, String> {
     })
 }
 
+/// Parses `transcribe` or `translate`. The error is the end of a sentence.
 pub fn parse_task(text: &str) -> Result<Task, String> {
     Task::parse(text).ok_or_else(|| format!("“{text}” is neither transcribe nor translate"))
 }

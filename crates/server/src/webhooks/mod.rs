@@ -47,6 +47,7 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
+    /// Fails if the HTTP client cannot be made.
     pub fn new(store: Arc<dyn JobStore>, settings: WebhookSettings) -> Result<Self, ClientError> {
         let client = http_client::builder()
             .redirect(reqwest::redirect::Policy::none())
