@@ -1,11 +1,11 @@
-//! How the service calls others: webhook receivers and the model hub.
+//! The HTTP client for requests to webhook receivers and to the model hub.
 
-/// Names the service to whoever is called.
+/// The `User-Agent` header of all requests.
 const USER_AGENT: &str = concat!("Verbatim/", env!("CARGO_PKG_VERSION"));
 
-/// A client to be: with TLS by `ring`, and with our name.
+/// A client builder with TLS by `ring` and our `User-Agent`.
 pub fn builder() -> reqwest::ClientBuilder {
-    // Fails where the process has a provider already, which is then as good.
+    // Fails if the process has a TLS provider already. Any provider will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().user_agent(USER_AGENT)
 }

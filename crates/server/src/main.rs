@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use verbatim::app::{App, AppError};
-use verbatim::commands::terminal::{Output, complain};
+use verbatim::commands::terminal::{Output, print_error};
 use verbatim::commands::transcribe::{self, PlanError};
 use verbatim::commands::{models, structure, version};
 use verbatim::settings::{Cli, Command, LogFilter, LogSettings, ServeSettings, explain};
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         return ExitCode::from(NOBODY_READS);
     }
     done.unwrap_or_else(|error| {
-        complain(format_args!("{error:#}"));
+        print_error(format_args!("{error:#}"));
         if error.is::<PlanError>() { ExitCode::from(USAGE_ERROR) } else { ExitCode::FAILURE }
     })
 }
@@ -72,7 +72,7 @@ fn exit_code(all_well: bool) -> ExitCode {
 fn refuse(error: &clap::Error) -> ExitCode {
     match explain(error) {
         Some(sentence) => {
-            complain(sentence);
+            print_error(sentence);
             ExitCode::from(USAGE_ERROR)
         }
         None => error.exit(),

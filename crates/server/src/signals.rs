@@ -1,23 +1,24 @@
-//! What the parts of one process tell each other: a job was queued, a job has ended, I still run.
+//! Signals between the parts of one process: a job was queued, a job has ended, a part still runs.
 //!
-//! These are hints that save waiting, never the truth: the store has that, and whoever listens here
-//! looks there again from time to time, since another machine's worker notifies nobody here.
+//! Notifications only shorten waiting. The store holds the actual state, and every subscriber also polls the store,
+//! because workers of other processes send no notifications here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
-/// Wakes whoever waits. Notifications between two waits count as one.
+/// Wakes all subscribers. Several notifications between two waits of a subscriber count as one.
 #[derive(Debug, Clone)]
 pub struct Notifier(Arc<watch::Sender<()>>);
 
 impl Notifier {
+    /// Wakes all subscribers.
     pub fn notify(&self) {
         self.0.send_replace(());
     }
 
-    /// Sees every notification from now on.
+    /// Receives notifications from now on.
     pub fn subscribe(&self) -> Subscription {
         Subscription { notifications: self.0.subscribe(), _notifier: self.clone() }
     }
@@ -33,12 +34,12 @@ impl Default for Notifier {
 #[derive(Debug)]
 pub struct Subscription {
     notifications: watch::Receiver<()>,
-    /// Keeps the channel open, so that waiting never ends for want of anyone to notify.
+    /// Keeps the channel open: on a closed channel, waiting would end at once.
     _notifier: Notifier,
 }
 
 impl Subscription {
-    /// Waits for a notification, or for none if there was one since the last wait. Safe to drop half way.
+    /// Waits for a notification. Returns at once if there was one since the last wait. Cancel-safe.
     pub async fn wait(&mut self) {
         if self.notifications.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -55,19 +56,22 @@ pub struct Notifiers {
     pub ended: Notifier,
 }
 
-/// What workers may fail at apart from the jobs themselves.
+/// The operations of workers that may fail for reasons other than the job itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Work {
+    /// Claiming the next job.
     Claiming,
+    /// Storing how a job has ended.
     Ending,
 }
 
-/// What keeps the workers from working, each as the end of a sentence; nothing while all is well.
+/// What keeps the workers from working: for each operation that fails, the reason as the end of a sentence. Empty if
+/// all work.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Arc<Mutex<BTreeMap<Work, String>>>);
 
 impl Faults {
-    /// How this went the last time: what was noted of it before counts no more.
+    /// Records the last outcome of an operation: its fault, or `None` if it succeeded. Replaces the previous one.
     pub fn note(&self, work: Work, fault: Option<String>) {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match fault {
@@ -76,26 +80,29 @@ impl Faults {
         };
     }
 
+    /// One of the current faults, if there is any.
     pub fn current(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().next().cloned()
     }
 }
 
-/// Held by a part of the process for as long as it runs; dropped however it ends, a panic included.
+/// Held by a part of the process while it runs. It is dropped when the part ends, also by a panic.
 #[derive(Debug, Clone, Default)]
 pub struct Running(Arc<()>);
 
 impl Running {
+    /// A handle that tells whether this value, or a clone of it, still exists.
     pub fn watch(&self) -> Liveness {
         Liveness(Arc::downgrade(&self.0))
     }
 }
 
-/// Tells whether the part that holds the [`Running`] still runs.
+/// Tells whether the part that holds the [`Running`] still runs: see [`Running::watch`].
 #[derive(Debug, Clone)]
 pub struct Liveness(Weak<()>);
 
 impl Liveness {
+    /// Whether the part still runs.
     pub fn is_alive(&self) -> bool {
         self.0.strong_count() > 0
     }

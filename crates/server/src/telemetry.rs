@@ -1,4 +1,4 @@
-//! Log lines: which are written, and how they look. All of them go to standard error.
+//! Writes log lines, all of them to standard error.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::{io, panic, thread};
@@ -11,7 +11,7 @@ use crate::settings::{LogFilter, LogFormat};
 
 /// Starts writing log lines. Does nothing if that has been done already.
 pub fn init(filter: &LogFilter, format: LogFormat) {
-    // A line that nobody reads is lost. Told of that on standard error again, the thread would panic.
+    // A line that cannot be written is dropped. Reporting that error, again on standard error, would panic.
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
@@ -23,7 +23,7 @@ pub fn init(filter: &LogFilter, format: LogFormat) {
     }
 }
 
-/// From here on a panic is a log line like any other. Without, it would be text between the JSON.
+/// Logs panics from now on. Otherwise a panic would be plain text between log lines in JSON.
 pub fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let thread = thread::current();

@@ -18,7 +18,7 @@ const SIZE_UNITS: [(&str, u64); 11] = [
     ("tib", 1 << 40),
 ];
 
-/// Bytes. Decimal and binary units in any case, fractions allowed (`1.5GB`); at least one byte.
+/// Parses a size of at least one byte. Gives bytes. Decimal and binary units in any case, fractions allowed (`1.5GB`).
 pub fn parse_size(text: &str) -> Result<u64, String> {
     const LARGEST: f64 = 9e15;
     let wrong = || format!("“{text}” is not a size; write bytes or a unit, as in 10GB, 500MB or 1GiB");
@@ -36,8 +36,8 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
-/// `24h`, `90m`, `1h 30m`, `500ms` as [`jiff::fmt::friendly`] has it, or plain seconds, fractions allowed; longer than
-/// nothing and at most ten years.
+/// Parses a duration above zero and of at most ten years: `24h`, `90m`, `1h 30m`, `500ms` in the syntax of
+/// [`jiff::fmt::friendly`], or plain seconds, fractions allowed.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     match parse_duration_or_zero(text)? {
         Duration::ZERO => Err(format!("“{text}” is no time at all; it must be longer than nothing")),
@@ -45,7 +45,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// As [`parse_duration`], and nothing is a duration, too.
+/// The same as [`parse_duration`], but zero is allowed.
 pub fn parse_duration_or_zero(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
     let wrong = || format!("“{text}” is not a duration; write seconds or a unit, as in 30, 90m or 24h");
@@ -63,7 +63,7 @@ pub fn parse_duration_or_zero(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `true`, `yes`, `on`, `1`, or their opposites, in any case.
+/// Parses a boolean: `true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`, in any case.
 pub fn parse_switch(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -72,7 +72,7 @@ pub fn parse_switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The digits, and what follows them in lower case.
+/// Splits a text into its number and its unit, the unit in lower case. `None` if there is no number.
 fn split_unit(text: &str) -> Option<(&str, String)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -80,7 +80,7 @@ fn split_unit(text: &str) -> Option<(&str, String)> {
     (!number.is_empty()).then(|| (number, unit.trim().to_ascii_lowercase()))
 }
 
-/// For people, in decimal units: `10 GB`, `1.5 MB`, `17 bytes`.
+/// A size for people, in decimal units: `10 GB`, `1.5 MB`, `17 bytes`.
 pub fn format_size(bytes: u64) -> String {
     const UNITS: [(&str, u64); 4] =
         [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_take_bytes_and_both_kinds_of_units_in_any_case() {
+    fn sizes_may_have_decimal_or_binary_units_in_any_case() {
         for (text, bytes) in [
             ("1", 1),
             ("10GB", 10_000_000_000),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused_with_an_example() {
+    fn invalid_sizes_are_refused_with_an_example() {
         for text in ["", "lots", "-1", "10 XB", "GB", "1..5MB", "1e3"] {
             assert!(parse_size(text).unwrap_err().contains("10GB"), "{text}");
         }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_take_seconds_and_units() {
+    fn durations_may_have_units() {
         for (text, seconds) in [
             ("30", 30.0),
             ("24h", 86_400.0),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused() {
+    fn invalid_durations_are_refused() {
         for text in ["", "soon", "-1", "5 days", "h", "0", "0ms", "99999999999h", "1.2.3"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Around every request: one log line, whatever becomes of it, and a proper answer if a handler panics.
+//! A middleware around every request: writes one log line, and answers with an error if the handler panics.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 
 use super::native::ApiError;
 
+/// Runs the handler, logs the request, and turns a panic into [`ApiError::internal`].
 pub(super) async fn log(request: Request, next: Next) -> Response {
     let mut line = AccessLine::new(&request);
     let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
@@ -24,13 +25,15 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
     response
 }
 
-/// Written when dropped, since a client that hangs up drops all that was begun for it.
+/// The log line of one request. It is written on drop: when a client disconnects, the server drops the handler's future
+/// and runs none of its code any more.
 #[derive(Debug)]
 struct AccessLine {
     method: Method,
-    /// Without the query, which may hold a webhook's secret.
+    /// Without the query, whose webhook address may hold a secret.
     path: String,
     started: Instant,
+    /// `None` until the handler has answered.
     status: Option<StatusCode>,
 }
 

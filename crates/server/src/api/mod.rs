@@ -1,5 +1,5 @@
-//! The HTTP API. [`intake`] makes a job of an upload and knows no dialect; each dialect, of which [`native`] is the
-//! contract's, translates its clients' requests to it and renders its own answers and errors.
+//! The HTTP API. [`intake`] makes a job of an upload and is the same for every dialect. A dialect translates requests
+//! for [`intake`] and renders answers and errors in its own form; [`native`] is the dialect of Verbatim's own API.
 
 mod access;
 mod intake;
@@ -15,19 +15,20 @@ pub use self::intake::{Intake, Prober};
 use crate::signals::{Faults, Liveness};
 use crate::store::JobStore;
 
-/// What the handlers work with.
+/// What all handlers share.
 #[derive(Debug, Clone)]
 pub struct ApiState {
     pub intake: Intake,
     pub models_loaded: ModelsLoaded,
-    /// How many jobs are worked on at the same time.
+    /// How many jobs are processed at the same time.
     pub max_workers: u32,
-    /// The recognizer.
+    /// Whether the recognizer runs.
     pub engine: Liveness,
-    /// The background processor.
+    /// Whether the background processor runs.
     pub worker: Liveness,
-    /// What keeps it from working.
+    /// What keeps the background processor from working.
     pub faults: Faults,
+    /// When the server started.
     pub started: Instant,
 }
 
@@ -42,13 +43,13 @@ impl ApiState {
 pub struct ModelsLoaded {
     pub whisper: String,
     pub vad: String,
-    /// Null where English is structured without.
+    /// Null if no spaCy pipeline is loaded.
     pub spacy: Option<String>,
-    /// Null where topics are told apart without, or not at all.
+    /// Null if topics are found without a model, or not at all.
     pub embedder: Option<String>,
 }
 
-/// Every route, and sentences in JSON for whatever is none.
+/// All routes. Unknown paths and methods are answered with errors in JSON.
 pub fn router(state: ApiState) -> Router {
     native::router().layer(from_fn(access::log)).with_state(state)
 }

@@ -1,6 +1,6 @@
-//! DiskBlobs in a folder: written as `.part`, synced, renamed; removed once their job has ended.
+//! Uploads as files in a folder. A file is written under the name `{job}.part`, synced, and renamed to `{job}`.
 //!
-//! Whatever unlinks runs on a thread for that: a file of 10 GB takes some file systems seconds.
+//! Files are removed on threads for blocking work: on some file systems, removing a file of 10 GB takes seconds.
 
 use std::fs;
 use std::io;
@@ -22,16 +22,18 @@ use crate::store::JobStore;
 /// Bytes that an upload leaves free on the disk, so that the database and the log can still be written.
 pub const RESERVED_BYTES: u64 = 256 << 20;
 
-/// Bytes between two looks at how full the disk is.
+/// The bytes written between two checks of the free space.
 const SPACE_CHECK_BYTES: u64 = 16 << 20;
 
-/// Bytes that are gathered before a write goes to the disk.
+/// The size of the write buffer, in bytes.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// The suffix of an upload that is being written.
 const PART: &str = ".part";
-const UNNAMED: &str = ".new";
+/// The suffix of an upload that is not locked yet.
+const UNLOCKED: &str = ".new";
 
-/// How long files that no job needs are kept aside, should somebody miss them.
+/// How long files that no job needs are kept in the folder of orphans, in case they are needed after all.
 pub const ORPHANS_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// The folder of uploads, `DATA_DIR/uploads`, and beside it `DATA_DIR/orphans`.
@@ -42,20 +44,20 @@ pub struct DiskBlobs {
 }
 
 impl DiskBlobs {
-    /// Makes the folder where it is missing; only the owner may enter it.
+    /// Opens the folder, and creates it if it does not exist. Only the owner may enter it.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let dir = data_dir.join("uploads");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         Ok(Self { dir, orphans: data_dir.join("orphans") })
     }
 
-    /// The folder, if it is there; nothing is made.
+    /// Opens the folder if it exists; creates nothing.
     pub fn existing(data_dir: &Path) -> io::Result<Option<Self>> {
         let dir = data_dir.join("uploads");
         Ok(dir.try_exists()?.then(|| Self { dir, orphans: data_dir.join("orphans") }))
     }
 
-    /// As [`Blobs::jobs`].
+    /// The same as [`Blobs::jobs`], blocking.
     pub fn list(&self) -> io::Result<Vec<JobId>> {
         let names = fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.file_name()));
         let jobs =
@@ -63,13 +65,13 @@ impl DiskBlobs {
         jobs.collect()
     }
 
-    /// Where a finished upload of this job is.
+    /// The path of the finished upload of a job.
     fn path(&self, job: JobId) -> PathBuf {
         self.dir.join(job.to_string())
     }
 
-    /// The time at which it was set aside becomes the file's own.
-    fn set_aside(&self, path: &Path, name: &str) -> io::Result<()> {
+    /// Moves a file to the folder of orphans. Its modification time becomes the time of the move.
+    fn move_to_orphans(&self, path: &Path, name: &str) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.orphans)?;
         fs::File::options().write(true).open(path)?.set_modified(SystemTime::now())?;
         fs::rename(path, self.orphans.join(name))
@@ -81,11 +83,11 @@ impl Blobs for DiskBlobs {
     async fn begin(&self, job: JobId) -> io::Result<Box<dyn BlobWriter>> {
         self.require_room(0)?;
         let path = self.dir.join(format!("{job}{PART}"));
-        // Locked before it has a name that `sweep`, of this process or another, looks at: the lock tells that somebody is
-        // at it.
-        let unnamed = self.dir.join(format!("{job}{UNNAMED}"));
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unnamed)?;
-        let mut part = Unkept::new(unnamed);
+        // The lock tells `sweep`, of this process or another, that the upload is in progress. So the file is locked
+        // before it gets a name that `sweep` considers.
+        let unlocked = self.dir.join(format!("{job}{UNLOCKED}"));
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unlocked)?;
+        let mut part = RemoveOnDrop::new(unlocked);
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         if path.try_exists()? {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -98,7 +100,7 @@ impl Blobs for DiskBlobs {
             file: BufWriter::with_capacity(BUFFER_BYTES, file),
             part,
             written: 0,
-            room_known_until: SPACE_CHECK_BYTES,
+            next_space_check: SPACE_CHECK_BYTES,
         }))
     }
 
@@ -110,7 +112,7 @@ impl Blobs for DiskBlobs {
 
     async fn remove(&self, job: JobId) -> io::Result<()> {
         let path = self.path(job);
-        spawn_blocking(move || remove_if_there(&path)).await.map_err(io::Error::other)?
+        spawn_blocking(move || remove_if_exists(&path)).await.map_err(io::Error::other)?
     }
 
     async fn jobs(&self) -> io::Result<Vec<JobId>> {
@@ -118,8 +120,8 @@ impl Blobs for DiskBlobs {
         spawn_blocking(move || blobs.list()).await.map_err(io::Error::other)?
     }
 
-    /// A file whose upload still runs is locked, and is only let go once its job is stored. So whoever has the lock and
-    /// finds no unfinished job may take the file. Files that are not named as this module names them are left alone.
+    /// The file of a running upload is locked, and is unlocked only after its job is stored. So a file that can be
+    /// locked and has no unfinished job is not needed. Files with names of another form are not touched.
     async fn sweep(&self, store: &dyn JobStore) -> Result<Vec<String>, SweepError> {
         let mut moved = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -134,9 +136,9 @@ impl Blobs for DiskBlobs {
             match store.get(job).await? {
                 Some(job) if !job.status.has_ended() && !name.ends_with(PART) => {}
                 Some(job) if job.status.has_ended() => self.remove(job.id).await?,
-                _ => match self.set_aside(&entry.path(), name) {
+                _ => match self.move_to_orphans(&entry.path(), name) {
                     Ok(()) => moved.push(name.to_owned()),
-                    // It was listed under a name that its upload has changed or removed meanwhile.
+                    // Its upload has renamed or removed the file since it was listed.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error.into()),
                 },
@@ -156,7 +158,7 @@ impl Blobs for DiskBlobs {
                 let entry = entry?;
                 let age = now.duration_since(entry.metadata()?.modified()?).unwrap_or_default();
                 if age > ORPHANS_KEPT {
-                    remove_if_there(&entry.path())?;
+                    remove_if_exists(&entry.path())?;
                 }
             }
             Ok(())
@@ -183,7 +185,7 @@ impl Blobs for DiskBlobs {
     }
 }
 
-/// `None` where somebody else holds the lock, or the file has gone.
+/// Locks a file without waiting. `None` if it is locked already or does not exist.
 fn lock(path: &Path) -> io::Result<Option<fs::File>> {
     let file = match fs::File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -195,7 +197,8 @@ fn lock(path: &Path) -> io::Result<Option<fs::File>> {
     }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+/// Removes a file; does nothing if it does not exist.
+fn remove_if_exists(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -208,18 +211,19 @@ struct DiskWriter {
     blobs: DiskBlobs,
     job: JobId,
     file: BufWriter<tokio::fs::File>,
-    part: Unkept,
+    part: RemoveOnDrop,
     written: u64,
-    room_known_until: u64,
+    /// The value of `written` after which the free space is checked again.
+    next_space_check: u64,
 }
 
 #[async_trait]
 impl BlobWriter for DiskWriter {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.written += bytes.len() as u64;
-        if self.written > self.room_known_until {
+        if self.written > self.next_space_check {
             self.blobs.require_room(0)?;
-            self.room_known_until = self.written + SPACE_CHECK_BYTES;
+            self.next_space_check = self.written + SPACE_CHECK_BYTES;
         }
         self.file.write_all(bytes).await
     }
@@ -245,9 +249,10 @@ impl BlobWriter for DiskWriter {
 /// See [`Blob`].
 #[derive(Debug)]
 struct DiskBlob {
-    /// Holds `sweep` off until the upload is kept. Closed before `file` is dropped: see there.
+    /// Keeps `sweep` from the file until the upload is kept. Closed before `file` is dropped, so that `file` closes it
+    /// last.
     _lock: fs::File,
-    file: Unkept,
+    file: RemoveOnDrop,
     size: u64,
 }
 
@@ -267,12 +272,12 @@ impl Blob for DiskBlob {
 
 /// A file that is removed on drop, unless it is kept.
 #[derive(Debug)]
-struct Unkept {
+struct RemoveOnDrop {
     path: PathBuf,
     kept: bool,
 }
 
-impl Unkept {
+impl RemoveOnDrop {
     fn new(path: PathBuf) -> Self {
         Self { path, kept: false }
     }
@@ -284,14 +289,15 @@ impl Unkept {
     }
 }
 
-impl Drop for Unkept {
+impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         if self.kept {
             return;
         }
-        // A name is gone at once. Giving the blocks back, which takes time, falls to whoever closes the file last.
+        // Removing the name is fast. Freeing the blocks takes time and happens when the file is closed for the last
+        // time.
         let open = fs::File::open(&self.path);
-        if let Err(error) = remove_if_there(&self.path) {
+        if let Err(error) = remove_if_exists(&self.path) {
             tracing::warn!("{} could not be removed: {error}", self.path.display());
         }
         if let (Ok(runtime), Ok(file)) = (Handle::try_current(), open) {
@@ -343,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_kept_goes_when_it_is_dropped() {
+    async fn an_upload_that_is_not_kept_is_removed_on_drop() {
         let data = TempDir::new().unwrap();
         let uploads = DiskBlobs::open(data.path()).unwrap();
         let mut writer = uploads.begin(JobId::new()).await.unwrap();
@@ -385,7 +391,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_sweep_sets_orphans_aside_for_a_day_and_nothing_else() {
+    async fn the_sweep_moves_only_orphans_and_they_are_purged_after_a_day() {
         let data = TempDir::new().unwrap();
         let uploads = DiskBlobs::open(data.path()).unwrap();
         let store = store(&data).await;
@@ -417,17 +423,17 @@ mod tests {
         assert!(unkept.open().is_ok());
         drop(running);
 
-        let set_aside = |name: &String| data.path().join("orphans").join(name).exists();
+        let is_orphan = |name: &String| data.path().join("orphans").join(name).exists();
         let now = SystemTime::now();
         uploads.purge_orphans(now + ORPHANS_KEPT / 2).await.unwrap();
-        assert!(expected.iter().all(set_aside));
+        assert!(expected.iter().all(is_orphan));
         uploads.purge_orphans(now + ORPHANS_KEPT + Duration::from_secs(60)).await.unwrap();
-        assert!(!expected.iter().any(set_aside));
+        assert!(!expected.iter().any(is_orphan));
     }
 
-    /// Whatever the order in which two processes get to it: one keeps an upload while the other starts.
+    /// One process keeps uploads while another sweeps, as it does at its start.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn no_start_takes_an_upload_that_another_process_has_just_kept() {
+    async fn a_sweep_never_moves_an_upload_that_another_process_has_just_kept() {
         let data = TempDir::new().unwrap();
         let uploads = DiskBlobs::open(data.path()).unwrap();
         let (store, other) = (store(&data).await, store(&data).await);
@@ -456,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_without_room_says_so() {
+    fn too_little_free_space_is_an_error() {
         let data = TempDir::new().unwrap();
         let uploads = DiskBlobs::open(data.path()).unwrap();
         uploads.require_room(1).unwrap();

@@ -1,7 +1,7 @@
-//! Uploads while their job waits and runs. No other room knows where their bytes lie.
+//! Stores uploads until their job has ended. No other module knows where their bytes are.
 //!
-//! [`DiskBlobs`] keeps them in a folder. Behind the same trait an object store could: what is read is an open file, which
-//! there would be a copy on this machine.
+//! [`DiskBlobs`] keeps them in a folder. An object store could implement the same trait: readers get an open file,
+//! which would then be a local copy.
 
 mod disk;
 
@@ -18,6 +18,7 @@ pub use self::disk::{DiskBlobs, ORPHANS_KEPT, RESERVED_BYTES};
 use crate::jobs::JobId;
 use crate::store::{JobStore, StoreError};
 
+/// Why [`Blobs::sweep`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     #[error(transparent)]
@@ -26,31 +27,32 @@ pub enum SweepError {
     Store(#[from] StoreError),
 }
 
-/// Keeps uploads, one for each job.
+/// Stores uploads, one for each job.
 #[async_trait]
 pub trait Blobs: fmt::Debug + Send + Sync + 'static {
-    /// Starts an upload. Fails with [`io::ErrorKind::StorageFull`] if there is no room already.
+    /// Starts an upload. Fails with [`io::ErrorKind::StorageFull`] if less than [`RESERVED_BYTES`] are free, and with
+    /// [`io::ErrorKind::AlreadyExists`] if an upload of this job is being written.
     async fn begin(&self, job: JobId) -> io::Result<Box<dyn BlobWriter>>;
 
-    /// The finished upload of a job, to be read.
+    /// Opens the finished upload of a job for reading.
     async fn open(&self, job: JobId) -> io::Result<OpenBlob>;
 
-    /// Removes the upload of a job that has ended; it may be gone already.
+    /// Removes the upload of a job that has ended. Does nothing if there is none.
     async fn remove(&self, job: JobId) -> io::Result<()>;
 
-    /// The jobs that have a finished upload here.
+    /// The jobs that have a finished upload.
     async fn jobs(&self) -> io::Result<Vec<JobId>>;
 
-    /// Moves aside what no job and no running upload has a use for, as after a crash, and gives the names of it. Uploads
-    /// of jobs that have ended are removed.
+    /// Moves files that belong to no job and to no running upload, as after a crash, to a folder of orphans. Gives the
+    /// names of the moved files. Uploads of jobs that have ended are removed.
     ///
-    /// Safe while other processes take uploads.
+    /// Safe while other processes receive uploads.
     async fn sweep(&self, store: &dyn JobStore) -> Result<Vec<String>, SweepError>;
 
-    /// Removes what was set aside more than [`ORPHANS_KEPT`] before `now`.
+    /// Removes orphans that were moved more than [`ORPHANS_KEPT`] before `now`.
     async fn purge_orphans(&self, now: SystemTime) -> io::Result<()>;
 
-    /// Bytes that may still be written.
+    /// The free space, in bytes.
     fn free_bytes(&self) -> io::Result<u64>;
 
     /// Fails with [`io::ErrorKind::StorageFull`] unless `bytes` more would leave [`RESERVED_BYTES`] free.
@@ -60,26 +62,28 @@ pub trait Blobs: fmt::Debug + Send + Sync + 'static {
 /// An upload that is being written. Dropping it before [`finish`](Self::finish) removes what was written.
 #[async_trait]
 pub trait BlobWriter: fmt::Debug + Send {
-    /// Appends. Fails with [`io::ErrorKind::StorageFull`] before there is quite no room.
+    /// Appends bytes. Fails with [`io::ErrorKind::StorageFull`] before the disk is completely full.
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Bytes so far.
+    /// The bytes written so far.
     fn written(&self) -> u64;
 
-    /// Makes the upload durable. It still goes when the [`Blob`] is dropped.
+    /// Makes the upload durable. It is still removed if the [`Blob`] is dropped without [`Blob::keep`].
     async fn finish(self: Box<Self>) -> io::Result<Box<dyn Blob>>;
 }
 
-/// A whole upload that no job owns yet. Dropping it removes it, so that whatever stops the request on its way to a job,
-/// an error, a panic or a client that disconnects, leaves nothing behind.
+/// A complete upload that no job owns yet. Dropping it removes the file, so that a request that ends with an error, a
+/// panic or a disconnected client leaves no file behind.
 pub trait Blob: fmt::Debug + Send + Sync {
+    /// Opens the upload for reading.
     fn open(&self) -> io::Result<OpenBlob>;
 
-    /// Bytes.
+    /// The size in bytes.
     fn size(&self) -> u64;
 
-    /// Leaves the upload to its job: from here on [`Blobs::remove`] takes it away. Call it once the job is stored, in
-    /// the same uncancellable task: an upload without a job waits for the next sweep, but a job without an upload fails.
+    /// Hands the upload over to its job; from then on [`Blobs::remove`] removes it. Call this after the job is stored,
+    /// in the same task, which must not be cancelled between: a sweep handles an upload without a job, but a job
+    /// without an upload fails.
     fn keep(self: Box<Self>);
 }
 
@@ -88,13 +92,13 @@ pub trait Blob: fmt::Debug + Send + Sync {
 pub struct OpenBlob(File);
 
 impl OpenBlob {
-    /// Takes a regular file.
+    /// Wraps an open regular file.
     pub fn new(file: File) -> Self {
         Self(file)
     }
 
-    /// A path by which this process, as long as it holds this, can open the file anew, whatever it is called and
-    /// wherever it lies. Each that opens it reads from the beginning.
+    /// A path under `/proc/self/fd` that opens the file again, from its beginning. Valid in this process, as long as
+    /// this value lives, even after the file is renamed or removed.
     pub fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }

@@ -1,4 +1,4 @@
-//! The commands beside `serve`: each does its work and ends.
+//! The commands other than `serve`: each does its work and exits.
 
 pub mod models;
 pub mod structure;

@@ -1,4 +1,4 @@
-//! `verbatim models list | fetch | check`.
+//! `verbatim models list | fetch | check`: lists, downloads and verifies model files.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::models::{Hub, KnownModel, Manifest, State, check, quick_check};
 use crate::settings::{ModelsCommand, ModelsSettings};
 use crate::units::format_size;
 
-/// The time between two tries of a download that breaks off.
+/// The time between the first two attempts of a download; it doubles from attempt to attempt.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Runs the command. False if a model that was asked for is not well.
+/// Runs the command. False if a model that was checked is missing or damaged.
 pub fn run(settings: &ModelsSettings, out: &mut impl Write) -> anyhow::Result<bool> {
     let manifest = Manifest::built_in().map_err(anyhow::Error::msg)?;
     let dir = &settings.models_dir;
@@ -55,21 +55,21 @@ fn fetch(models: &[&KnownModel], dir: &Path, endpoint: Url, out: &mut impl Write
     Ok(())
 }
 
-/// Draws on standard error, and only on a terminal.
+/// A progress bar on standard error; drawn only on a terminal.
 fn bar(name: &str, bytes: Option<u64>) -> ProgressBar {
     let template = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(bytes.unwrap_or(0)).with_style(style).with_message(name.to_owned())
 }
 
-/// Without names, every model that is here.
+/// Checks the named models; without names, every model of which files are present. False if one is missing or damaged.
 fn check_all(
     manifest: &Manifest,
     named: &[&KnownModel],
     dir: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let mut all_well = true;
+    let mut all_ok = true;
     let every: Vec<_> = manifest.models.iter().collect();
     for model in if named.is_empty() { &every } else { named } {
         let state = match check(model, dir)? {
@@ -78,9 +78,9 @@ fn check_all(
             State::Missing => "missing".to_owned(),
             State::Damaged(reason) => format!("damaged: {reason}"),
         };
-        all_well &= state == "well";
+        all_ok &= state == "well";
         writeln!(out, "{:<20} {state}", model.name)?;
         out.flush()?;
     }
-    Ok(all_well)
+    Ok(all_ok)
 }

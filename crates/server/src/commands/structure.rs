@@ -1,4 +1,4 @@
-//! `verbatim structure`: stored results and plain text, structured once more without their sound.
+//! `verbatim structure`: structures stored results and plain text again, without the audio.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,9 +11,9 @@ use verbatim_structure::{Structure, Structurer};
 use crate::jobs::result::{Entity, Keyword, LanguageDetection, NumberedSegment, Sentence, Topic};
 use crate::settings::StructureCommand;
 
-/// What a result says of the text that its structure is made from.
+/// The fields of a result that its structure is made from.
 #[derive(Debug, Deserialize)]
-struct Stored {
+struct StoredResult {
     language_detection: LanguageDetection,
     #[serde(default)]
     task: Task,
@@ -23,53 +23,54 @@ struct Stored {
     whisper_segments: Vec<NumberedSegment>,
 }
 
-/// What is printed: the fields of a result that structure makes.
+/// What is printed: the fields of a result that belong to its structure.
 #[derive(Debug, Serialize)]
-struct Printed {
+struct StructureOutput {
     topics: Vec<Topic>,
     sentences: Vec<Sentence>,
     entities: Vec<Entity>,
     keywords: Vec<Keyword>,
-    models_used: Used,
+    models_used: StructureModels,
     structure_error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Used {
+struct StructureModels {
     spacy: Option<String>,
     topics: Option<String>,
 }
 
-/// Prints a line of JSON for every file.
+/// Prints one line of JSON for each file.
 pub fn run(settings: &StructureCommand, out: &mut impl Write) -> anyhow::Result<()> {
     let structurer = Structurer::load(&settings.structure.options(&settings.models_dir));
     let structurer = structurer.map_err(|error| settings.models_dir.explain(error))?;
     for file in &settings.files {
-        let printed = Printed::from(structure(&structurer, file, settings.language)?);
-        serde_json::to_writer(&mut *out, &printed)?;
+        let output = StructureOutput::from(structure(&structurer, file, settings.language)?);
+        serde_json::to_writer(&mut *out, &output)?;
         writeln!(out)?;
     }
     Ok(())
 }
 
-impl From<Structure> for Printed {
+impl From<Structure> for StructureOutput {
     fn from(structure: Structure) -> Self {
         let Structure { sentences, topics, entities, keywords, spacy, topic_method, error } = structure;
-        let models_used = Used { spacy, topics: topic_method };
+        let models_used = StructureModels { spacy, topics: topic_method };
         Self { topics, sentences, entities, keywords, models_used, structure_error: error }
     }
 }
 
-/// The structure of a result, as JSON, or of plain text. Sentences of a result that has no segments stay as they are.
-fn structure(structurer: &Structurer, file: &Path, told: Option<Language>) -> anyhow::Result<Structure> {
+/// Structures a file: a result as JSON, or plain text. If a result has sentences but no segments, its sentences are
+/// kept. `given` is the language of the command line.
+fn structure(structurer: &Structurer, file: &Path, given: Option<Language>) -> anyhow::Result<Structure> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     if !text.trim_start().starts_with('{') {
-        return Ok(structurer.structure(&[segment(&text)], told));
+        return Ok(structurer.structure(&[segment(&text)], given));
     }
-    let stored: Stored =
+    let stored: StoredResult =
         serde_json::from_str(&text).with_context(|| format!("{} is no result of a job", file.display()))?;
     let spoken = stored.language_detection.language.as_deref().and_then(Language::parse);
-    let language = told.or(spoken.map(|language| stored.task.written(language)));
+    let language = given.or(spoken.map(|language| stored.task.written(language)));
     if stored.whisper_segments.is_empty() {
         return Ok(structurer.sentences(&stored.sentences, language));
     }
@@ -78,7 +79,7 @@ fn structure(structurer: &Structurer, file: &Path, told: Option<Language>) -> an
     Ok(structurer.structure(&segments, language))
 }
 
-/// All of a text, without times, which text alone does not have.
+/// A whole text as one segment, without times.
 fn segment(text: &str) -> Segment {
     Segment {
         seek: 0,

@@ -1,12 +1,12 @@
-//! Standard output and standard error, whose readers may go away before everything is said.
+//! Standard output and standard error, whose readers may close them before everything is written.
 
 use std::fmt::Display;
 use std::io::{self, Stdout, Write};
 
-/// Standard output, which remembers whether its reader has gone away, as `head` does.
+/// Standard output, which records whether its reader has closed it, as `head` does.
 ///
-/// The signal that ends other programs then (SIGPIPE) stays ignored, as Rust has it: the sockets of this process would
-/// raise it, too.
+/// The signal that ends other programs in that case (SIGPIPE) is ignored, as is the default in Rust: sockets of this
+/// process would raise it, too.
 #[derive(Debug)]
 pub struct Output {
     stdout: Stdout,
@@ -14,16 +14,17 @@ pub struct Output {
 }
 
 impl Output {
+    /// The standard output of this process.
     pub fn stdout() -> Self {
         Self { stdout: io::stdout(), is_closed: false }
     }
 
-    /// Whether something could not be written because nobody reads it.
+    /// Whether a write has failed because the reader has closed the output.
     pub fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    fn noted<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+    fn record_closed<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         self.is_closed |= result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
         result
     }
@@ -32,16 +33,16 @@ impl Output {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.stdout.write(bytes);
-        self.noted(written)
+        self.record_closed(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let flushed = self.stdout.flush();
-        self.noted(flushed)
+        self.record_closed(flushed)
     }
 }
 
-/// Says on standard error what has gone wrong. Where nobody reads that, there is nobody to tell.
-pub fn complain(message: impl Display) {
+/// Prints an error on standard error. Ignores a failure to do so.
+pub fn print_error(message: impl Display) {
     let _ = writeln!(io::stderr(), "verbatim: {message}");
 }

@@ -1,11 +1,12 @@
-//! `verbatim --version [--verbose]`: what this program is, and what it makes of this machine.
+//! `verbatim --version [--verbose]`: prints the version and what is used of this machine.
 
 use std::io::{self, Write};
 
 use verbatim_kernels::chosen;
 use verbatim_media::confinement;
 
-/// Prints the version; if `verbose`, a line also for every kind of product and for what confines ffmpeg.
+/// Prints the version. If `verbose`, also prints one line for each kind of computation with its instruction set, and
+/// one with the sandbox of ffmpeg.
 pub fn run(verbose: bool, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "verbatim {}", env!("CARGO_PKG_VERSION"))?;
     if verbose {

@@ -1,4 +1,4 @@
-//! A transcript as a file: txt, srt, vtt, json. Pure functions.
+//! Renders a transcript as txt, srt, vtt or json. Pure functions.
 
 use std::fmt::Write;
 
@@ -21,6 +21,7 @@ pub enum Format {
 }
 
 impl Format {
+    /// The extension of a file in this format, without a dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Txt => "txt",
@@ -31,7 +32,7 @@ impl Format {
     }
 }
 
-/// A result in a format. The error is of JSON alone.
+/// Renders a result. Only [`Format::Json`] can fail.
 pub fn render(result: &TranscriptionResult, format: Format) -> serde_json::Result<String> {
     let segments = result.whisper_segments.iter().map(|numbered| &numbered.segment);
     Ok(match format {
@@ -42,7 +43,7 @@ pub fn render(result: &TranscriptionResult, format: Format) -> serde_json::Resul
     })
 }
 
-/// One segment a line.
+/// One line for each segment.
 fn txt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     let mut out = String::new();
     for cue in cues(segments) {
@@ -52,7 +53,7 @@ fn txt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     out
 }
 
-/// SubRip. It knows no escapes, so an arrow in the text, which ends a cue's times, is made shorter.
+/// SubRip. It has no escapes, so `-->` in the text becomes `->`: `-->` separates the times of a cue.
 fn srt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     let mut out = String::new();
     for (index, cue) in cues(segments).enumerate() {
@@ -74,22 +75,22 @@ fn vtt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     out
 }
 
-/// The contract's `result` object.
+/// The `result` object of the API.
 fn json(result: &TranscriptionResult) -> serde_json::Result<String> {
     let mut out = serde_json::to_string_pretty(result)?;
     out.push('\n');
     Ok(out)
 }
 
-/// A line of text and its times in milliseconds.
+/// A subtitle: one line of text, with its start and end in milliseconds.
 struct Cue {
     start: u64,
     end: u64,
     text: String,
 }
 
-/// Blank segments are left out; line breaks become spaces, for a blank line would end a cue; a cue lasts
-/// at least a millisecond, for players drop what lasts no time.
+/// The cues of segments. Blank segments are left out. Line breaks become spaces, because a blank line would end a cue.
+/// A cue lasts at least a millisecond, because players drop cues without a duration.
 fn cues<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> impl Iterator<Item = Cue> {
     segments.into_iter().filter_map(|segment| {
         let text = segment.text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -103,7 +104,7 @@ fn milliseconds(seconds: f64) -> u64 {
     (seconds.max(0.0) * 1000.0).round() as u64
 }
 
-/// `00:00:00.000`, with more digits for the hours where it takes them.
+/// A time as `00:00:00.000`, with more digits for the hours if necessary; `point` separates the milliseconds.
 fn clock(milliseconds: u64, point: char) -> String {
     let (seconds, milliseconds) = (milliseconds / 1000, milliseconds % 1000);
     let (minutes, seconds) = (seconds / 60, seconds % 60);
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn text_has_a_segment_a_line() {
+    fn txt_has_one_line_for_each_segment() {
         assert_snapshot!(txt(&segments()), @r"
         Hello, world.
         a --> b < c & d
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn subrip_counts_its_cues_and_keeps_the_arrow_for_itself() {
+    fn srt_numbers_its_cues_and_replaces_arrows_in_text() {
         assert_snapshot!(srt(&segments()), @r"
         1
         00:00:00,000 --> 00:00:02,000
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn webvtt_escapes_what_it_gives_a_meaning() {
+    fn vtt_escapes_its_special_characters() {
         assert_snapshot!(vtt(&segments()), @r"
         WEBVTT
 
@@ -197,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_is_an_empty_file_of_its_kind() {
+    fn a_transcript_without_segments_is_an_empty_file() {
         assert_eq!(txt(&[]), "");
         assert_eq!(srt(&[]), "");
         assert_eq!(vtt(&[]), "WEBVTT\n\n");
     }
 
     #[test]
-    fn json_is_the_contracts_result() {
+    fn json_is_the_result_object_of_the_api() {
         let numbered = |(id, segment)| NumberedSegment { id, segment, language: None };
         let result = TranscriptionResult {
             transcript: "Hello, world.".to_owned(),

@@ -1,4 +1,4 @@
-//! A job: plain data, and which way its status may go.
+//! Jobs as plain data: ids, statuses, options, results.
 
 pub mod formats;
 pub mod options;
@@ -14,7 +14,7 @@ use verbatim_media::Tracks;
 
 pub use self::options::JobOptions;
 
-/// Names a job in the API, the store and on disk.
+/// The id of a job, in the API, in the store and on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct JobId(Uuid);
@@ -26,7 +26,7 @@ impl JobId {
         Self(Uuid::new_v4())
     }
 
-    /// Takes the hyphenated form that [`fmt::Display`] gives, in any case; `None` for anything else.
+    /// Parses the hyphenated form that [`fmt::Display`] writes, in upper or lower case; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok())?.map(Self)
     }
@@ -44,22 +44,25 @@ impl fmt::Debug for JobId {
     }
 }
 
+/// The status of a job. It goes from pending to processing and to one of the others, or back to pending if its worker
+/// stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobStatus {
-    /// Waits for a worker.
+    /// Waiting for a worker.
     Pending,
-    /// A worker holds its lease.
+    /// A worker holds its lease and works on it.
     Processing,
     /// Ended with a result.
     Completed,
     /// Ended with an error.
     Failed,
-    /// Ended because its client did not want it any more.
+    /// Ended because its client no longer needs it.
     Cancelled,
 }
 
 impl JobStatus {
+    /// The name in the API and in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -70,25 +73,27 @@ impl JobStatus {
         }
     }
 
+    /// Parses what [`Self::as_str`] gives.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Pending, Self::Processing, Self::Completed, Self::Failed, Self::Cancelled]
             .into_iter()
             .find(|status| status.as_str() == text)
     }
 
-    /// Jobs that have ended never change again.
+    /// Whether the job is completed, failed or cancelled. A job that has ended never changes again.
     pub fn has_ended(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 
-    /// As the asynchronous API's four values tell it: a cancelled job has failed, and its sentence says why.
+    /// The status as the API shows it. The API has no value for a cancelled job: it is shown as failed, with the reason
+    /// in its error message.
     #[must_use]
     pub fn of_contract(self) -> Self {
         if self == Self::Cancelled { Self::Failed } else { self }
     }
 }
 
-/// What an upload becomes once it is safe on disk and known to be media.
+/// A job to be stored, made from an upload that is safe on disk and was probed.
 #[derive(Debug, Clone)]
 pub struct NewJob {
     pub id: JobId,
@@ -96,15 +101,15 @@ pub struct NewJob {
     /// Bytes.
     pub file_size: u64,
     pub file_type: FileType,
-    /// As the container tells it, in seconds; not every container does.
+    /// Seconds, as the container gives it; `None` if it does not.
     pub duration: Option<f64>,
-    /// `None` where they are to be looked for.
+    /// The audio tracks; `None` if the file has to be probed for them again.
     pub tracks: Option<Tracks>,
     pub options: JobOptions,
     pub webhook_url: Option<String>,
 }
 
-/// A job as the store has it.
+/// A job as the store holds it. The fields of [`NewJob`] have the same meaning here.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub id: JobId,
@@ -119,24 +124,24 @@ pub struct Job {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub completed_at: Option<Timestamp>,
-    /// 0 to 100; 100 only when completed, and it never falls.
+    /// 0 to 100; 100 only when completed. It never decreases.
     pub progress_percentage: u8,
-    /// What is being done, in words.
+    /// The current step, in words for people.
     pub current_step: String,
     /// One sentence, when failed or cancelled.
     pub error_message: Option<String>,
-    /// More about the error, when failed and when there is more.
+    /// Details of the error, if the job failed and there are any.
     pub error_detail: Option<String>,
 }
 
 impl Job {
-    /// Why it failed, for people.
+    /// Why the job failed, as a sentence for people.
     pub fn error_sentence(&self) -> String {
         self.error_message.clone().unwrap_or_else(|| "The job failed.".into())
     }
 }
 
-/// RFC 3339 in UTC with milliseconds and `Z`, the form of every time in the API.
+/// A time as the API writes it: RFC 3339 in UTC, with milliseconds and `Z`.
 pub fn rfc3339(time: Timestamp) -> String {
     format!("{time:.3}")
 }

@@ -1,22 +1,23 @@
-//! What a client may ask of the decoding: read from text, and laid over the service's settings.
+//! The options of a job: parsed from text, and merged with the settings of the service.
 
 use serde::{Deserialize, Serialize};
 use verbatim_speech::{DecodeOptions, Language, Task};
 
 use crate::units;
 
-/// The longest initial prompt, and the longest list of hotwords, in bytes. The model takes in less: see
+/// The longest initial prompt and the longest list of hotwords, in bytes. The model uses less of them: see
 /// [`DecodeOptions::initial_prompt`].
-const MOST_BYTES: usize = 4096;
+const MAX_TEXT_BYTES: usize = 4096;
 
-/// Every temperature may take a decoding of its own.
-const MOST_TEMPERATURES: usize = 10;
+/// The most temperatures. Each of them may cost another decoding of a window.
+const MAX_TEMPERATURES: usize = 10;
 
-/// What is not asked for is left to the service's settings. Stored with its job, as JSON.
+/// How a client wants its file to be transcribed. `None` leaves an option to the settings of the service. Stored with
+/// the job, as JSON.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobOptions {
-    /// `None` to detect it.
+    /// `None` to use the language of the settings, or to detect it.
     pub language: Option<Language>,
     pub task: Option<Task>,
     pub word_timestamps: Option<bool>,
@@ -26,32 +27,32 @@ pub struct JobOptions {
 }
 
 impl JobOptions {
-    /// What an option is called in queries and forms.
+    /// The names of the options in queries and forms.
     pub const NAMES: [&str; 6] =
         ["language", "task", "word_timestamps", "initial_prompt", "hotwords", "temperature"];
 
-    /// Takes an option by its name, one of [`Self::NAMES`]. An empty text is none: forms send empty fields for what was
-    /// not filled in. Gives a sentence where the text makes no sense.
-    pub fn take(&mut self, name: &str, text: &str) -> Result<(), String> {
+    /// Sets the option of this name, one of [`Self::NAMES`], from text. An empty text gives `None`, because forms send
+    /// empty fields for inputs that were not filled in. The error is a sentence.
+    pub fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
         let given = Some(text.trim()).filter(|text| !text.is_empty());
-        let named = |reason: String| format!("{name}: {reason}.");
+        let with_name = |reason: String| format!("{name}: {reason}.");
         match name {
             "language" => self.language = given.map(parse_language).transpose()?,
-            "task" => self.task = given.map(parse_task).transpose().map_err(named)?,
+            "task" => self.task = given.map(parse_task).transpose().map_err(with_name)?,
             "word_timestamps" => {
-                self.word_timestamps = given.map(units::parse_switch).transpose().map_err(named)?;
+                self.word_timestamps = given.map(units::parse_switch).transpose().map_err(with_name)?;
             }
-            "initial_prompt" => self.initial_prompt = given.map(parse_text).transpose().map_err(named)?,
-            "hotwords" => self.hotwords = given.map(parse_text).transpose().map_err(named)?,
+            "initial_prompt" => self.initial_prompt = given.map(parse_text).transpose().map_err(with_name)?,
+            "hotwords" => self.hotwords = given.map(parse_text).transpose().map_err(with_name)?,
             "temperature" => {
-                self.temperature = given.map(Temperatures::parse).transpose().map_err(named)?;
+                self.temperature = given.map(Temperatures::parse).transpose().map_err(with_name)?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// These, and where there are none, those of `other`.
+    /// Fills options that are `None` from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -64,41 +65,42 @@ impl JobOptions {
         }
     }
 
-    /// How to decode: as asked, and else as the service is set.
+    /// The options of decoding: those of the job, and where it has none, those of the `settings`.
     pub fn over(&self, settings: &DecodeOptions) -> DecodeOptions {
-        let (asked, settings) = (self.clone(), settings.clone());
+        let (job, settings) = (self.clone(), settings.clone());
         DecodeOptions {
-            language: asked.language.or(settings.language),
-            task: asked.task.unwrap_or(settings.task),
-            word_timestamps: asked.word_timestamps.unwrap_or(settings.word_timestamps),
-            initial_prompt: asked.initial_prompt.or(settings.initial_prompt),
-            hotwords: asked.hotwords.or(settings.hotwords),
-            temperatures: asked.temperature.map_or(settings.temperatures, |Temperatures(each)| each),
+            language: job.language.or(settings.language),
+            task: job.task.unwrap_or(settings.task),
+            word_timestamps: job.word_timestamps.unwrap_or(settings.word_timestamps),
+            initial_prompt: job.initial_prompt.or(settings.initial_prompt),
+            hotwords: job.hotwords.or(settings.hotwords),
+            temperatures: job.temperature.map_or(settings.temperatures, |Temperatures(numbers)| numbers),
             ..settings
         }
     }
 }
 
-/// What is tried in turn until a text is good enough: 0 takes the most probable words, up to 1 draws them more and
-/// more freely.
+/// Sampling temperatures, tried in turn until a text is good enough. 0 takes the most probable tokens; higher values up
+/// to 1 sample them more and more freely.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Temperatures(Vec<f32>);
 
 impl Temperatures {
-    /// A number from 0 to 1, or several separated by commas.
+    /// Parses a number from 0 to 1, or several separated by commas. The error is the end of a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         let number = |text: &str| match text.trim().parse() {
             Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
             _ => Err(format!("“{}” is not a number from 0 to 1", text.trim())),
         };
         let numbers: Vec<f32> = text.split(',').map(number).collect::<Result<_, _>>()?;
-        if numbers.len() > MOST_TEMPERATURES {
-            return Err(format!("“{text}” is more than {MOST_TEMPERATURES} numbers"));
+        if numbers.len() > MAX_TEMPERATURES {
+            return Err(format!("“{text}” is more than {MAX_TEMPERATURES} numbers"));
         }
         Ok(Self(numbers))
     }
 
+    /// The temperatures, in the order in which they are tried.
     pub fn numbers(&self) -> &[f32] {
         &self.0
     }
@@ -110,15 +112,16 @@ fn parse_language(text: &str) -> Result<Language, String> {
     })
 }
 
+/// Parses `transcribe` or `translate`. The error is the end of a sentence.
 pub fn parse_task(text: &str) -> Result<Task, String> {
     Task::parse(text).ok_or_else(|| format!("“{text}” is neither transcribe nor translate"))
 }
 
-/// An initial prompt, or hotwords.
+/// Parses an initial prompt or hotwords: trims the text and checks its length.
 pub fn parse_text(text: &str) -> Result<String, String> {
     let text = text.trim();
-    if text.len() > MOST_BYTES {
-        return Err(format!("the text is longer than {MOST_BYTES} bytes"));
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(format!("the text is longer than {MAX_TEXT_BYTES} bytes"));
     }
     Ok(text.to_owned())
 }
@@ -130,7 +133,7 @@ mod tests {
     fn options(given: &[(&str, &str)]) -> JobOptions {
         let mut options = JobOptions::default();
         for (name, text) in given {
-            options.take(name, text).unwrap();
+            options.set(name, text).unwrap();
         }
         options
     }
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_is_taken_by_its_name() {
+    fn every_option_is_set_by_its_name() {
         let expected = JobOptions {
             language: Language::parse("de"),
             task: Some(Task::Translate),
@@ -166,8 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_in_a_sentence() {
-        let long = "x".repeat(MOST_BYTES + 1);
+    fn invalid_values_are_refused_with_a_sentence() {
+        let long = "x".repeat(MAX_TEXT_BYTES + 1);
         for (name, text, says) in [
             ("language", "klingon", "klingon"),
             ("task", "summarise", "neither transcribe nor translate"),
@@ -181,16 +184,16 @@ mod tests {
             ("temperature", "0,,1", "“” is not"),
             ("temperature", "0,0,0,0,0,0,0,0,0,0,0", "more than 10"),
         ] {
-            let sentence = JobOptions::default().take(name, text).unwrap_err();
+            let sentence = JobOptions::default().set(name, text).unwrap_err();
             assert!(sentence.contains(says) && sentence.ends_with('.'), "{name}={text}: {sentence}");
         }
     }
 
     #[test]
-    fn options_go_over_the_settings_and_leave_the_rest_to_them() {
+    fn options_of_a_job_override_the_settings() {
         let settings = DecodeOptions {
             beam_size: 3,
-            initial_prompt: Some("A prompt of the house.".into()),
+            initial_prompt: Some("A prompt of the service.".into()),
             temperatures: vec![0.0],
             ..DecodeOptions::default()
         };
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_first_counts_and_the_rest_is_kept() {
+    fn or_fills_only_missing_options() {
         let first = options(&[("language", "fr"), ("hotwords", "Lyon")]);
         let both = first.or(all());
         assert_eq!(
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_kept_as_json_in_any_version() {
+    fn options_are_stored_as_json_and_missing_ones_are_allowed() {
         let json = serde_json::to_string(&all()).unwrap();
         assert!(json.contains(r#""temperature":[0.0,0.2,1.0]"#), "{json}");
         assert_eq!(serde_json::from_str::<JobOptions>(&json).unwrap(), all());

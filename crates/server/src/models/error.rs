@@ -1,4 +1,4 @@
-//! Why a model file could not be fetched, in sentences.
+//! Why a model file could not be fetched.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use url::Url;
 
+/// Why a model could not be fetched. The text is a sentence without its full stop.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     #[error("{name} is not on the hub; it comes with the Python packages {packages}: `make models` gets it")]
@@ -15,8 +16,8 @@ pub enum HubError {
     Unreachable { url: Url, reason: String },
     #[error("the download of {url} broke off: {reason}")]
     BrokenOff { url: Url, reason: String },
-    /// `retry_after` is what the server asks for.
-    #[error("{url} was answered with {status}{}", asked_to_wait(*.retry_after))]
+    /// `retry_after` is the time of the `Retry-After` header.
+    #[error("{url} was answered with {status}{}", retry_hint(*.retry_after))]
     Status { url: Url, status: StatusCode, retry_after: Option<Duration> },
     #[error("{url} was answered with {reason}; what was fetched before is kept")]
     OtherFile { url: Url, reason: String },
@@ -27,9 +28,9 @@ pub enum HubError {
 }
 
 impl HubError {
-    /// Whether the next try may go better. `reached` tells whether the server has answered before: one that never did is
-    /// probably not there at all.
-    pub(super) fn may_pass(&self, reached: bool) -> bool {
+    /// Whether the next attempt may succeed. `reached` tells whether the server has answered before: if it never has,
+    /// its address is probably wrong.
+    pub(super) fn is_transient(&self, reached: bool) -> bool {
         match self {
             Self::BrokenOff { .. } => true,
             Self::Unreachable { .. } => reached,
@@ -46,6 +47,7 @@ impl HubError {
         }
     }
 
+    /// The time that the server asks to wait, if it does.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -54,7 +56,7 @@ impl HubError {
     }
 }
 
-fn asked_to_wait(retry_after: Option<Duration>) -> String {
+fn retry_hint(retry_after: Option<Duration>) -> String {
     let seconds = retry_after.map(|wait| wait.as_secs()).filter(|seconds| *seconds > 0);
     seconds.map_or_else(String::new, |seconds| format!(", to be asked again in {seconds} s"))
 }

@@ -1,5 +1,5 @@
-//! Fetches model files from the Hugging Face hub: resumed where an earlier try stopped, hashed while they
-//! stream, and given their name only once they are whole.
+//! Fetches model files from the Hugging Face hub. A download resumes where an earlier one stopped, is hashed while it
+//! arrives, and gets its name only once it is complete and correct.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -14,25 +14,26 @@ use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
 use super::error::HubError;
-use super::part::{Part, disk};
+use super::part::{Part, disk_error};
 use super::retry::{Retries, retry_after};
-use super::verify::{matches_hash, matches_size};
+use super::verify::{wrong_hash, wrong_size};
 use super::{KnownModel, PinnedFile};
 use crate::http_client;
 
-/// How long the hub may take to answer, and then to send anything at all.
+/// The most time to connect to the hub, and to wait for its next bytes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The hub, or a server of the same layout.
+/// A client of the hub, or of a server with the same URLs.
 #[derive(Debug)]
 pub struct Hub {
     client: Client,
     endpoint: Url,
-    /// The time between the first two tries of several in vain.
+    /// The time between the first two failed attempts.
     retry_delay: Duration,
 }
 
 impl Hub {
+    /// Fails if no HTTP client can be made.
     pub fn new(endpoint: Url, retry_delay: Duration) -> Result<Self, HubError> {
         let client = http_client::builder().connect_timeout(TIMEOUT).read_timeout(TIMEOUT).build();
         let client = client.map_err(|error| HubError::Unreachable {
@@ -42,8 +43,8 @@ impl Hub {
         Ok(Self { client, endpoint, retry_delay })
     }
 
-    /// Fetches what is missing or wrong of a model; files that are right stay as they are. `progress`
-    /// makes a bar for a file and its size.
+    /// Fetches the files of a model that are missing or wrong. `progress` makes a progress bar for the name of a file
+    /// and its size in bytes.
     pub async fn fetch(
         &self,
         model: &KnownModel,
@@ -55,11 +56,11 @@ impl Hub {
             return Err(HubError::NotOnHub { name: model.name.clone(), packages: packages.join(" ") });
         };
         let dir = model.dir(models_dir);
-        fs::create_dir_all(&dir).map_err(disk("cannot create", &dir))?;
+        fs::create_dir_all(&dir).map_err(disk_error("cannot create", &dir))?;
         let _lock = lock(&dir).await?;
         for file in &model.files {
             let path = dir.join(&file.name);
-            if is_right(&path, file).map_err(disk("cannot read", &path))? {
+            if is_correct(&path, file).map_err(disk_error("cannot read", &path))? {
                 continue;
             }
             let bar = progress(&format!("{}/{}", model.name, file.name), file.bytes);
@@ -70,7 +71,7 @@ impl Hub {
         Ok(())
     }
 
-    /// `{endpoint}/{repository}/resolve/{revision}/{file}`, the layout of the hub.
+    /// The URL of a file on the hub: `{endpoint}/{repository}/resolve/{revision}/{file}`.
     fn file_url(&self, repository: &str, revision: &str, file: &str) -> Url {
         let mut url = self.endpoint.clone();
         let base = url.path().trim_end_matches('/').to_owned();
@@ -78,6 +79,7 @@ impl Hub {
         url
     }
 
+    /// Fetches a file, with several attempts. Attempts are counted anew whenever the download has progressed.
     async fn fetch_file(
         &self,
         url: &Url,
@@ -88,19 +90,19 @@ impl Hub {
         let mut part = Part::open(path, pinned)?;
         let mut retries = Retries::new(self.retry_delay);
         let mut reached = false;
-        let mut most = part.size;
+        let mut largest_size = part.size;
         loop {
-            let Err(error) = self.fill(url, &mut part, bar).await else {
+            let Err(error) = self.fetch_rest(url, &mut part, bar).await else {
                 return part.finish(path);
             };
-            if part.size > most {
-                most = part.size;
+            if part.size > largest_size {
+                largest_size = part.size;
                 retries = Retries::new(self.retry_delay);
             }
             reached |= !matches!(error, HubError::Unreachable { .. });
-            let wait = retries.next(error.retry_after()).filter(|_| error.may_pass(reached));
+            let wait = retries.next_delay(error.retry_after()).filter(|_| error.is_transient(reached));
             let Some(wait) = wait else {
-                part.leave();
+                part.keep();
                 return Err(error);
             };
             tracing::warn!("{error}; it is tried again in {} s", wait.as_secs_f32());
@@ -108,8 +110,8 @@ impl Hub {
         }
     }
 
-    /// Fetches what the part lacks.
-    async fn fill(&self, url: &Url, part: &mut Part<'_>, bar: &ProgressBar) -> Result<(), HubError> {
+    /// Makes one attempt to fetch the rest of a part.
+    async fn fetch_rest(&self, url: &Url, part: &mut Part<'_>, bar: &ProgressBar) -> Result<(), HubError> {
         if part.pinned.bytes == Some(part.size) {
             return Ok(());
         }
@@ -117,23 +119,23 @@ impl Hub {
         if part.size > 0 {
             request = request.header(RANGE, format!("bytes={}-", part.size));
         }
-        let response = request.send().await.map_err(|error| failed(url, &error))?;
+        let response = request.send().await.map_err(|error| http_error(url, &error))?;
         match response.status() {
-            StatusCode::PARTIAL_CONTENT if starts_at(&response) == Some(part.size) => {
-                refuse_other_file(&response, part.pinned)?;
+            StatusCode::PARTIAL_CONTENT if range_start(&response) == Some(part.size) => {
+                check_is_pinned_file(&response, part.pinned)?;
             }
             StatusCode::PARTIAL_CONTENT => {
                 part.restart()?;
                 let reason = "another part of the file was sent than was asked for".to_owned();
                 return Err(HubError::BrokenOff { url: url.clone(), reason });
             }
-            // The server knows no ranges.
+            // The server does not support ranges.
             StatusCode::OK => {
-                refuse_other_file(&response, part.pinned)?;
+                check_is_pinned_file(&response, part.pinned)?;
                 part.restart()?;
             }
             status => {
-                // Of the file that the server has, nothing lies behind what is here.
+                // The server's file ends before the range, so the part does not belong to it.
                 if status == StatusCode::RANGE_NOT_SATISFIABLE {
                     part.restart()?;
                 }
@@ -150,10 +152,10 @@ impl Hub {
         bar.set_position(part.size);
         let mut body = response.bytes_stream();
         while let Some(chunk) = body.next().await {
-            part.append(&chunk.map_err(|error| failed(url, &error))?)?;
+            part.append(&chunk.map_err(|error| http_error(url, &error))?)?;
             bar.set_position(part.size);
         }
-        // A server may send less than the rest, and what sits between may end an answer too early.
+        // A server may send less than the rest, and a proxy may end a response early.
         match part.pinned.bytes {
             Some(bytes) if part.size < bytes => {
                 let reason = format!("{} of {bytes} bytes have come", part.size);
@@ -164,9 +166,10 @@ impl Hub {
     }
 }
 
-/// Waits until no other process fetches into the folder; then what the other has fetched is there.
+/// Locks the folder against other processes that fetch into it. Waits for them, and the files that they fetched are
+/// then there.
 async fn lock(dir: &Path) -> Result<File, HubError> {
-    let folder = File::open(dir).map_err(disk("cannot open", dir))?;
+    let folder = File::open(dir).map_err(disk_error("cannot open", dir))?;
     let locked = tokio::task::spawn_blocking(move || {
         match folder.try_lock() {
             Ok(()) => {}
@@ -174,26 +177,28 @@ async fn lock(dir: &Path) -> Result<File, HubError> {
                 tracing::warn!("waiting for another process that fetches the same model");
                 folder.lock()?;
             }
-            // Not every network's file system has locks.
+            // Some network file systems do not support locks.
             Err(TryLockError::Error(error)) => tracing::debug!("the folder cannot be locked: {error}"),
         }
         Ok(folder)
     });
     let locked = locked.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    locked.map_err(disk("cannot lock", dir))
+    locked.map_err(disk_error("cannot lock", dir))
 }
 
-fn is_right(path: &Path, pinned: &PinnedFile) -> io::Result<bool> {
-    Ok(matches_size(path, pinned)?.is_none() && matches_hash(path, pinned)?.is_none())
+/// Whether a file exists with the pinned size and hash.
+fn is_correct(path: &Path, pinned: &PinnedFile) -> io::Result<bool> {
+    Ok(wrong_size(path, pinned)?.is_none() && wrong_hash(path, pinned)?.is_none())
 }
 
-/// Whoever sits between, a login page say, may answer for the hub. That is no reason to give up what was fetched before.
-fn refuse_other_file(response: &Response, pinned: &PinnedFile) -> Result<(), HubError> {
+/// Fails if a response is not the pinned file, for example the login page of a network. The part that was fetched
+/// before is kept.
+fn check_is_pinned_file(response: &Response, pinned: &PinnedFile) -> Result<(), HubError> {
     let content_type =
         response.headers().get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
     let is_page = content_type.is_some_and(|content_type| content_type.starts_with(b"text/html"));
     let length = if response.status() == StatusCode::PARTIAL_CONTENT {
-        total(response)
+        file_size(response)
     } else {
         response.content_length()
     };
@@ -205,13 +210,13 @@ fn refuse_other_file(response: &Response, pinned: &PinnedFile) -> Result<(), Hub
     Err(HubError::OtherFile { url: response.url().clone(), reason })
 }
 
-/// The N of `Content-Range: bytes N-…`.
-fn starts_at(response: &Response) -> Option<u64> {
+/// The first byte of a response with a range: N in `Content-Range: bytes N-…`.
+fn range_start(response: &Response) -> Option<u64> {
     content_range(response)?.split_once('-')?.0.parse().ok()
 }
 
-/// The N of `Content-Range: bytes …/N`, which may be `*`.
-fn total(response: &Response) -> Option<u64> {
+/// The size of the whole file of a response with a range: N in `Content-Range: bytes …/N`. `None` if it is `*`.
+fn file_size(response: &Response) -> Option<u64> {
     content_range(response)?.split_once('/')?.1.parse().ok()
 }
 
@@ -219,7 +224,8 @@ fn content_range(response: &Response) -> Option<&str> {
     response.headers().get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")
 }
 
-fn failed(url: &Url, error: &reqwest::Error) -> HubError {
+/// The error of a request or of a response body.
+fn http_error(url: &Url, error: &reqwest::Error) -> HubError {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -1,5 +1,4 @@
-//! The model files that Verbatim knows, as `models.toml` pins them: which are here, whether they are
-//! what they should be, and where to get them.
+//! The models that Verbatim knows, with their files as `models.toml` pins them: lists, verifies and fetches them.
 
 mod error;
 mod fetch;
@@ -18,6 +17,7 @@ pub use verify::{State, check, hash_model, quick_check};
 /// `models.toml` as it was when this program was built.
 const MANIFEST: &str = include_str!("../../../../models.toml");
 
+/// All known models.
 #[derive(Debug, Deserialize)]
 pub struct Manifest {
     #[serde(rename = "model")]
@@ -28,11 +28,11 @@ pub struct Manifest {
 #[derive(Debug, Clone, Deserialize)]
 pub struct KnownModel {
     pub name: String,
-    /// In the models' folder.
+    /// Its folder, relative to the models' folder.
     directory: PathBuf,
     #[serde(default)]
     pub kind: Kind,
-    /// On the hub; a model without comes in a package alone.
+    /// Its repository on the hub. A model without a repository comes only in Python packages.
     repository: Option<String>,
     revision: Option<String>,
     pub files: Vec<PinnedFile>,
@@ -40,20 +40,22 @@ pub struct KnownModel {
     packages: Vec<PackageSet>,
 }
 
+/// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
+    /// Speech recognition.
     #[default]
     Whisper,
     /// Voice activity detection.
     Vad,
-    /// Sentences to vectors.
+    /// Vectors of sentences, for topics.
     Embedder,
-    /// A pipeline for text, as spaCy publishes it.
+    /// A spaCy pipeline: sentences, entities and keywords.
     Spacy,
 }
 
-/// A file as it has to be. Without size and hash, the hub's revision alone pins it.
+/// A file with its expected size and hash. Without them, only the revision on the hub pins it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PinnedFile {
     pub name: String,
@@ -62,7 +64,8 @@ pub struct PinnedFile {
     pub sha256: Option<String>,
 }
 
-/// Python packages that carry the same model, perhaps written anew and with hashes of their own.
+/// Python packages that contain the same model. Their files may differ from those on the hub, and have hashes of their
+/// own.
 #[derive(Debug, Clone, Deserialize)]
 struct PackageSet {
     requirements: Vec<String>,
@@ -70,21 +73,22 @@ struct PackageSet {
 }
 
 impl Manifest {
-    /// The models that this program was built to know.
+    /// The manifest that is built into this program.
     pub fn built_in() -> Result<Self, String> {
         Self::parse(MANIFEST)
     }
 
+    /// Parses the text of `models.toml`.
     pub fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| format!("models.toml cannot be read: {error}"))
     }
 
-    /// The models of these names, all of them known.
+    /// The models with these names. Fails if a name is unknown; the error names the known ones.
     pub fn find(&self, names: &[String]) -> Result<Vec<&KnownModel>, String> {
-        names.iter().map(|name| self.one(name)).collect()
+        names.iter().map(|name| self.find_one(name)).collect()
     }
 
-    fn one(&self, name: &str) -> Result<&KnownModel, String> {
+    fn find_one(&self, name: &str) -> Result<&KnownModel, String> {
         self.models.iter().find(|model| model.name == name).ok_or_else(|| {
             let known: Vec<_> = self.models.iter().map(|model| model.name.as_str()).collect();
             format!("there is no model “{name}”; there are {}", known.join(", "))
@@ -93,18 +97,18 @@ impl Manifest {
 }
 
 impl KnownModel {
-    /// Where its files are.
+    /// The folder of its files.
     pub fn dir(&self, models_dir: &Path) -> PathBuf {
         models_dir.join(&self.directory)
     }
 
-    /// The sets of files that each make the model whole: the hub's, then those of packages.
+    /// The sets of files each of which is the complete model: first that of the hub, then those of packages.
     fn file_sets(&self) -> impl Iterator<Item = &[PinnedFile]> {
         let packages = self.packages.iter().map(|package| package.files.as_slice());
         std::iter::once(self.files.as_slice()).chain(packages)
     }
 
-    /// Bytes of its files, as far as they are known.
+    /// The size of its files in bytes, without files of unknown size.
     pub fn size(&self) -> u64 {
         self.files.iter().filter_map(|file| file.bytes).sum()
     }
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_manifest_is_sound() {
+    fn the_built_in_manifest_is_consistent() {
         let manifest = Manifest::built_in().unwrap();
         let names: HashSet<_> = manifest.models.iter().map(|model| &model.name).collect();
         assert_eq!(names.len(), manifest.models.len(), "names are unique");

@@ -1,4 +1,4 @@
-//! A file on its way here: under a name of its own until it is whole and right.
+//! A partial download: a file with the suffix `.part` until it is complete and its hash is checked.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::PinnedFile;
 use super::error::HubError;
 
-/// A file on its way: what is there of it, and the hash of that.
+/// A partially downloaded file and the running hash of its content.
 pub(super) struct Part<'f> {
     path: PathBuf,
     file: File,
@@ -19,15 +19,16 @@ pub(super) struct Part<'f> {
 }
 
 impl<'f> Part<'f> {
-    /// Takes up what an earlier try has left, if the hash will tell whether that belongs to the file.
+    /// Opens the part that an earlier download has left, or an empty one. Without a pinned hash the part is emptied:
+    /// nothing would tell whether it belongs to the file.
     pub(super) fn open(path: &Path, pinned: &'f PinnedFile) -> Result<Self, HubError> {
         let mut name = path.as_os_str().to_owned();
         name.push(".part");
         let path = PathBuf::from(name);
         let mut options = OpenOptions::new();
         options.create(true).read(true).write(true).truncate(pinned.sha256.is_none());
-        let mut file = options.open(&path).map_err(disk("cannot write", &path))?;
-        let (hasher, size) = hash_all(&mut file).map_err(disk("cannot read", &path))?;
+        let mut file = options.open(&path).map_err(disk_error("cannot write", &path))?;
+        let (hasher, size) = hash_all(&mut file).map_err(disk_error("cannot read", &path))?;
         let mut part = Self { path, file, hasher, size, pinned };
         if pinned.bytes.is_some_and(|bytes| part.size > bytes) {
             part.restart()?;
@@ -35,30 +36,31 @@ impl<'f> Part<'f> {
         Ok(part)
     }
 
-    /// Begins anew.
+    /// Empties the part.
     pub(super) fn restart(&mut self) -> Result<(), HubError> {
         (|| {
             self.file.set_len(0)?;
             io::Seek::rewind(&mut self.file)
         })()
-        .map_err(disk("cannot write", &self.path))?;
+        .map_err(disk_error("cannot write", &self.path))?;
         self.hasher = Sha256::new();
         self.size = 0;
         Ok(())
     }
 
+    /// Appends bytes. Fails and removes the part if it becomes larger than the pinned size.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
         let size = self.size + bytes.len() as u64;
         if let Some(most) = self.pinned.bytes.filter(|most| size > *most) {
             return Err(self.remove(format!("it has more than {most} bytes")));
         }
-        self.file.write_all(bytes).map_err(disk("cannot write", &self.path))?;
+        self.file.write_all(bytes).map_err(disk_error("cannot write", &self.path))?;
         self.hasher.update(bytes);
         self.size = size;
         Ok(())
     }
 
-    /// Gives the file its name, if it is the right one.
+    /// Renames the part to `path`. Fails and removes the part if its size or hash is not the pinned one.
     pub(super) fn finish(mut self, path: &Path) -> Result<(), HubError> {
         if let Some(bytes) = self.pinned.bytes.filter(|bytes| *bytes != self.size) {
             let reason = format!("it has {} bytes, not {bytes}", self.size);
@@ -69,12 +71,12 @@ impl<'f> Part<'f> {
             let reason = format!("its sha256 is {found}, not {wanted}");
             return Err(self.remove(reason));
         }
-        self.file.sync_all().map_err(disk("cannot write", &self.path))?;
-        fs::rename(&self.path, path).map_err(disk("cannot rename to", path))
+        self.file.sync_all().map_err(disk_error("cannot write", &self.path))?;
+        fs::rename(&self.path, path).map_err(disk_error("cannot rename to", path))
     }
 
-    /// Keeps what has come for the next time; nothing is not worth keeping.
-    pub(super) fn leave(self) {
+    /// Keeps the part for the next download; removes it if it is empty.
+    pub(super) fn keep(self) {
         if self.size == 0
             && let Err(error) = fs::remove_file(&self.path)
             && error.kind() != io::ErrorKind::NotFound
@@ -83,6 +85,7 @@ impl<'f> Part<'f> {
         }
     }
 
+    /// Removes the part; gives the error to report.
     fn remove(&self, reason: String) -> HubError {
         match fs::remove_file(&self.path) {
             Ok(()) => HubError::Wrong { path: self.path.clone(), reason },
@@ -91,6 +94,7 @@ impl<'f> Part<'f> {
     }
 }
 
+/// Hashes a file from its current position to its end. Gives the hash and the number of bytes.
 fn hash_all(file: &mut File) -> io::Result<(Sha256, u64)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -106,8 +110,8 @@ fn hash_all(file: &mut File) -> io::Result<(Sha256, u64)> {
     }
 }
 
-/// What was to be done with which file.
-pub(super) fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HubError {
+/// Makes an error of an `io::Error`: what failed (`cannot write`, for example) and for which file.
+pub(super) fn disk_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HubError {
     move |error| HubError::Disk { what, path: path.to_owned(), error }
 }
 
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_told_with_the_file_and_leaves_what_was_fetched() {
+    fn the_error_of_a_full_disk_names_the_file_and_the_part_is_kept() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("model.bin");
         let pinned = PinnedFile { name: "model.bin".into(), bytes: Some(9), sha256: Some("0".repeat(64)) };
@@ -128,7 +132,7 @@ mod tests {
         let error = part.append(b"more").unwrap_err().to_string();
         assert!(error.contains("cannot write") && error.contains("model.bin.part"), "{error}");
         assert!(error.contains("No space left"), "{error}");
-        part.leave();
+        part.keep();
         assert_eq!(fs::read(dir.path().join("model.bin.part")).unwrap(), b"model");
         assert_eq!(Part::open(&path, &pinned).unwrap().size, 5);
     }

@@ -1,4 +1,4 @@
-//! When a download that has failed is tried again.
+//! When a failed download is attempted again.
 
 use std::time::Duration;
 
@@ -6,42 +6,42 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::HeaderValue;
 
-/// How often a download is begun, the first time included, when nothing comes.
-const ATTEMPTS: u32 = 6;
+/// The most attempts without progress, including the first.
+const MAX_ATTEMPTS: u32 = 6;
 
-/// The longest time between two tries.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The longest time between two attempts, unless the server asks for more.
+const MAX_DELAY: Duration = Duration::from_secs(60);
 
-/// The longest time that a server may ask for. Whoever sits before the terminal is told of a longer one.
-const LONGEST_ASKED: Duration = Duration::from_secs(300);
+/// The longest time that a server may ask for. If it asks for more, the download fails with an error that says so.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// The tries of one download that is not getting on.
+/// Counts the attempts of a download since it last progressed.
 #[derive(Debug)]
 pub(super) struct Retries {
     delay: Duration,
-    /// Tries so far.
+    /// Failed attempts so far.
     attempts: u32,
 }
 
 impl Retries {
-    /// `delay` is the time between the first try and the second; it doubles from try to try.
+    /// `delay` is the time between the first and the second attempt; it doubles from attempt to attempt.
     pub(super) fn new(delay: Duration) -> Self {
         Self { delay, attempts: 0 }
     }
 
-    /// After another try in vain: how long to wait before the next one, at least as long as the server `asks` for. `None`
-    /// if that is too long, or there were enough.
-    pub(super) fn next(&mut self, asks: Option<Duration>) -> Option<Duration> {
+    /// Counts a failed attempt. Gives the time until the next one, at least `retry_after`, the time that the server
+    /// asks for. `None` if that is too long or there were [`MAX_ATTEMPTS`].
+    pub(super) fn next_delay(&mut self, retry_after: Option<Duration>) -> Option<Duration> {
         self.attempts += 1;
-        if self.attempts >= ATTEMPTS || asks.is_some_and(|asks| asks > LONGEST_ASKED) {
+        if self.attempts >= MAX_ATTEMPTS || retry_after.is_some_and(|wait| wait > MAX_RETRY_AFTER) {
             return None;
         }
-        let delay = self.delay.saturating_mul(1 << (self.attempts - 1)).min(LONGEST);
-        Some(delay.max(asks.unwrap_or_default()))
+        let delay = self.delay.saturating_mul(1 << (self.attempts - 1)).min(MAX_DELAY);
+        Some(delay.max(retry_after.unwrap_or_default()))
     }
 }
 
-/// What `Retry-After` asks for, given as seconds or as a date (RFC 9110, section 10.2.3).
+/// Parses the header `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). `None` if it is neither.
 pub(super) fn retry_after(header: &HeaderValue, now: Timestamp) -> Option<Duration> {
     let text = header.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
@@ -60,18 +60,18 @@ mod tests {
     }
 
     #[test]
-    fn the_time_between_tries_doubles_and_then_it_is_enough() {
+    fn the_delay_doubles_and_attempts_are_limited() {
         let mut retries = Retries::new(seconds(5));
-        let waits: Vec<_> = std::iter::from_fn(|| retries.next(None)).collect();
+        let waits: Vec<_> = std::iter::from_fn(|| retries.next_delay(None)).collect();
         assert_eq!(waits, [5, 10, 20, 40, 60].map(seconds));
     }
 
     #[test]
-    fn a_server_is_given_the_time_that_it_asks_for_within_reason() {
+    fn the_delay_is_at_least_retry_after_unless_that_is_too_long() {
         let mut retries = Retries::new(seconds(2));
-        assert_eq!(retries.next(Some(seconds(90))), Some(seconds(90)));
-        assert_eq!(retries.next(Some(seconds(1))), Some(seconds(4)));
-        assert_eq!(retries.next(Some(seconds(3600))), None);
+        assert_eq!(retries.next_delay(Some(seconds(90))), Some(seconds(90)));
+        assert_eq!(retries.next_delay(Some(seconds(1))), Some(seconds(4)));
+        assert_eq!(retries.next_delay(Some(seconds(3600))), None);
     }
 
     #[test]

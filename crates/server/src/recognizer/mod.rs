@@ -1,7 +1,7 @@
-//! Who turns windows into text: a trait over plain data, and what stands behind it.
+//! Speech recognition: turns windows of audio into text. A trait over plain data, and its implementation.
 //!
-//! Everything that goes in and comes out can be stored and sent: windows, options, transcripts. So a recognizer may as
-//! well be another family of models, another processor or another machine. [`cpu`] is our own engine on this one.
+//! The inputs and outputs (windows, options, transcripts) can be stored and sent. So a recognizer may also use another
+//! family of models, another processor or another machine. [`cpu`] is our own engine on the processors of this machine.
 
 pub mod cpu;
 
@@ -15,16 +15,19 @@ use verbatim_speech::{DecodeOptions, Language, LanguageProbabilities, Window, Wi
 use crate::jobs::JobId;
 use crate::signals::Liveness;
 
+/// Why a window was not transcribed, as a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecognizerError {
-    /// It refuses what it was asked, for example a language that the model does not know.
+    /// The request is invalid, for example its language is one that the model does not know.
     #[error("{0}")]
     Refused(String),
+    /// The engine panicked on this window.
     #[error("The engine failed on a stretch of the recording (an internal error: {0}).")]
     Panicked(String),
-    /// The service shuts down: ask again after its start.
+    /// The service is shutting down; try again after its restart.
     #[error("The engine takes no more work because the service is shutting down.")]
     Stopping,
+    /// The threads of the engine have ended.
     #[error("The engine is not running any more; restart the service.")]
     Gone,
 }
@@ -32,17 +35,17 @@ pub enum RecognizerError {
 /// The model that a recognizer transcribes with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecognizerModel {
-    /// What results and log lines call it.
+    /// The name in results and log lines.
     pub name: String,
-    /// Different for every model file, precision or version that words may differ by: windows that were transcribed
-    /// under another fingerprint are not mixed into a transcript.
+    /// Identifies everything that a transcript depends on: model files, precision, version. Windows of different
+    /// fingerprints are not mixed in one transcript.
     pub fingerprint: String,
-    /// Those that it knows.
+    /// The languages that the model knows.
     pub languages: Arc<[Language]>,
 }
 
 impl RecognizerModel {
-    /// The language of every recording, where the model knows but one.
+    /// The language of the model, if it knows only one.
     pub fn only_language(&self) -> Option<Language> {
         match *self.languages {
             [only] => Some(only),
@@ -51,23 +54,25 @@ impl RecognizerModel {
     }
 }
 
-/// Turns windows into text. Cheap calls from many jobs at once; the recognizer decides what is computed together.
+/// Turns windows into text. Many jobs call it concurrently; the recognizer decides which windows are computed together.
 #[async_trait]
 pub trait Recognizer: fmt::Debug + Send + Sync + 'static {
+    /// The model that it transcribes with.
     fn model(&self) -> &RecognizerModel;
 
-    /// Windows that are transcribed beside each other: what a job alone has to send to keep the recognizer busy.
+    /// The number of windows that are transcribed together: what a single job has to send to keep the recognizer busy.
     fn capacity(&self) -> usize;
 
-    /// A probability for every language. `job` says whose window it is: jobs take turns.
+    /// Detects the language of a window: a probability for each language. `job` is the job of the window; jobs take
+    /// turns.
     async fn detect(
         &self,
         job: JobId,
         input: Arc<RecognizerInput>,
     ) -> Result<LanguageProbabilities, RecognizerError>;
 
-    /// What is said in a window. Depends on the window and the options alone, so that a job that was interrupted ends
-    /// with the same words. Dropping the future gives the window up.
+    /// Transcribes a window. The transcript depends only on the window and the options, so that an interrupted job ends
+    /// with the same words. Dropping the future cancels the window.
     async fn transcribe(
         &self,
         job: JobId,
@@ -75,36 +80,38 @@ pub trait Recognizer: fmt::Debug + Send + Sync + 'static {
         options: Arc<DecodeOptions>,
     ) -> Result<WindowTranscript, RecognizerError>;
 
-    /// Answers everything that waits, and all that is asked from now on, with [`RecognizerError::Stopping`] at once.
-    /// Windows that have been begun are transcribed to their end and answered.
+    /// Answers all waiting and all later requests with [`RecognizerError::Stopping`] at once. Windows that are being
+    /// transcribed are finished and answered.
     fn stop(&self);
 
-    /// Tells whether it still works.
+    /// Tells whether the recognizer still runs.
     fn liveness(&self) -> Liveness;
 }
 
-/// A window on its way through a recognizer, with room for what that has computed of it: the language of a window is
-/// detected before it is transcribed, and both may need the same.
+/// A window and a cache of what a recognizer has computed for it: detecting the language and transcribing may share the
+/// output of the encoder.
 pub struct RecognizerInput {
     window: Window,
     computed: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl RecognizerInput {
+    /// Wraps a window.
     pub fn new(window: Window) -> Arc<Self> {
         Arc::new(Self { window, computed: OnceLock::new() })
     }
 
+    /// The window.
     pub fn window(&self) -> &Window {
         &self.window
     }
 
-    /// What was [kept](Self::keep), if it is of this type.
+    /// The cached value, if there is one and it is of this type: see [`Self::keep`].
     pub fn computed<T: 'static>(&self) -> Option<&T> {
         self.computed.get()?.downcast_ref()
     }
 
-    /// Keeps what was computed as long as the window. The first counts.
+    /// Caches a value as long as the window. A second value is dropped.
     pub fn keep<T: Send + Sync + 'static>(&self, computed: T) {
         let _ = self.computed.set(Box::new(computed));
     }

@@ -1,4 +1,4 @@
-//! Which model is run, and how.
+//! Settings of the model and of the engine that runs it.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -23,10 +23,12 @@ pub struct ModelSettings {
 }
 
 impl ModelSettings {
+    /// The folder or file of the Whisper model.
     pub fn whisper_path(&self) -> PathBuf {
         self.whisper_model.path(&self.models_dir)
     }
 
+    /// The file of the voice activity model.
     pub fn vad_path(&self) -> PathBuf {
         self.models_dir.join("silero_vad_v6.onnx")
     }
@@ -81,16 +83,18 @@ pub enum ComputeType {
 }
 
 impl EngineSettings {
-    /// One for every processor, unless told.
+    /// The number of threads: as set, or one for every processor.
     pub fn threads(&self) -> NonZeroUsize {
         let threads = self.threads.and_then(|threads| NonZeroUsize::new(threads as usize));
         threads.or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
     }
 
+    /// The number of windows that are decoded together.
     pub fn batch_size(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.batch_size as usize).unwrap_or(NonZeroUsize::MIN)
     }
 
+    /// The compute type, as the engine's own enum.
     pub fn compute(&self) -> verbatim_whisper::ComputeType {
         match self.compute_type {
             ComputeType::Auto => verbatim_whisper::ComputeType::Auto,
@@ -99,7 +103,7 @@ impl EngineSettings {
         }
     }
 
-    /// How to decode what does not ask for anything else.
+    /// The options of decoding for jobs that set none of their own.
     pub fn options(&self) -> DecodeOptions {
         DecodeOptions {
             beam_size: self.beam_size as usize,

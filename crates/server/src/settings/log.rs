@@ -1,4 +1,4 @@
-//! Which log lines are written, and how they look.
+//! Settings of log lines: which are written, and in which format.
 
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
@@ -13,18 +13,18 @@ pub enum LogFormat {
     Json,
 }
 
-/// Which log lines are written.
+/// Which log lines are written, by module and level.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogFilter(Targets);
 
 impl LogFilter {
-    /// Our own lines from `level` on, and those of libraries from warnings on.
+    /// Verbatim's own lines from `level` on, and lines of libraries from warnings on.
     pub fn level(level: LevelFilter) -> Self {
         let ours = Targets::new().with_target("verbatim", level);
         Self(ours.with_default(level.min(LevelFilter::WARN)))
     }
 
-    /// A level, or a list of `module=level` with at most one level for all the rest.
+    /// Parses a level, or a list of `module=level` with at most one level for all other modules.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = |piece: &str| {
             format!("“{piece}” is not one of trace, debug, info, warn, error or off, nor module=level")
@@ -36,7 +36,7 @@ impl LogFilter {
                 Some((module, level)) => (Some(module.trim()), level.trim()),
                 None => (None, piece),
             };
-            // `LevelFilter` would take an empty text and numbers, too.
+            // `LevelFilter` would also accept an empty text and numbers.
             let is_word = !level.is_empty() && level.bytes().all(|b| b.is_ascii_alphabetic());
             let level: LevelFilter = level.parse().ok().filter(|_| is_word).ok_or_else(|| wrong(piece))?;
             match module {
@@ -50,7 +50,7 @@ impl LogFilter {
         Ok(Self(filter.with_targets(modules)))
     }
 
-    /// As tracing filters by them.
+    /// The filter in the form that `tracing` uses.
     pub fn targets(&self) -> &Targets {
         &self.0
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_for_our_own_lines_and_libraries_stay_quiet() {
+    fn a_level_applies_to_our_own_lines_and_libraries_log_warnings() {
         let filter = LogFilter::parse("DEBUG").unwrap();
         assert!(filter.enables("verbatim::work", Level::DEBUG));
         assert!(!filter.enables("verbatim::work", Level::TRACE));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_have_levels_of_their_own() {
+    fn modules_may_have_levels_of_their_own() {
         let filter = LogFilter::parse("warn, sqlx=debug,verbatim::api=trace").unwrap();
         assert!(filter.enables("sqlx::query", Level::DEBUG));
         assert!(filter.enables("verbatim::api", Level::TRACE));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_level_is_refused() {
+    fn invalid_levels_are_refused() {
         for text in ["", "loud", "info,", "sqlx=", "=info", "sqlx=loud", "3", "info,warn"] {
             assert!(LogFilter::parse(text).is_err(), "{text}");
         }

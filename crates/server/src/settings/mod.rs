@@ -1,4 +1,4 @@
-//! The command line and the environment -> validated settings. Nothing else reads the environment.
+//! Parses and validates the command line and the environment. No other module reads the environment.
 
 mod engine;
 mod log;
@@ -46,7 +46,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// The error where nothing says what to do.
+    /// The error if there is neither a command nor `--version`.
     pub fn missing_command() -> clap::Error {
         Self::command().error(ErrorKind::MissingSubcommand, "a command is missing, such as serve; see --help")
     }
@@ -118,6 +118,7 @@ pub struct ListenSettings {
 }
 
 impl ListenSettings {
+    /// The address and the port.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
@@ -209,7 +210,7 @@ pub struct TranscribeSettings {
 }
 
 impl TranscribeSettings {
-    /// How to decode.
+    /// The options of decoding.
     pub fn options(&self) -> DecodeOptions {
         let options = self.engine.options();
         DecodeOptions {
@@ -252,8 +253,8 @@ pub enum ModelsCommand {
     },
 }
 
-/// What is wrong with a value of the command line or the environment, in one sentence; `None` where
-/// the error is of another kind.
+/// What is wrong with a value of the command line or the environment, as one sentence. `None` if the error is of
+/// another kind.
 pub fn explain(error: &clap::Error) -> Option<String> {
     if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
         return None;
@@ -280,7 +281,7 @@ pub fn explain(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// The variable that a flag can be set by, too.
+/// The environment variable of a flag, if it has one.
 fn environment_variable(command: &clap::Command, flag: &str) -> Option<String> {
     let long = flag.strip_prefix("--")?;
     let here = command.get_arguments().find(|argument| argument.get_long() == Some(long));
@@ -305,10 +306,10 @@ fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("the path is empty".into()) } else { Ok(text.into()) }
 }
 
-fn one_to<const MOST: u32>(text: &str) -> Result<u32, String> {
+fn one_to<const MAX: u32>(text: &str) -> Result<u32, String> {
     match text.parse() {
-        Ok(number @ 1..) if number <= MOST => Ok(number),
-        _ => Err(format!("“{text}” is not a whole number from 1 to {MOST}")),
+        Ok(number @ 1..) if number <= MAX => Ok(number),
+        _ => Err(format!("“{text}” is not a whole number from 1 to {MAX}")),
     }
 }
 
@@ -332,18 +333,18 @@ mod tests {
 
     use super::*;
 
-    /// Blind to the environment that the tests run in.
+    /// Parses the arguments of `serve` without the environment of the tests.
     fn serve(arguments: &[&str]) -> Result<ServeSettings, clap::Error> {
         let without_environment = |arg: clap::Arg| arg.env(clap::builder::Resettable::Reset);
-        let blind = Cli::command()
+        let isolated = Cli::command()
             .mut_args(without_environment)
             .mut_subcommand("serve", |serve| serve.mut_args(without_environment));
-        let matches = blind.try_get_matches_from(["verbatim", "serve"].iter().chain(arguments))?;
+        let matches = isolated.try_get_matches_from(["verbatim", "serve"].iter().chain(arguments))?;
         ServeSettings::from_arg_matches(matches.subcommand_matches("serve").unwrap())
     }
 
     #[test]
-    fn the_definitions_make_sense_to_clap() {
+    fn the_definitions_are_valid_for_clap() {
         Cli::command().debug_assert();
     }
 
@@ -365,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_how_it_is_decoded() {
+    fn options_of_decoding_are_those_of_the_arguments() {
         let arguments = ["--initial-prompt= A talk. ", "--hotwords=Dashwoode", "--temperature=0,0.5"];
         let expected = DecodeOptions {
             beam_size: 4,
@@ -408,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bad_value_is_left_to_clap() {
+    fn errors_of_other_kinds_are_left_to_clap() {
         assert_eq!(explain(&serve(&["--nope"]).unwrap_err()), None);
         assert_eq!(explain(&Cli::try_parse_from(["verbatim", "--help"]).unwrap_err()), None);
     }

@@ -1,4 +1,4 @@
-//! Where the model files are.
+//! The setting of the folder of model files.
 
 use std::env;
 use std::ops::Deref;
@@ -8,8 +8,8 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::path;
 
-/// The folder beside whoever calls, which is where a checkout has its models.
-const HERE: &str = "./models";
+/// The folder in the working directory. A checkout of the repository has its models there.
+const LOCAL: &str = "./models";
 
 /// As clap reads it.
 #[derive(Debug, Clone, Args)]
@@ -23,26 +23,26 @@ struct Given {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelsDir {
     path: PathBuf,
-    /// A folder that would have come first, but is not there.
-    instead_of: Option<PathBuf>,
+    /// The folder that would take precedence, but does not exist.
+    missing: Option<PathBuf>,
 }
 
 impl ModelsDir {
-    /// The folder that was asked for; or else `here`, if it is there; or else the one in the user's data folder, if the
+    /// The folder that is set; otherwise `local`, if it exists; otherwise the one in the user's data folder, if the
     /// user has one.
-    fn find(given: Option<PathBuf>, here: &Path, of_user: Option<PathBuf>) -> Self {
-        let (path, instead_of) = match (given, of_user) {
+    fn find(given: Option<PathBuf>, local: &Path, of_user: Option<PathBuf>) -> Self {
+        let (path, missing) = match (given, of_user) {
             (Some(given), _) => (given, None),
-            (None, Some(of_user)) if !here.is_dir() => (of_user, Some(here.to_owned())),
-            (None, _) => (here.to_owned(), None),
+            (None, Some(of_user)) if !local.is_dir() => (of_user, Some(local.to_owned())),
+            (None, _) => (local.to_owned(), None),
         };
-        Self { path, instead_of }
+        Self { path, missing }
     }
 
-    /// Has an error about a model name every place that was looked at, where that is more than the one it names itself.
+    /// Adds to an error about a model all folders that are searched, if there is more than one.
     pub fn explain(&self, error: impl Into<anyhow::Error>) -> anyhow::Error {
         let (error, path) = (error.into(), self.path.display());
-        match self.instead_of.as_ref().map(|first| first.display()) {
+        match self.missing.as_ref().map(|first| first.display()) {
             Some(first) => {
                 error.context(format!("models are looked for in {first}, which is not there, and in {path}"))
             }
@@ -59,8 +59,8 @@ impl Deref for ModelsDir {
     }
 }
 
-/// `$XDG_DATA_HOME/verbatim/models`, or below `~/.local/share` (XDG Base Directory Specification 0.8, which has relative
-/// paths ignored).
+/// The folder in the user's data folder: `$XDG_DATA_HOME/verbatim/models`, or `~/.local/share/verbatim/models`.
+/// Relative paths are ignored (XDG Base Directory Specification 0.8).
 fn of_user(data_home: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     let data_home = data_home.filter(|path| path.is_absolute());
     let home = home.filter(|path| path.is_absolute());
@@ -72,7 +72,7 @@ impl FromArgMatches for ModelsDir {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = Given::from_arg_matches(matches)?.models_dir;
         let of_user = of_user(env::var_os("XDG_DATA_HOME").map(PathBuf::from), env::home_dir());
-        Ok(Self::find(given, Path::new(HERE), of_user))
+        Ok(Self::find(given, Path::new(LOCAL), of_user))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -98,21 +98,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_are_looked_for_where_they_are_said_to_be_then_here_then_in_the_data_folder() {
+    fn the_folder_is_the_given_one_then_the_local_one_then_that_of_the_user() {
         let dir = TempDir::new().unwrap();
-        let (here, of_user) = (dir.path().join("here"), dir.path().join("user"));
+        let (local, of_user) = (dir.path().join("local"), dir.path().join("user"));
         let find = |given: Option<&str>, of_user: Option<&PathBuf>| {
-            ModelsDir::find(given.map(PathBuf::from), &here, of_user.cloned())
+            ModelsDir::find(given.map(PathBuf::from), &local, of_user.cloned())
         };
         let found = find(None, Some(&of_user));
         assert_eq!(*found, *of_user, "it is made where it is to be, if there is none");
         let explained = format!("{:#}", found.explain(anyhow::anyhow!("no base")));
-        let places = format!("{}, which is not there, and in {}", here.display(), of_user.display());
+        let places = format!("{}, which is not there, and in {}", local.display(), of_user.display());
         assert_eq!(explained, format!("models are looked for in {places}: no base"));
-        assert_eq!(*find(None, None), *here);
-        std::fs::create_dir(&here).unwrap();
+        assert_eq!(*find(None, None), *local);
+        std::fs::create_dir(&local).unwrap();
         for (found, expected) in [
-            (find(None, Some(&of_user)), &*here),
+            (find(None, Some(&of_user)), &*local),
             (find(Some("/srv/models"), Some(&of_user)), Path::new("/srv/models")),
         ] {
             assert_eq!(&*found, expected);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_data_folder_is_as_xdg_has_it() {
+    fn the_data_folder_follows_xdg() {
         let of_user = |data: Option<&str>, home: Option<&str>| {
             of_user(data.map(PathBuf::from), home.map(PathBuf::from))
         };

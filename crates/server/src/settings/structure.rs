@@ -1,4 +1,4 @@
-//! How a transcript is structured.
+//! Settings of the structure of a transcript.
 
 use std::path::{Path, PathBuf};
 
@@ -49,7 +49,7 @@ pub struct StructureCommand {
 }
 
 impl StructureSettings {
-    /// `None` where no topics are wanted.
+    /// The options of topics; `None` if topics are disabled.
     pub fn topics(&self) -> Option<TopicOptions> {
         let options = TopicOptions {
             min_sentences: self.min_topic_sentences as usize,
@@ -58,7 +58,7 @@ impl StructureSettings {
         self.enable_topics.then_some(options)
     }
 
-    /// What to load from the folder of model files.
+    /// What to load from the folder of model files, and how to structure.
     pub fn options(&self, models_dir: &Path) -> StructurerOptions {
         StructurerOptions {
             models_dir: models_dir.to_owned(),

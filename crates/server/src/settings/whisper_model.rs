@@ -1,10 +1,10 @@
-//! Which Whisper model to load.
+//! The setting of the Whisper model.
 
 use std::fmt;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
-/// A folder or file in the models' folder by its name, or one anywhere by its path. What holds a separator, such as
-/// `./base`, is a path.
+/// A Whisper model: the name of a folder or file in the models' folder, or a path to one elsewhere. A text with a
+/// separator, such as `./base`, is a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WhisperModel(String);
 
@@ -15,6 +15,7 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 impl WhisperModel {
+    /// Accepts a name or a path. The error is the end of a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         if is_name(text) || text.contains(MAIN_SEPARATOR) {
             return Ok(Self(text.into()));
@@ -24,24 +25,24 @@ impl WhisperModel {
         ))
     }
 
-    /// Where it is: a folder in CTranslate2's format or a ggml file of whisper.cpp.
+    /// The path of the model: a folder in CTranslate2's format, or a ggml file of whisper.cpp.
     pub fn path(&self, models_dir: &Path) -> PathBuf {
         if self.is_path() { PathBuf::from(&self.0) } else { models_dir.join(&self.0) }
     }
 
-    /// Whether it says itself where it is, rather than to be looked for in the models' folder.
+    /// Whether it is a path, and not a name in the models' folder.
     pub fn is_path(&self) -> bool {
         self.0.contains(MAIN_SEPARATOR)
     }
 
-    /// What results and log lines call it: the name of its folder or file.
+    /// The name in results and log lines: that of its folder or file, without `.bin`.
     pub fn name(&self) -> &str {
         let last = Path::new(&self.0).file_name().and_then(|name| name.to_str()).unwrap_or(&self.0);
         last.strip_suffix(".bin").unwrap_or(last)
     }
 }
 
-/// As it was given.
+/// Writes the text of the setting.
 impl fmt::Display for WhisperModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_looked_for_in_the_models_folder_and_a_path_is_used_as_it_is() {
+    fn a_name_is_in_the_models_folder_and_a_path_is_used_unchanged() {
         for (text, path, name) in [
             ("base", "models/base", "base"),
             ("distil-large-v3.5", "models/distil-large-v3.5", "distil-large-v3.5"),
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_refused() {
+    fn other_texts_are_refused() {
         for text in ["", ".", "..", "base model", "größe"] {
             assert!(WhisperModel::parse(text).unwrap_err().contains(&format!("“{text}”")), "{text}");
         }

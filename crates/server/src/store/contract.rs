@@ -1,4 +1,4 @@
-//! What every store must do. Each test takes two handles on one database, as two processes would hold.
+//! Tests that every store must pass. Each gets two handles on one database, as two processes would have.
 
 mod recovery;
 
@@ -114,7 +114,7 @@ async fn get(store: &Arc<dyn JobStore>, id: JobId) -> Job {
     store.get(id).await.unwrap().unwrap()
 }
 
-/// The claim of a process that works on nothing else.
+/// Claims a job for a new process, which works on no other job.
 async fn claim(store: &Arc<dyn JobStore>, now: Timestamp) -> Lease {
     claim_by(store, ProcessId::new(), now).await.expect("a job to claim").lease
 }
@@ -191,7 +191,9 @@ pub(super) async fn many_racing_claims_share_no_job(handles: Handles) {
     assert_eq!((jobs.len(), empty), (JOBS, JOBS));
 }
 
-pub(super) async fn an_expired_lease_is_claimed_once_and_its_first_holder_is_shut_out(handles: Handles) {
+pub(super) async fn a_job_with_an_expired_lease_is_claimed_once_and_the_old_lease_is_refused(
+    handles: Handles,
+) {
     let [store, other] = &handles;
     let id = store.insert(new_job(), at(0)).await.unwrap().id;
     let lost = claim(store, at(0)).await;
@@ -250,7 +252,7 @@ pub(super) async fn progress_never_falls_and_stays_under_100([store, _]: Handles
     assert_eq!((job.progress_percentage, job.current_step.as_str()), (100, "Completed"));
 }
 
-pub(super) async fn what_happens_to_a_job_is_numbered_and_kept([store, other]: Handles) {
+pub(super) async fn events_of_a_job_are_numbered_and_stored([store, other]: Handles) {
     let id = store.insert(new_job(), at(0)).await.unwrap().id;
     let lease = claim(&store, at(1)).await;
     store.set_progress(&lease, &progress(0), at(2)).await.unwrap();
@@ -308,7 +310,7 @@ pub(super) async fn a_finished_job_has_result_and_webhook_and_never_changes([sto
     );
 }
 
-pub(super) async fn a_failed_job_tells_why_in_status_and_webhook([store, _]: Handles) {
+pub(super) async fn a_failed_job_has_its_reason_in_status_and_webhook([store, _]: Handles) {
     let new = with_webhook();
     store.insert(new.clone(), at(0)).await.unwrap();
     let lease = claim(&store, at(1)).await;
@@ -329,7 +331,7 @@ pub(super) async fn a_failed_job_tells_why_in_status_and_webhook([store, _]: Han
     );
 }
 
-pub(super) async fn a_cancelled_job_ends_whoever_holds_it([store, other]: Handles) {
+pub(super) async fn a_job_is_cancelled_also_while_a_worker_holds_it([store, other]: Handles) {
     let running = store.insert(with_webhook(), at(0)).await.unwrap().id;
     let waiting = store.insert(new_job(), at(1)).await.unwrap().id;
     let lease = claim(&store, at(2)).await;
@@ -349,7 +351,7 @@ pub(super) async fn a_cancelled_job_ends_whoever_holds_it([store, other]: Handle
     assert!(calls[0].body.contains(r#""status":"failed""#), "the contract has no other: {}", calls[0].body);
 }
 
-pub(super) async fn a_webhook_call_is_one_callers_alone_until_its_time_has_passed(handles: Handles) {
+pub(super) async fn a_webhook_call_is_taken_by_one_caller_until_its_lease_has_passed(handles: Handles) {
     const CALLS: usize = 12;
     let [store, other] = &handles;
     for _ in 0..CALLS {

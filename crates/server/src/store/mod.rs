@@ -1,14 +1,14 @@
-//! Where jobs, their windows, events, results and webhooks are kept: the trait, and its SQLite form.
+//! Stores jobs, their windows, events, results and webhook calls: the trait, and its implementation with SQLite.
 //!
-//! Times are parameters, never read from a clock in here, so that tests need not wait. A worker's
-//! writes carry its [`Lease`] and are refused once that lease is no longer its own.
+//! Times are parameters and never read from a clock, so that tests need not wait. A worker's writes carry its [`Lease`]
+//! and are refused once the lease is no longer valid.
 //!
-//! # Who is to blame when a process ends
+//! # Which job is at fault when a process ends
 //!
-//! A job is *suspect* when a process ended while it was being worked on. Suspects are claimed one at a time, with
-//! nothing else under way in that process, until each has stored a window. A process that ends while it works on one job
-//! alone, which has stored no window since it was claimed, counts as a *strike* against that job; the next
-//! window that is stored takes all strikes back. At [`MAX_STRIKES`] the job is given up.
+//! A job is *suspect* if a process ended while it worked on the job. Suspects are claimed one at a time, by a process
+//! that works on no other job, until each has stored a window. If a process ends while it works on a single job that
+//! has stored no window since it was claimed, that is a *strike* against the job. The next stored window resets its
+//! strikes. At [`MAX_STRIKES`] the job fails.
 
 #[cfg(test)]
 mod contract;
@@ -30,44 +30,50 @@ use crate::jobs::{Job, JobId, JobStatus, NewJob};
 
 pub use process_id::ProcessId;
 
-/// Opens the store of this service: the database in a file at `path`, which is made if it is not there.
+/// Opens the store of this service: the database in the file at `path`, which is created if it does not exist.
 pub async fn open(path: &Path) -> StoreResult<Arc<dyn JobStore>> {
     Ok(Arc::new(sqlite::SqliteStore::open(path).await?))
 }
 
-/// What a job that waits is doing, in words.
+/// The step of a pending job, in words for people.
 pub const QUEUED: &str = "Queued";
-/// What a job does first once it is claimed.
+/// The first step of a claimed job.
 pub const STARTED: &str = "Reading media";
+/// The step of a completed job.
 pub const COMPLETED: &str = "Completed";
+/// The step of a failed job.
 pub const FAILED: &str = "Failed";
+/// The step of a cancelled job.
 pub const CANCELLED: &str = "Cancelled";
 
-/// How often in a row a job may take its process down before it is given up.
+/// The number of strikes at which a job fails.
 pub const MAX_STRIKES: u32 = 3;
 
-/// How long a suspect waits for a process that has nothing else to do; after that it is claimed beside others.
-/// Only where several processes share a database does it come to that: one that starts has nothing else to do.
+/// How long a suspect waits for a process that works on no other job. After that it is claimed beside others. That
+/// happens only if several processes share a database: a process that starts works on no other job.
 pub const SUSPECT_WAIT: Duration = Duration::from_secs(60);
 
-/// How long a process leaves a job of its own alone whose lease has expired: it lives, so the job's worker does, too, and
-/// gives the job back once the database can be written again.
+/// How long a process does not claim a job of its own whose lease has expired. The process runs, so the job's worker
+/// runs, too, and releases the job once the database can be written again.
 pub const OWN_LEASE_GRACE: Duration = Duration::from_secs(120);
 
+/// Why the store failed. The text is the end of a sentence.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The job went to another worker, was cancelled or has ended: stop working on it.
+    /// The lease is no longer valid: another worker has claimed the job, or the job was cancelled or has ended. Stop
+    /// working on it.
     #[error("job {0} is no longer held by this worker")]
     LeaseLost(JobId),
+    /// The database cannot be opened.
     #[error("{0}")]
     Open(String),
-    /// There is no room; it may be made.
+    /// The disk is full. A later try may succeed.
     #[error("the disk of the database is full: {0}")]
     Full(String),
-    /// Another process writes, or the disk does not answer: it may go better in a moment.
+    /// Another process is writing, or the disk does not respond. A later try may succeed.
     #[error("the database cannot be used just now: {0}")]
     Unavailable(String),
-    /// Trying again will not help.
+    /// Another error. A later try will not succeed.
     #[error("the database failed: {0}")]
     Database(String),
 }
@@ -79,6 +85,7 @@ impl StoreError {
     }
 }
 
+/// What the store returns.
 pub type StoreResult<T> = Result<T, StoreError>;
 
 /// The right to work on a job until it expires; made by [`JobStore::claim`].
@@ -89,13 +96,13 @@ pub struct Lease {
     pub token: String,
 }
 
-/// A job that was claimed, with what earlier starts left behind.
+/// A claimed job, with what earlier claims of it have left.
 #[derive(Debug, Clone)]
 pub struct Claim {
     pub job: Job,
     pub lease: Lease,
-    /// How often in a row it has taken its process down. At [`MAX_STRIKES`] it is not to be worked on any more, but
-    /// failed with what it has.
+    /// The job's strikes: see the module. At [`MAX_STRIKES`] its worker must end it as failed, with the windows that it
+    /// has.
     pub strikes: u32,
     /// What its stored windows were made with: see [`JobStore::checkpoint`].
     pub fingerprint: Option<String>,
@@ -130,28 +137,34 @@ pub type Analyses = BTreeMap<String, serde_json::Value>;
 /// something else.
 pub const PAYLOAD_VERSION: u32 = 1;
 
-/// How far a job is, for people to read.
+/// The progress of a job, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
+    /// 0 to 100.
     pub percentage: u8,
+    /// The current step, in words.
     pub step: String,
 }
 
 /// Something that happened to a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Within its job, from 1 and without a gap.
+    /// The number within its job: 1, 2, 3 and so on.
     pub number: u64,
     pub at: Timestamp,
     pub kind: EventKind,
-    /// By its kind: `{"status"}`; `{"percentage", "step"}`; `{"number", "start", "end"}` with seconds in the original.
+    /// Depends on the kind: `{"status"}`; `{"percentage", "step"}`; `{"number", "start", "end"}` with seconds in the
+    /// original.
     pub data: serde_json::Value,
 }
 
+/// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
+    /// The status of the job changed.
     Status,
+    /// The progress or the step of the job changed.
     Progress,
     /// A window was stored.
     Window,
@@ -160,12 +173,12 @@ pub enum EventKind {
 /// How a job ended.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// The contract's `result` object, as JSON text.
+    /// The `result` object of the API, as JSON text.
     Completed { result: String },
     Failed {
         message: String,
         detail: Option<String>,
-        /// What had been transcribed until then, in the form of a result; `None` where that is nothing.
+        /// What was transcribed before the failure, in the form of a result; `None` if nothing was.
         partial: Option<String>,
     },
 }
@@ -182,65 +195,71 @@ pub struct Delivery {
     pub attempts: u32,
 }
 
+/// The numbers of jobs that have not ended, by status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     pub pending: u64,
     pub processing: u64,
 }
 
-/// What tells one database from another.
+/// What distinguishes a database from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Made with the database.
+    /// A random id, made when the database is created.
     pub id: String,
-    /// It has never had a job.
+    /// Whether it has no job.
     pub is_empty: bool,
 }
 
+/// Stores jobs. Several processes may use the same store.
 #[async_trait]
 pub trait JobStore: fmt::Debug + Send + Sync + 'static {
+    /// The identity of the database.
     async fn identity(&self) -> StoreResult<Identity>;
 
     /// Adds a pending job. Once this returns, the job survives a crash.
     async fn insert(&self, job: NewJob, now: Timestamp) -> StoreResult<Job>;
 
+    /// The job with this id; `None` if there is none.
     async fn get(&self, id: JobId) -> StoreResult<Option<Job>>;
 
-    /// The JSON text of a completed job's result, or of what a failed one had until then.
+    /// The JSON text of the result of a completed job, or of the partial result of a failed one. `None` if there is
+    /// neither.
     async fn result(&self, id: JobId) -> StoreResult<Option<String>>;
 
-    /// What happened to a job behind the event `after`, in order; 0 begins with the first.
+    /// At most `limit` events of a job, in order, starting after the event number `after`; 0 starts with the first.
     async fn events(&self, id: JobId, after: u64, limit: u32) -> StoreResult<Vec<Event>>;
 
     /// Jobs that are being processed, the longest running first.
     async fn processing(&self) -> StoreResult<Vec<JobId>>;
 
+    /// The numbers of pending and processing jobs.
     async fn counts(&self) -> StoreResult<Counts>;
 
-    /// Jobs that have not ended: their uploads are still needed.
+    /// Jobs that have not ended, whose uploads are still needed.
     async fn unfinished(&self) -> StoreResult<Vec<JobId>>;
 
-    /// Takes the oldest job that is pending or whose lease has expired, suspects first and alone: see the module. A
-    /// job whose row cannot be read is failed on the way, and one that has even taken down the process that was to fail it.
+    /// Claims the oldest job that is pending or whose lease has expired; suspects come first and alone: see the module.
+    /// `None` if there is no job to claim. On the way, ends as failed the jobs that cannot be read, and those with more
+    /// than [`MAX_STRIKES`], whose processes ended before they could do so.
     async fn claim(&self, process: ProcessId, now: Timestamp, lease: Duration) -> StoreResult<Option<Claim>>;
 
-    /// Puts the jobs that a process had when it ended back into the queue, as if their leases had expired. Gives
-    /// their number.
+    /// Makes the jobs of a process that has ended pending again, as if their leases had expired. Gives their number.
     async fn process_ended(&self, process: ProcessId, now: Timestamp) -> StoreResult<u64>;
 
     /// Renews the lease, and those of the job's windows.
     async fn heartbeat(&self, lease: &Lease, now: Timestamp, extend: Duration) -> StoreResult<()>;
 
-    /// Whether the lease is still the job's; writes nothing.
+    /// Whether the lease is still valid. Only reads.
     async fn is_held(&self, lease: &Lease) -> StoreResult<bool>;
 
     /// What the job can go on from, if that was made with what `fingerprint` stands for; else the job starts anew.
     async fn checkpoint(&self, lease: &Lease, fingerprint: &str) -> StoreResult<Checkpoint>;
 
-    /// Stores the language that was detected, once and for all.
+    /// Stores the detected language, for this and later claims of the job.
     async fn decide_language(&self, lease: &Lease, language: Language) -> StoreResult<()>;
 
-    /// Sets progress and step. Progress never falls, and stays under 100 here.
+    /// Sets progress and step. The percentage never decreases, and 100 is stored as 99.
     async fn set_progress(&self, lease: &Lease, progress: &Progress, now: Timestamp) -> StoreResult<()>;
 
     /// Notes that a window, from `start` to `end` seconds in the original, is being transcribed.
@@ -258,23 +277,24 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// The windows stored so far, by index.
     async fn windows(&self, job: JobId) -> StoreResult<Vec<StoredWindow>>;
 
-    /// Gives the job back unfinished, as at a shutdown: pending again, and nothing counts against it.
+    /// Makes the job pending again without a strike, as at a shutdown.
     async fn release(&self, lease: &Lease, now: Timestamp) -> StoreResult<()>;
 
-    /// Ends the job: result, status and the webhook's outbox row in one transaction.
+    /// Ends the job: stores its result, its status and its webhook call in one transaction.
     async fn finish(&self, lease: &Lease, outcome: &Outcome, now: Timestamp) -> StoreResult<()>;
 
-    /// Cancels a job that has not ended, whoever holds its lease. False if it had ended already.
+    /// Cancels a job, also if a worker holds its lease. False if the job has ended already or does not exist.
     async fn cancel(&self, id: JobId, message: &str, now: Timestamp) -> StoreResult<bool>;
 
-    /// Webhook calls that are due, oldest first; each is this caller's alone until `lease` has passed.
+    /// Takes at most `limit` webhook calls that are due, the oldest first. No other caller gets them until `lease` has
+    /// passed.
     async fn due_deliveries(&self, now: Timestamp, lease: Duration, limit: u32)
     -> StoreResult<Vec<Delivery>>;
 
-    /// The call was answered with 2xx.
+    /// Records that a webhook call was answered with 2xx.
     async fn delivered(&self, delivery: i64, now: Timestamp) -> StoreResult<()>;
 
-    /// The attempt failed: it is counted, and due again at `retry_at`, or never.
+    /// Records a failed attempt of a webhook call. It is due again at `retry_at`; if that is `None`, never.
     async fn delivery_failed(
         &self,
         delivery: i64,
@@ -282,17 +302,17 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
         retry_at: Option<Timestamp>,
     ) -> StoreResult<()>;
 
-    /// When the next webhook call will be due, if any waits.
+    /// When the next webhook call is due; `None` if there is none.
     async fn next_delivery_at(&self) -> StoreResult<Option<Timestamp>>;
 
-    /// Fails if the database cannot be read, or could not be written the last time. Waits for no writer.
+    /// Fails if the database cannot be read, or if the last write failed. Does not wait for writers.
     async fn check(&self) -> StoreResult<()>;
 
-    /// Ends every connection; the last one puts the database in order.
+    /// Closes all connections.
     async fn close(&self);
 }
 
-/// What an event of the kind [`EventKind::Status`] holds.
+/// The data of an event of the kind [`EventKind::Status`].
 #[derive(Serialize)]
 struct StatusData {
     status: JobStatus,

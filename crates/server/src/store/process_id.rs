@@ -1,10 +1,10 @@
-//! Names a process that works on jobs.
+//! The id of a process that works on jobs.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-/// Names a process from its start to its end; unlike the kernel's number it is never used again.
+/// The id of a process that works on jobs. Unlike the process id of the kernel, it is never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProcessId(Uuid);
 
@@ -15,9 +15,9 @@ impl ProcessId {
         Self(Uuid::new_v4())
     }
 
-    /// Takes what [`fmt::Display`] gives.
-    pub fn parse(name: &str) -> Option<Self> {
-        Uuid::try_parse(name).ok().map(Self)
+    /// Parses what [`fmt::Display`] writes; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().map(Self)
     }
 }
 

@@ -1,7 +1,7 @@
-//! Delivers webhook calls from the store's outbox: at least once, each on its own, across restarts.
+//! Delivers the webhook calls in the store's outbox, each at least once, also across restarts.
 //!
-//! A delivery never touches its job. Whatever is not a 2xx answer in time is a failed attempt; redirects
-//! are not followed, so that a receiver cannot send the service anywhere else.
+//! A delivery never changes its job. An attempt fails unless it is answered with 2xx before the timeout. Redirects are
+//! not followed, so that a receiver cannot direct the service to another address.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -17,27 +17,28 @@ use crate::settings::WebhookSettings;
 use crate::signals::Notifier;
 use crate::store::{Delivery, JobStore, StoreResult};
 
-/// Calls under way at the same time: many, because each mostly waits, and a slow receiver must not hold
-/// up the others.
+/// The most calls in progress at the same time. Many, because a call mostly waits, and a slow receiver must not delay
+/// the others.
 const CONCURRENT_CALLS: usize = 32;
 
-/// How often to look into the outbox unasked: other processes end jobs, too.
+/// The longest time between two queries of the outbox. Other processes also end jobs, without a notification here.
 const POLL: Duration = Duration::from_secs(5);
 
-/// On top of the call's own timeout, until somebody else may make the call: time to write down how it
-/// went.
+/// The lease of a call is its timeout and this margin, which leaves time to store the outcome. After that, another
+/// process may make the call.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
-/// How long calls under way may go on at a shutdown. What does not make it is called again later.
+/// How long calls in progress may continue at a shutdown. Calls that do not end in time are made again later.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
+/// The HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot make the HTTP client for webhooks, are the system's certificates (ca-certificates) installed? {0}"
 )]
 pub struct ClientError(String);
 
-/// The outbox's postman.
+/// Makes the webhook calls that are in the outbox.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
     store: Arc<dyn JobStore>,
@@ -46,6 +47,7 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
+    /// Fails if the HTTP client cannot be made.
     pub fn new(store: Arc<dyn JobStore>, settings: WebhookSettings) -> Result<Self, ClientError> {
         let client = http_client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -55,7 +57,7 @@ impl Webhooks {
         Ok(Self { store, client, settings })
     }
 
-    /// Delivers until it is told to stop. `ended` notifies when there may be something new.
+    /// Delivers until `stop` is cancelled. `ended` notifies when a job has ended, so that a new call may be due.
     pub async fn run(self, ended: Notifier, stop: CancellationToken) {
         let mut ended = ended.subscribe();
         let mut calls = JoinSet::new();
@@ -77,14 +79,15 @@ impl Webhooks {
         }
     }
 
-    /// Starts the calls that are due, as far as there is room, and says how long to sleep after that.
+    /// Starts calls that are due, up to [`CONCURRENT_CALLS`] in progress. Gives the time until the outbox is queried
+    /// again.
     async fn start_due(&self, calls: &mut JoinSet<()>) -> StoreResult<Duration> {
-        let room = CONCURRENT_CALLS.saturating_sub(calls.len());
-        if room == 0 {
+        let free = CONCURRENT_CALLS.saturating_sub(calls.len());
+        if free == 0 {
             return Ok(POLL);
         }
         let lease = self.settings.timeout + LEASE_MARGIN;
-        for delivery in self.store.due_deliveries(Timestamp::now(), lease, room as u32).await? {
+        for delivery in self.store.due_deliveries(Timestamp::now(), lease, free as u32).await? {
             let webhooks = self.clone();
             calls.spawn(async move { webhooks.deliver(delivery).await });
         }
@@ -96,10 +99,11 @@ impl Webhooks {
         Ok(wait.unwrap_or(POLL).min(POLL))
     }
 
+    /// Makes a call and stores its outcome.
     async fn deliver(&self, delivery: Delivery) {
         let Delivery { id, job, url, body, attempts } = delivery;
         let attempt = attempts + 1;
-        let written = match self.call(&url, body).await {
+        let stored = match self.call(&url, body).await {
             Ok(()) => {
                 tracing::info!(%job, attempt, "webhook delivered");
                 self.store.delivered(id, Timestamp::now()).await
@@ -111,12 +115,12 @@ impl Webhooks {
                 self.store.delivery_failed(id, &error, retry_at).await
             }
         };
-        if let Err(error) = written {
+        if let Err(error) = stored {
             tracing::error!(%job, "how the webhook went could not be written down: {error}");
         }
     }
 
-    /// The error is a sentence without the address, which may hold secrets.
+    /// Makes one attempt. The error is a text without the address, which may hold secrets.
     async fn call(&self, url: &str, body: String) -> Result<(), String> {
         let request = self
             .client
@@ -141,7 +145,7 @@ impl Webhooks {
     }
 }
 
-/// An error with all that caused it, which reqwest's own text leaves out.
+/// The text of an error and of all its causes. The text of a reqwest error leaves out its causes.
 fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

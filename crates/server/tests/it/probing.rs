@@ -48,7 +48,7 @@ async fn an_upload_that_takes_too_long_to_probe_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_hangs_up_ends_the_probe_of_its_file() {
+async fn a_client_that_disconnects_ends_the_probe_of_its_file() {
     let dir = TempDir::new().unwrap();
     let api = ApiAlone::with_tools(tools(dir.path(), NEVER)).await;
     for words in ["probe-hangs", "decoder-hangs"] {

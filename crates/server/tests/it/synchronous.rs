@@ -81,7 +81,7 @@ async fn the_other_kind_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_cancels_its_job() {
+async fn a_client_that_disconnects_cancels_its_job() {
     let api = ApiAlone::start().await;
     let (answer, lease) = send_and_claim(&api, "/process-audio").await;
     answer.abort();

@@ -179,7 +179,7 @@ async fn a_recording_over_the_time_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_leaves_nothing() {
+async fn a_client_that_disconnects_leaves_nothing() {
     let api = ApiAlone::start().await;
     let mut stream = TcpStream::connect(api.client.address).await.unwrap();
     stream.write_all(HALF_A_REQUEST.as_bytes()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What can go wrong on the way from a request to a job. Each dialect renders it in its clients' form.
+//! What can go wrong between a request and its job. Each dialect renders these errors in its own form.
 
 use std::error::Error;
 use std::io;
@@ -8,20 +8,21 @@ use verbatim_media::MediaError;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(in crate::api) enum IntakeError {
-    /// The upload itself is refused, or the request cannot be read.
+    /// The upload is not accepted, or the request cannot be read.
     #[error("{0}")]
     Refused(String),
-    /// The client sent nothing for so many seconds in the middle of its request.
+    /// The client sent nothing for this number of seconds in the middle of its request.
     #[error("Nothing arrived for {0} seconds, so the upload was given up; send it again.")]
     Stalled(u64),
     /// A parameter is missing or wrong.
     #[error("{0}")]
     Invalid(String),
+    /// The server is stopping.
     #[error("{0}")]
     Unavailable(String),
     #[error("There is not enough room on the server's disk for this file; try again later.")]
     DiskFull,
-    /// This machine is at fault. The reason is for the log, not for the client.
+    /// An error of the server. The reason is logged and not shown to the client.
     #[error("Something went wrong on the server; its log says what.")]
     Internal(String),
 }
@@ -47,7 +48,7 @@ impl From<MediaError> for IntakeError {
     }
 }
 
-/// Of writing an upload.
+/// An error while an upload was written.
 impl From<io::Error> for IntakeError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -60,7 +61,7 @@ impl From<io::Error> for IntakeError {
     }
 }
 
-/// Of reading a form.
+/// An error while a form was read.
 impl From<multer::Error> for IntakeError {
     fn from(error: multer::Error) -> Self {
         match error {
@@ -78,7 +79,7 @@ impl From<multer::Error> for IntakeError {
     }
 }
 
-/// The error that began it all says most.
+/// The first cause of an error, whose text is the most precise.
 fn innermost<'e>(mut error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     while let Some(source) = error.source() {
         error = source;

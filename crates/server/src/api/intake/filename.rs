@@ -1,19 +1,19 @@
-//! The names in a form part's `Content-Disposition` header, as the many kinds of clients write them,
-//! and a file name that is safe to keep and to show.
+//! Parses the names in a form part's `Content-Disposition` header, which clients encode in different ways, and makes
+//! file names safe to store and to show.
 
 use percent_encoding::percent_decode;
 
-/// What a part calls itself.
+/// The names in the `Content-Disposition` header of a part.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Disposition {
-    /// The form field.
+    /// The name of the form field.
     pub(super) name: String,
     /// As the client sent it; untrusted.
     pub(super) filename: Option<String>,
 }
 
 impl Disposition {
-    /// Reads a header such as `form-data; name="file"; filename="talk.mp4"`. `filename*` (RFC 5987) wins
+    /// Parses a header such as `form-data; name="file"; filename="talk.mp4"`. `filename*` (RFC 5987) takes precedence
     /// over `filename`.
     pub(super) fn parse(header: &[u8]) -> Self {
         let mut disposition = Self::default();
@@ -31,7 +31,7 @@ impl Disposition {
     }
 }
 
-/// The parameters after the first `;`, names in lower case, values without their quotes.
+/// The parameters after the first `;`: names in lower case, values without their quotes.
 fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut rest = skip_value(header).1;
@@ -48,10 +48,10 @@ fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// A quoted or bare value, and what follows it from the next `;` on.
+/// Splits off a quoted or bare value. Gives the value and the rest from the next `;` on.
 ///
-/// A backslash quotes a quote and a backslash, and is itself anywhere else: some clients escape, others
-/// send Windows paths as they are.
+/// A backslash escapes a quote or another backslash. Anywhere else it stands for itself: some clients escape, others
+/// send Windows paths unchanged.
 fn skip_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let text = text.trim_ascii_start();
     let Some((b'"', quoted)) = text.split_first() else {
@@ -72,8 +72,11 @@ fn skip_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     (value, &rest[end..])
 }
 
-/// `filename="…"`. Browsers encode quotes and line breaks alone as %22, %0D and %0A; aiohttp and some
-/// others encode everything but unreserved characters, which shows by there being none of those left.
+/// Decodes the value of `filename="…"`.
+///
+/// Browsers encode only quotes and line breaks, as %22, %0D and %0A. aiohttp and some other clients encode everything
+/// but unreserved characters (RFC 3986, section 2.3); a value that holds no other characters is taken for one of
+/// theirs.
 fn plain_filename(value: &[u8]) -> String {
     let is_unreserved = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%".contains(b);
     if value.iter().all(is_unreserved)
@@ -85,7 +88,7 @@ fn plain_filename(value: &[u8]) -> String {
     text.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
 }
 
-/// `filename*=UTF-8''na%C3%AFve.mp3`; `None` for other character sets.
+/// Decodes the value of `filename*=UTF-8''na%C3%AFve.mp3`; `None` for other character sets.
 fn extended_filename(value: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?;
     let (charset, rest) = text.split_once('\'')?;
@@ -96,13 +99,13 @@ fn extended_filename(value: &[u8]) -> Option<String> {
     Some(percent_decode(encoded.as_bytes()).decode_utf8_lossy().into_owned())
 }
 
-/// The last component of a path of any system, without control characters, at most 255 bytes;
-/// `upload` where nothing is left.
+/// The last component of a path, with `/` or `\` as separators, without control characters and at most 255 bytes long;
+/// `upload` if nothing is left.
 pub(super) fn sanitise(filename: &str) -> String {
-    const MOST_BYTES: usize = 255;
+    const MAX_BYTES: usize = 255;
     let last = filename.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();
     let mut name: String = last.chars().filter(|c| !c.is_control()).collect();
-    name.truncate(name.floor_char_boundary(MOST_BYTES));
+    name.truncate(name.floor_char_boundary(MAX_BYTES));
     match name.trim() {
         "" | "." | ".." => "upload".into(),
         trimmed => trimmed.into(),
@@ -120,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_client_s_way_of_writing_a_name_is_understood() {
+    fn file_names_of_all_kinds_of_clients_are_parsed() {
         for (header, name) in [
             (r#"form-data; name="file"; filename="talk.mp4""#, "talk.mp4"),
             (r#"form-data; filename=talk.mp4; name=file"#, "talk.mp4"),
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_headers_do_no_harm() {
+    fn broken_headers_have_no_file_name() {
         for header in ["", ";", ";;=", "form-data; name", "form-data; name=\"", "form-data; =x;", "\"", "\\"]
         {
             assert_eq!(Disposition::parse(header.as_bytes()).filename, None, "{header}");

@@ -1,5 +1,5 @@
-//! A multipart form as a stream of parts, on top of `multer`: with limits to what is held in memory, to
-//! what is sent in all, and to how long a client may be silent.
+//! A multipart form as a stream of parts, on top of `multer`. It limits the bytes buffered in memory, the size of the
+//! body, and the time in which a client sends nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,66 +14,67 @@ use tokio::time::timeout;
 use super::error::IntakeError;
 use super::filename::Disposition;
 
-/// What may arrive without anything coming of it, in bytes: a part's headers, or what stands before the
-/// first part. The parser takes all that is there in one go, so this is well above what a socket holds.
-const HELD_BYTES: usize = 8 << 20;
+/// The most bytes that the parser may take in before it gives out the next part or chunk: headers of a part, or bytes
+/// before the first part. The parser takes all bytes that have arrived at once, so this is well above what a socket
+/// buffers.
+const MAX_BUFFERED_BYTES: usize = 8 << 20;
 
 /// The longest text of a field, in bytes.
-const TEXT_BYTES: usize = 8 << 10;
+const MAX_TEXT_BYTES: usize = 8 << 10;
 
-/// How long a client may send nothing.
-const STALL: Duration = Duration::from_secs(120);
+/// How long a client may send nothing before its request is refused.
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The parts of one request, in the order they come.
+/// The parts of one request, in the order in which they arrive.
 #[derive(Debug)]
 pub(super) struct Form<'b> {
     parts: multer::Multipart<'b>,
-    held: Held,
+    buffered: BufferedBytes,
 }
 
-/// How much the parser has taken since it last gave anything back, in bytes.
+/// Counts the bytes that the parser has taken in since it last gave out a part or a chunk.
 #[derive(Debug, Clone, Default)]
-struct Held(Arc<AtomicUsize>);
+struct BufferedBytes(Arc<AtomicUsize>);
 
-impl Held {
+impl BufferedBytes {
     fn add(&self, bytes: usize) -> Result<(), IntakeError> {
-        if self.0.fetch_add(bytes, Ordering::Relaxed) + bytes > HELD_BYTES {
+        if self.0.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_BUFFERED_BYTES {
             return Err(IntakeError::Refused("The form cannot be read: it has endless headers.".into()));
         }
         Ok(())
     }
 
-    fn release(&self) {
+    fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
 
 impl<'b> Form<'b> {
-    /// Takes at most `most_bytes` of the body.
-    pub(super) fn new(body: &'b mut BodyDataStream, boundary: String, most_bytes: u64) -> Self {
-        let held = Held::default();
-        let holding = held.clone();
+    /// Reads at most `max_bytes` of the body; a longer body is refused.
+    pub(super) fn new(body: &'b mut BodyDataStream, boundary: String, max_bytes: u64) -> Self {
+        let buffered = BufferedBytes::default();
+        let counter = buffered.clone();
         let mut total: u64 = 0;
         let chunks = body.map(move |chunk| -> Result<Bytes, BoxError> {
             let chunk = chunk?;
             total += chunk.len() as u64;
-            if total > most_bytes {
+            if total > max_bytes {
                 return Err(IntakeError::Refused("The request is too large.".into()).into());
             }
-            holding.add(chunk.len())?;
+            counter.add(chunk.len())?;
             Ok(chunk)
         });
-        Self { parts: multer::Multipart::new(chunks, boundary), held }
+        Self { parts: multer::Multipart::new(chunks, boundary), buffered }
     }
 
-    /// The next part, after what is left of the one before.
+    /// The next part; `None` at the end of the form. Skips what was not read of the part before.
     pub(super) async fn next_part(&mut self) -> Result<Option<(Disposition, Part<'b>)>, IntakeError> {
-        let field = in_time(self.parts.next_field()).await?;
-        self.held.release();
+        let field = with_timeout(self.parts.next_field()).await?;
+        self.buffered.reset();
         Ok(field.map(|field| {
             let disposition = field.headers().get(header::CONTENT_DISPOSITION);
             let disposition = Disposition::parse(disposition.map_or(&[], |value| value.as_bytes()));
-            (disposition, Part { field, held: self.held.clone() })
+            (disposition, Part { field, buffered: self.buffered.clone() })
         }))
     }
 }
@@ -82,22 +83,23 @@ impl<'b> Form<'b> {
 #[derive(Debug)]
 pub(super) struct Part<'b> {
     field: multer::Field<'b>,
-    held: Held,
+    buffered: BufferedBytes,
 }
 
 impl Part<'_> {
+    /// The next bytes; `None` at the end of the part.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, IntakeError> {
-        let chunk = in_time(self.field.chunk()).await?;
-        self.held.release();
+        let chunk = with_timeout(self.field.chunk()).await?;
+        self.buffered.reset();
         Ok(chunk)
     }
 
-    /// The whole content as text; `name` is the field's.
+    /// The whole content as text, at most 8 kB of UTF-8. `name` is the field's name, for the error.
     pub(super) async fn text(mut self, name: &str) -> Result<String, IntakeError> {
         let mut bytes = Vec::new();
         while let Some(chunk) = self.chunk().await? {
             bytes.extend_from_slice(&chunk);
-            if bytes.len() > TEXT_BYTES {
+            if bytes.len() > MAX_TEXT_BYTES {
                 return Err(IntakeError::Invalid(format!("The field “{name}” is longer than 8 kB.")));
             }
         }
@@ -106,10 +108,11 @@ impl Part<'_> {
     }
 }
 
-async fn in_time<T>(reading: impl Future<Output = Result<T, multer::Error>>) -> Result<T, IntakeError> {
-    match timeout(STALL, reading).await {
+/// Fails with [`IntakeError::Stalled`] after [`STALL_TIMEOUT`].
+async fn with_timeout<T>(future: impl Future<Output = Result<T, multer::Error>>) -> Result<T, IntakeError> {
+    match timeout(STALL_TIMEOUT, future).await {
         Ok(read) => Ok(read?),
-        Err(_) => Err(IntakeError::Stalled(STALL.as_secs())),
+        Err(_) => Err(IntakeError::Stalled(STALL_TIMEOUT.as_secs())),
     }
 }
 
@@ -128,8 +131,8 @@ mod tests {
 
     const HEAD: &[u8] = b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
 
-    async fn read(body: &mut BodyDataStream, most_bytes: u64) -> Result<Vec<u8>, IntakeError> {
-        let mut form = Form::new(body, "x".into(), most_bytes);
+    async fn read(body: &mut BodyDataStream, max_bytes: u64) -> Result<Vec<u8>, IntakeError> {
+        let mut form = Form::new(body, "x".into(), max_bytes);
         let mut content = Vec::new();
         while let Some((_, mut part)) = form.next_part().await? {
             while let Some(chunk) = part.chunk().await? {
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_comes_whole_however_it_is_cut() {
+    async fn a_part_is_whole_however_its_body_is_split_into_chunks() {
         let whole = [HEAD, b"a\r\n--b\r\n--x--\r\n"].concat();
         for size in [1, 3, 1000] {
             let whole: &'static [u8] = whole.clone().leak();
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_form_that_breaks_off_is_refused() {
+    async fn a_form_without_its_end_is_refused() {
         for cut in [&b""[..], b"--x", HEAD, b"--x\r\nContent-Disp"] {
             let error = read(&mut body([cut]), 1000).await.unwrap_err();
             assert!(matches!(error, IntakeError::Refused(_)), "{error:?}");
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn endless_headers_are_not_gathered_in_memory() {
+    async fn endless_headers_are_not_buffered_in_memory() {
         static NOISE: [u8; 1 << 20] = [b'a'; 1 << 20];
         for before in [&b""[..], b"--x\r\nContent-Type: "] {
             let endless = std::iter::once(before).chain(std::iter::repeat_n(&NOISE[..], 100));
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_client_is_given_up() {
+    async fn a_client_that_sends_nothing_is_refused() {
         let silent = Body::from_stream(stream::pending::<Result<Bytes, IntakeError>>());
         let error = read(&mut silent.into_data_stream(), 1000).await.unwrap_err();
         assert_eq!(error, IntakeError::Stalled(120));

@@ -1,7 +1,8 @@
-//! From a request to a job, whatever the client's dialect: streams the file to its blob with flat memory, checks
-//! everything else, the cheap things first, probes, and stores the job. What is refused leaves nothing.
+//! Makes a job of a request, in any dialect: streams the file to its blob in constant memory, checks the rest of the
+//! request, probes the file and stores the job. Cheap checks come first. A refused request leaves no file behind.
 //!
-//! A dialect says what its form's fields are called and mean ([`Fields`]) and renders [`IntakeError`] in its own way.
+//! A dialect defines the names and meanings of its form's fields ([`Fields`]) and renders [`IntakeError`] in its own
+//! form.
 
 mod error;
 mod filename;
@@ -25,14 +26,14 @@ use crate::settings::UploadLimits;
 use crate::signals::Notifiers;
 use crate::store::JobStore;
 
-/// What it takes to make a job of an upload.
+/// What is needed to make a job of an upload.
 #[derive(Debug, Clone)]
 pub struct Intake {
     pub store: Arc<dyn JobStore>,
     pub blobs: Arc<dyn Blobs>,
     pub prober: Prober,
     pub limits: UploadLimits,
-    /// What a job may ask for depends on it.
+    /// Options that this model does not support are refused.
     pub model: RecognizerModel,
     pub notifiers: Notifiers,
     /// Cancelled when the server begins to stop.
@@ -40,7 +41,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// That the model can do what is asked.
+    /// Fails with [`IntakeError::Invalid`] if the model does not support the options.
     pub(super) fn check_options(&self, options: &JobOptions) -> Result<(), IntakeError> {
         let RecognizerModel { name, languages, .. } = &self.model;
         if let Some(language) = options.language.filter(|language| !languages.contains(language)) {
@@ -56,11 +57,9 @@ impl Intake {
         Ok(())
     }
 
-    /// Probes an upload; refuses what is not media. A server that stops and a client that disconnects end the probe.
-    pub(super) async fn examine<F>(
-        &self,
-        received: Received<F>,
-    ) -> Result<(NewJob, Box<dyn Blob>), IntakeError>
+    /// Probes an upload; refuses a file that is not media. The probe ends early if the server stops or the client
+    /// disconnects.
+    pub(super) async fn probe<F>(&self, received: Received<F>) -> Result<(NewJob, Box<dyn Blob>), IntakeError>
     where
         F: Fields + Into<Submission>,
     {
@@ -83,7 +82,8 @@ impl Intake {
         Ok((new, upload))
     }
 
-    /// Makes a job of it. To be run where nothing cancels it half way.
+    /// Stores the job and hands the upload over to it. Run this in a task of its own, so that it is never cancelled
+    /// between the two.
     pub(super) async fn submit(&self, new: NewJob, upload: Box<dyn Blob>) -> Result<Job, IntakeError> {
         let job = self.store.insert(new, Timestamp::now()).await?;
         upload.keep();
@@ -92,7 +92,7 @@ impl Intake {
     }
 }
 
-/// What a client asks for besides the file, in no dialect.
+/// What a client sends besides the file, the same for every dialect.
 #[derive(Debug, Default)]
 pub(super) struct Submission {
     pub(super) options: JobOptions,

@@ -1,4 +1,4 @@
-//! Probes uploads: a few at a time, and only for as long as somebody waits.
+//! Probes uploads: a limited number at once, and each only until its request is dropped.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use verbatim_media::{Cancellation, MediaError, MediaInfo, Tools, probe_with};
 
-/// Runs at most as many probes at once as there are processors. Those that wait hold no thread and no process.
+/// Runs at most one probe per processor at once. Probes that wait for a slot hold no thread and no process.
 #[derive(Debug, Clone)]
 pub struct Prober {
     tools: Tools,
@@ -18,33 +18,33 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// With these programs.
+    /// A prober that runs these programs.
     pub fn new(tools: Tools) -> Self {
         let processors = available_parallelism().map_or(1, NonZero::get);
         Self { tools, slots: Arc::new(Semaphore::new(processors)) }
     }
 
-    /// [`verbatim_media::probe`], once it is its turn.
+    /// Runs [`verbatim_media::probe`] once a slot is free.
     ///
     /// Dropping the future ends the probe and its processes at once.
     pub async fn probe(&self, path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
-        let broken_off =
-            |error: &str| MediaError::Tool(format!("The look at the file was broken off: {error}."));
+        let interrupted =
+            |error: &str| MediaError::Tool(format!("The probe of the file was interrupted: {error}."));
         let slot =
-            self.slots.clone().acquire_owned().await.map_err(|error| broken_off(&error.to_string()))?;
+            self.slots.clone().acquire_owned().await.map_err(|error| interrupted(&error.to_string()))?;
         let cancellation = Cancellation::default();
         let _guard = CancelOnDrop(cancellation.clone());
         let (tools, path) = (self.tools.clone(), path.to_owned());
         let probe = spawn_blocking(move || {
-            // Held until the processes are gone, even where nobody waits any more.
+            // Held until the processes have ended, even after this future is dropped.
             let _slot = slot;
             probe_with(&tools, &path, max_duration, &cancellation)
         });
-        probe.await.map_err(|error| broken_off(&error.to_string()))?
+        probe.await.map_err(|error| interrupted(&error.to_string()))?
     }
 }
 
-/// Cancels a probe that nobody waits for any more.
+/// Cancels a probe when its future is dropped.
 struct CancelOnDrop(Cancellation);
 
 impl Drop for CancelOnDrop {

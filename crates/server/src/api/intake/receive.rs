@@ -1,4 +1,4 @@
-//! Receives the form of a request: the file to a blob, its other fields to the dialect.
+//! Receives the form of a request: writes the file to a blob and gives the other fields to the dialect.
 
 use std::time::Duration;
 
@@ -17,25 +17,25 @@ use crate::jobs::JobId;
 use crate::settings::UploadLimits;
 use crate::units::format_size;
 
-/// What a form may hold besides the file, in bytes: its other fields, boundaries and headers.
+/// The bytes that a form may hold besides the file: its other fields, boundaries and headers.
 const FORM_OVERHEAD: u64 = 1 << 20;
 
-/// For how long what a refused client still sends is read.
+/// How long the rest of a refused request is read.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// The fields of a dialect's form.
 pub(in crate::api) trait Fields: Sized {
-    /// What the field of the file is called.
+    /// The name of the field that holds the file.
     const FILE: &'static str;
 
-    /// Whether a field of this name means anything. Others are passed over, however long they are.
-    fn knows(&self, name: &str) -> bool;
+    /// Whether the dialect has a field of this name. Other fields are skipped, whatever their length.
+    fn is_known(&self, name: &str) -> bool;
 
-    /// Takes a field that is known.
-    fn take(&mut self, intake: &Intake, name: &str, text: &str) -> Result<(), IntakeError>;
+    /// Sets a known field from its text.
+    fn set(&mut self, intake: &Intake, name: &str, text: &str) -> Result<(), IntakeError>;
 }
 
-/// A whole upload, which goes away again unless it is kept.
+/// A complete upload and its fields. The upload is removed on drop unless it is kept: see [`Blob`].
 #[derive(Debug)]
 pub(in crate::api) struct Received<F> {
     pub(in crate::api) job: JobId,
@@ -45,8 +45,8 @@ pub(in crate::api) struct Received<F> {
 }
 
 impl Intake {
-    /// Reads a request to its end. `fields` makes the fields of what stands before its body, such as the query. Whatever
-    /// is refused, and a client that disconnects, leaves nothing.
+    /// Reads a request to its end. `fields` makes the initial fields from the head of the request, such as its query.
+    /// If the request is refused or the client disconnects, no file is left behind.
     pub(in crate::api) async fn receive<F: Fields>(
         &self,
         request: Request,
@@ -57,7 +57,7 @@ impl Intake {
         let checked = fields(&head).and_then(|fields| Ok((self.check_head::<F>(&head.headers)?, fields)));
         let (boundary, fields) = match checked {
             Ok(checked) => checked,
-            // This client waits for leave to send its body, and gets none.
+            // This client waits for `100 Continue` before it sends its body, so there is nothing to read.
             Err(error) if head.headers.contains_key(header::EXPECT) => return Err(error),
             Err(error) => {
                 linger(body);
@@ -72,7 +72,7 @@ impl Intake {
         received
     }
 
-    /// All that can be known before the body is read. Gives the form's boundary.
+    /// Checks what can be checked before the body is read. Gives the form's boundary.
     fn check_head<F: Fields>(&self, headers: &HeaderMap) -> Result<String, IntakeError> {
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let boundary = multer::parse_boundary(content_type.unwrap_or_default());
@@ -106,7 +106,7 @@ impl Intake {
                     write_file(&mut part, writer.as_mut(), &self.limits).await?;
                     file = Some((writer, filename));
                 }
-                name if fields.knows(name) => fields.take(self, name, &part.text(name).await?)?,
+                name if fields.is_known(name) => fields.set(self, name, &part.text(name).await?)?,
                 _ => while part.chunk().await?.is_some() {},
             }
         }
@@ -115,8 +115,8 @@ impl Intake {
     }
 }
 
-/// Goes on reading from a refused client for a while. Closing at once would reset the connection, and a client
-/// that still sends would never read why.
+/// Reads the rest of a refused request for [`LINGER`] and discards it. Closing at once would reset the connection, and
+/// a client that is still sending would not get the error.
 fn linger(mut body: BodyDataStream) {
     tokio::spawn(timeout(LINGER, async move { while let Some(Ok(_)) = body.next().await {} }));
 }

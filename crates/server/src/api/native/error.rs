@@ -1,5 +1,5 @@
-//! What can go wrong in a request, and the one table from that to HTTP: `application/problem+json`
-//! (RFC 9457) whose `detail` is the sentence to show.
+//! What can go wrong in a request, and the one table from these errors to HTTP: `application/problem+json` (RFC 9457),
+//! whose `detail` is a sentence for people.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::api::intake::IntakeError;
 use crate::store::StoreError;
 
-/// Its text is the problem's `detail`.
+/// An error of a request. Its text becomes the problem's `detail`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(in crate::api) enum ApiError {
     #[error(transparent)]
@@ -18,13 +18,13 @@ pub(in crate::api) enum ApiError {
     NotFound(String),
     #[error("{0}")]
     MethodNotAllowed(String),
-    /// The job of a synchronous request failed; the sentence is the job's.
+    /// The job of a synchronous request failed; the text is the job's error message.
     #[error("{0}")]
     JobFailed(String),
 }
 
 impl ApiError {
-    /// This machine is at fault. The reason is for the log.
+    /// An error of the server. The reason is logged and not shown to the client.
     pub(in crate::api) fn internal(reason: impl ToString) -> Self {
         IntakeError::Internal(reason.to_string()).into()
     }

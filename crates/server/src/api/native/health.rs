@@ -1,4 +1,4 @@
-//! `GET /health`: whether the parts are well, and how busy the background processor is.
+//! `GET /health`: whether the parts of the service work, and how busy the background processor is.
 
 use std::collections::BTreeMap;
 
@@ -24,22 +24,22 @@ struct Health {
     database: Database,
     disk: Disk,
     background_processor: BackgroundProcessor,
-    /// Which instructions of the processor compute what.
+    /// By kind of computation, the instruction set that it uses.
     kernels: BTreeMap<&'static str, String>,
-    /// What keeps ffmpeg to the one file that it is given.
+    /// What restricts ffmpeg to the file that it is given.
     sandbox: Confinement,
 }
 
 #[derive(Debug, Serialize)]
 struct Database {
     ok: bool,
-    /// A sentence; null where nothing is wrong.
+    /// A sentence; null if the database works.
     error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 struct Disk {
-    /// Null where it cannot be told.
+    /// Null if it cannot be determined.
     free_bytes: Option<u64>,
     /// False once uploads are refused.
     ok: bool,
@@ -48,7 +48,7 @@ struct Disk {
 #[derive(Debug, Serialize)]
 struct BackgroundProcessor {
     running: bool,
-    /// What keeps it from working, as a sentence; null where nothing does.
+    /// What keeps it from working, as a sentence; null if it works.
     error: Option<String>,
     /// Null without a database.
     active_jobs: Option<u64>,
@@ -102,7 +102,7 @@ async fn counts(state: &ApiState) -> StoreResult<Counts> {
     counts.await.inspect_err(|error| tracing::error!("the database is not well: {error}"))
 }
 
-/// The store's errors are the ends of sentences.
+/// Makes a sentence of an error text: first letter in upper case, and a full stop.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();

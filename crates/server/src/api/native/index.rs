@@ -1,4 +1,4 @@
-//! `GET /`: what this is, and what it can do.
+//! `GET /`: the name and version of the service, and its endpoints.
 
 use axum::Json;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! `GET /jobs/processing`: the jobs that are being worked on.
+//! `GET /jobs/processing`: the jobs that are being processed.
 
 use axum::Json;
 use axum::extract::State;

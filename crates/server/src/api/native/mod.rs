@@ -1,4 +1,4 @@
-//! The contract's own routes, one file a resource.
+//! The routes of Verbatim's own API, one file for each resource.
 
 mod error;
 mod health;
@@ -20,7 +20,7 @@ pub(super) use self::error::ApiError;
 use super::ApiState;
 use crate::jobs::{Job, JobId};
 
-/// Every route, and sentences in JSON for whatever is none.
+/// All routes. Unknown paths and methods are answered with [`ApiError`].
 pub(super) fn router() -> Router<ApiState> {
     Router::new()
         .route("/", get(index::index))
@@ -43,7 +43,7 @@ async fn no_such_method(method: Method, uri: Uri) -> ApiError {
     ApiError::MethodNotAllowed(format!("{} does not take {method}; GET / lists what it takes.", uri.path()))
 }
 
-/// The job that `{id}` in a path names.
+/// The job whose id is `{id}` in the path. Rejects with 404 if there is none.
 struct PathJob(Job);
 
 impl FromRequestParts<ApiState> for PathJob {

@@ -1,4 +1,4 @@
-//! What a client of the contract's routes may say about its file, in the query or in the form; the query wins.
+//! The parameters of an upload, from the query or from the form. The query takes precedence.
 
 use std::collections::HashSet;
 
@@ -9,46 +9,47 @@ use url::Url;
 use crate::api::intake::{Fields, Intake, IntakeError, Submission};
 use crate::jobs::JobOptions;
 
+/// The parameters of one upload.
 #[derive(Debug, Default)]
 pub(super) struct Parameters {
-    query: Given,
-    form: Given,
+    query: Values,
+    form: Values,
 }
 
-/// What one place says.
+/// The parameters from one source: the query, or the form.
 #[derive(Debug, Default)]
-struct Given {
+struct Values {
     options: JobOptions,
     webhook_url: Option<String>,
 }
 
 impl Parameters {
-    /// Those of the query.
-    pub(super) fn of_query(intake: &Intake, head: &Parts) -> Result<Self, IntakeError> {
+    /// Reads the query. Fails if a parameter is wrong or occurs twice.
+    pub(super) fn from_query(intake: &Intake, head: &Parts) -> Result<Self, IntakeError> {
         let unreadable = |reason: &str| IntakeError::Invalid(format!("The query cannot be read: {reason}."));
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&head.uri)
             .map_err(|error| unreadable(&error.body_text()))?;
-        let mut query = Given::default();
+        let mut query = Values::default();
         let mut seen = HashSet::new();
         for (name, text) in pairs.iter().filter(|(name, _)| is_known(name)) {
             if !seen.insert(name) {
                 return Err(unreadable(&format!("{name} is in it twice")));
             }
-            query.take(intake, name, text)?;
+            query.set(intake, name, text)?;
         }
-        Ok(Self { query, form: Given::default() })
+        Ok(Self { query, form: Values::default() })
     }
 }
 
 impl Fields for Parameters {
     const FILE: &'static str = "file";
 
-    fn knows(&self, name: &str) -> bool {
+    fn is_known(&self, name: &str) -> bool {
         is_known(name)
     }
 
-    fn take(&mut self, intake: &Intake, name: &str, text: &str) -> Result<(), IntakeError> {
-        self.form.take(intake, name, text)
+    fn set(&mut self, intake: &Intake, name: &str, text: &str) -> Result<(), IntakeError> {
+        self.form.set(intake, name, text)
     }
 }
 
@@ -58,13 +59,13 @@ impl From<Parameters> for Submission {
     }
 }
 
-impl Given {
-    fn take(&mut self, intake: &Intake, name: &str, text: &str) -> Result<(), IntakeError> {
+impl Values {
+    fn set(&mut self, intake: &Intake, name: &str, text: &str) -> Result<(), IntakeError> {
         if name == "webhook_url" {
             self.webhook_url = webhook_url(text)?;
             return Ok(());
         }
-        self.options.take(name, text).map_err(IntakeError::Invalid)?;
+        self.options.set(name, text).map_err(IntakeError::Invalid)?;
         intake.check_options(&self.options)
     }
 }
@@ -73,15 +74,15 @@ fn is_known(name: &str) -> bool {
     name == "webhook_url" || JobOptions::NAMES.contains(&name)
 }
 
-/// An empty text is none, as for [`JobOptions::take`].
+/// Validates a webhook address. An empty text gives `None`, as in [`JobOptions::set`].
 fn webhook_url(text: &str) -> Result<Option<String>, IntakeError> {
-    const MOST_BYTES: usize = 2048;
+    const MAX_BYTES: usize = 2048;
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);
     }
-    if text.len() > MOST_BYTES {
-        return Err(IntakeError::Invalid(format!("The webhook_url is longer than {MOST_BYTES} bytes.")));
+    if text.len() > MAX_BYTES {
+        return Err(IntakeError::Invalid(format!("The webhook_url is longer than {MAX_BYTES} bytes.")));
     }
     let is_callable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
     match Url::parse(text) {

@@ -1,4 +1,4 @@
-//! `POST /process`: takes a file and answers with its job's id at once.
+//! `POST /process`: receives a file and answers with the id of its job at once.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -24,9 +24,9 @@ struct Accepted {
 
 pub(super) async fn process(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let intake = state.intake;
-    let received = intake.receive(request, |head| Parameters::of_query(&intake, head)).await?;
-    let (new, upload) = intake.examine(received).await?;
-    // A client that disconnects drops this handler, but may not part the job from its upload.
+    let received = intake.receive(request, |head| Parameters::from_query(&intake, head)).await?;
+    let (new, upload) = intake.probe(received).await?;
+    // When the client disconnects, this handler is dropped. A task of its own still stores the job with its upload.
     let stored = tokio::spawn(async move { intake.submit(new, upload).await }).await;
     let job = stored.map_err(ApiError::internal)??;
     let location = HeaderValue::try_from(format!("/status/{}", job.id)).map_err(ApiError::internal)?;

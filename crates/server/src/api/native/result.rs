@@ -1,4 +1,4 @@
-//! `GET /result/{job_id}`: what came of a job. The stored result is sent as it is, not read again.
+//! `GET /result/{job_id}`: the result of a job. The stored JSON is sent unchanged.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use super::error::ApiError;
 use crate::api::ApiState;
 use crate::jobs::{Job, JobId, JobStatus, rfc3339};
 
-/// 200
+/// The body of 200.
 #[derive(Debug, Serialize)]
 struct Completed {
     job_id: JobId,
@@ -21,7 +21,7 @@ struct Completed {
     result: Box<RawValue>,
 }
 
-/// 202
+/// The body of 202.
 #[derive(Debug, Serialize)]
 struct Unfinished {
     job_id: JobId,
@@ -31,7 +31,7 @@ struct Unfinished {
     message: &'static str,
 }
 
-/// 500
+/// The body of 500.
 #[derive(Debug, Serialize)]
 struct Failed {
     job_id: JobId,
@@ -40,12 +40,12 @@ struct Failed {
     error_message: String,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<Unended>,
+    result: Option<PartialResult>,
 }
 
-/// What a job had that has not come to its end.
+/// What a failed or cancelled job had transcribed.
 #[derive(Debug, Serialize)]
-struct Unended {
+struct PartialResult {
     /// In the form of a result.
     partial: Box<RawValue>,
 }
@@ -88,7 +88,7 @@ fn failed(job: Job, partial: Option<Box<RawValue>>) -> Response {
         completed_at: job.completed_at.map(rfc3339),
         detail: job.error_detail.unwrap_or_else(|| error_message.clone()),
         error_message,
-        result: partial.map(|partial| Unended { partial }),
+        result: partial.map(|partial| PartialResult { partial }),
     };
     (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
 }

@@ -1,4 +1,4 @@
-//! `GET /status/{job_id}`: how far a job is.
+//! `GET /status/{job_id}`: the status and progress of a job.
 
 use axum::Json;
 use serde::Serialize;

@@ -1,4 +1,5 @@
-//! `POST /process-audio` and `POST /process-video`: the same job as of `POST /process`, waited for.
+//! `POST /process-audio` and `POST /process-video`: as `POST /process`, but answer with the result once the job has
+//! ended.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::api::ApiState;
 use crate::api::intake::IntakeError;
 use crate::jobs::{FileType, Job, JobId, JobStatus};
 
-/// How often the store is asked when nobody notifies: the job may run on another machine.
+/// The time between two queries of the job. A worker of another process sends no notification here.
 const POLL: Duration = Duration::from_secs(1);
 
 pub(super) async fn process_audio(
@@ -34,16 +35,16 @@ pub(super) async fn process_video(
 async fn process(
     state: ApiState,
     request: Request,
-    wanted: FileType,
+    expected: FileType,
 ) -> Result<Json<Box<RawValue>>, ApiError> {
     let intake = &state.intake;
-    let received = intake.receive(request, |head| Parameters::of_query(intake, head)).await?;
-    let (new, upload) = intake.examine(received).await?;
-    if new.file_type != wanted {
+    let received = intake.receive(request, |head| Parameters::from_query(intake, head)).await?;
+    let (new, upload) = intake.probe(received).await?;
+    if new.file_type != expected {
         return Err(wrong_kind(new.file_type));
     }
-    // A client that disconnects drops this handler and with it the guard. The task outlives that, so that
-    // the job is cancelled however far it has come.
+    // When the client disconnects, this handler is dropped, and with it the guard. The task goes on and cancels the
+    // job, even if the job was only being stored.
     let disconnected = CancellationToken::new();
     let _guard = disconnected.clone().drop_guard();
     let waiting = tokio::spawn(async move {
@@ -58,8 +59,8 @@ async fn process(
     result.map(Json)
 }
 
-fn wrong_kind(is: FileType) -> ApiError {
-    let sentence = match is {
+fn wrong_kind(actual: FileType) -> ApiError {
+    let sentence = match actual {
         FileType::Audio => "This is an audio file: send it to /process-audio.".into(),
         FileType::Video => "This is a video: send it to /process-video.".into(),
     };
@@ -72,7 +73,7 @@ fn stopping(job: JobId) -> ApiError {
     IntakeError::Unavailable(sentence).into()
 }
 
-/// Waits until the job has ended; gives its result.
+/// Waits until the job has ended. Gives its result, or its error if it failed.
 async fn wait(state: &ApiState, id: JobId) -> Result<Box<RawValue>, ApiError> {
     let mut ended = state.intake.notifiers.ended.subscribe();
     loop {
@@ -93,10 +94,11 @@ fn failed(job: Job) -> ApiError {
     ApiError::JobFailed(job.error_sentence())
 }
 
+/// Cancels the job and removes its upload, unless the job has ended. Always an error, which the client does not get.
 async fn cancel(state: &ApiState, id: JobId) -> Result<Box<RawValue>, ApiError> {
     let sentence = "The job was cancelled: the client hung up before it had ended.";
     if state.store().cancel(id, sentence, Timestamp::now()).await? {
-        tracing::info!(job = %id, "job cancelled: its client hung up");
+        tracing::info!(job = %id, "job cancelled: its client disconnected");
         state.intake.blobs.remove(id).await.map_err(IntakeError::from)?;
         state.intake.notifiers.ended.notify();
     }

@@ -1,4 +1,4 @@
-//! `verbatim transcribe`: files -> transcripts, here and now, without a server or a database.
+//! `verbatim transcribe`: transcribes files directly, without a server or a database.
 
 mod output;
 mod stages;
@@ -23,7 +23,7 @@ use verbatim_vad::Vad;
 use self::output::Plan;
 pub use self::output::PlanError;
 use crate::app::start_without_fingerprint;
-use crate::commands::terminal::complain;
+use crate::commands::terminal::print_error;
 use crate::jobs::JobId;
 use crate::jobs::formats::Format;
 use crate::jobs::result::TranscriptionResult;
@@ -33,7 +33,7 @@ use crate::store::{Analyses, StoredWindow};
 use crate::work::{Place, Recording, Sink, Source, SourceEvent, Transcribing, Transcription, assemble};
 use verbatim_media::{MediaError, PcmStream, identify, measure_duration};
 
-/// What may go wrong with one file; the others are done all the same.
+/// What can go wrong with one file. The other files are transcribed all the same.
 #[derive(Debug, thiserror::Error)]
 enum FileError {
     #[error(transparent)]
@@ -44,14 +44,14 @@ enum FileError {
     Io(#[from] io::Error),
 }
 
-/// Transcribes every file. False if one failed; the others are done all the same. Nothing is begun if
-/// the outputs make no sense ([`PlanError`]).
+/// Transcribes every file. False if one failed; the others are transcribed all the same. If the outputs are
+/// contradictory ([`PlanError`]), nothing is transcribed.
 pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Result<bool> {
     let plan = Plan::new(&settings.files, &settings.format, settings.output.as_deref())?;
     let models_dir = &settings.model.models_dir;
     let started = start_without_fingerprint(&settings.model, &settings.engine);
     let (recognizer, vad) = started.map_err(|error| models_dir.explain(error))?;
-    // No other format shows it.
+    // Only JSON contains the structure.
     let structurer = if settings.format.contains(&Format::Json) {
         let options = settings.structure.options(models_dir);
         Structurer::load(&options).map_err(|error| models_dir.explain(error))?
@@ -67,17 +67,17 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
         max_duration: settings.max_media_duration,
         structuring: Cell::default(),
     };
-    let mut all_well = true;
+    let mut all_ok = true;
     for (index, file) in settings.files.iter().enumerate() {
         match run.transcribe(file, settings.language).and_then(|result| plan.write(index, &result, stdout)) {
             Ok(()) => {}
-            // Whoever reads has gone away, and nobody else will come.
+            // The reader has closed standard output, so nothing more can be written.
             Err(FileError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return Err(error.into());
             }
             Err(error) => {
-                all_well = false;
-                complain(format_args!("{}: {error}", file.display()));
+                all_ok = false;
+                print_error(format_args!("{}: {error}", file.display()));
             }
         }
     }
@@ -85,19 +85,19 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
         stages::write(&mut io::stderr(), run.structuring.get())
             .context("cannot write where the time went")?;
     }
-    Ok(all_well)
+    Ok(all_ok)
 }
 
-/// What every file is transcribed with.
+/// What the transcription of all files shares.
 struct Run {
-    /// Waits for the source and the recognizer, both of which have threads of their own.
+    /// Only waits: the source and the recognizer have threads of their own.
     runtime: Runtime,
     recognizer: Arc<dyn Recognizer>,
     options: DecodeOptions,
     vad: Arc<Vad>,
     structurer: Structurer,
     max_duration: Duration,
-    /// How long structure has taken, of all threads and files.
+    /// The processor time of structuring, over all threads and files.
     structuring: Cell<Duration>,
 }
 
@@ -107,8 +107,8 @@ impl Run {
         let media = identify(path, self.max_duration)?;
         let source = Source { vad: self.vad.clone(), known: HashSet::new(), analyses: Vec::new() };
         let (file, tracks, longest) = (path.to_owned(), media.tracks.clone(), self.max_duration);
-        // Decoding begins while the file is measured: for a short clip, programs take as long to start as its transcript
-        // takes.
+        // Decoding starts before the duration is measured: for a short file, starting programs takes as long as
+        // transcribing.
         let events = source.start(move || PcmStream::open_tracks(&file, tracks, longest))?;
         let duration = media.duration.or_else(|| measure_duration(path, &media.tracks));
         let filename = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
@@ -142,25 +142,25 @@ impl Run {
     }
 }
 
-/// All windows of a recording, in order.
+/// Transcribes all windows of a recording. Gives them in order.
 async fn windows(
     events: Receiver<SourceEvent>,
     transcription: Transcription,
     bar: &ProgressBar,
 ) -> Result<Vec<StoredWindow>, FileError> {
-    let mut collect = Collect { bar, windows: Vec::new() };
+    let mut collect = WindowCollector { bar, windows: Vec::new() };
     transcription.run(events, &mut collect).await?;
     collect.windows.sort_by_key(|window| window.index);
     Ok(collect.windows)
 }
 
-/// Keeps the windows of a recording in memory.
-struct Collect<'a> {
+/// Collects the windows of a recording in memory.
+struct WindowCollector<'a> {
     bar: &'a ProgressBar,
     windows: Vec<StoredWindow>,
 }
 
-impl Sink for Collect<'_> {
+impl Sink for WindowCollector<'_> {
     type Error = FileError;
 
     async fn take(&mut self, event: Transcribing) -> Result<(), FileError> {
@@ -170,7 +170,7 @@ impl Sink for Collect<'_> {
                 self.windows.push(StoredWindow { index, start, end, transcript, analyses: Analyses::new() });
             }
             Transcribing::ReadAll { damage: Some(damage), .. } => {
-                self.bar.suspend(|| complain(format_args!("{damage} What comes before is kept.")));
+                self.bar.suspend(|| print_error(format_args!("{damage} What comes before is kept.")));
             }
             _ => {}
         }
@@ -178,7 +178,7 @@ impl Sink for Collect<'_> {
     }
 }
 
-/// Seconds of sound; on standard error, and only on a terminal.
+/// A progress bar of seconds of audio, on standard error; drawn only on a terminal.
 fn bar(name: &str, seconds: Option<f64>) -> ProgressBar {
     let template = match seconds {
         Some(_) => "{msg} {bar:30} {percent} % {eta} left",
@@ -187,7 +187,7 @@ fn bar(name: &str, seconds: Option<f64>) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(seconds.unwrap_or(0.0).ceil() as u64);
     let bar = bar.with_style(style).with_message(name.to_owned());
-    // Shows itself before the first window is done, and goes on turning.
+    // Draws the bar before the first window is done, and keeps the spinner turning.
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
@@ -202,7 +202,7 @@ mod tests {
     use crate::recognizer::{RecognizerInput, RecognizerModel};
     use crate::signals::{Liveness, Running};
 
-    /// For a recording without a window.
+    /// A recognizer for recordings without windows.
     #[derive(Debug)]
     struct NoRecognizer(RecognizerModel);
 
@@ -240,10 +240,10 @@ mod tests {
         }
     }
 
-    /// What comes of a source that gives these events and then is gone.
-    async fn collected(given: Vec<SourceEvent>) -> Result<Vec<StoredWindow>, FileError> {
-        let (source, events) = mpsc::channel(given.len().max(1));
-        for event in given {
+    /// The outcome for a source that sends these events and then ends.
+    async fn collected(sent: Vec<SourceEvent>) -> Result<Vec<StoredWindow>, FileError> {
+        let (source, events) = mpsc::channel(sent.len().max(1));
+        for event in sent {
             source.send(event).await.unwrap();
         }
         drop(source);
@@ -263,11 +263,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_source_that_vanishes_is_not_the_end_of_the_recording() {
+    async fn a_source_that_ends_without_an_end_event_is_an_error() {
         assert_eq!(collected(vec![SourceEvent::End { read: 1.0, damage: None }]).await.unwrap(), []);
         let silence = SourceEvent::Window { index: 0, end: 1.0, window: None, read: 1.0 };
-        for given in [vec![], vec![silence]] {
-            let error = collected(given).await.unwrap_err();
+        for sent in [vec![], vec![silence]] {
+            let error = collected(sent).await.unwrap_err();
             assert_eq!(error.to_string(), "Reading the sound broke off (an internal error).");
         }
     }

@@ -1,4 +1,4 @@
-//! Where transcripts go: planned before anything is computed, written so that no file is ever half there.
+//! Where transcripts are written: planned before anything is computed. A file appears only once it is complete.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::jobs::result::TranscriptionResult;
 
 use super::FileError;
 
-/// The outputs make no sense together: the command line is at fault.
+/// The outputs on the command line are contradictory.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum PlanError {
     #[error("several formats cannot all go to the terminal; say where to with --output")]
@@ -24,11 +24,12 @@ pub enum PlanError {
     OverInput(PathBuf),
 }
 
-/// Where each file's transcript goes, in each format.
+/// Where the transcript of each file is written, in each format.
 #[derive(Debug)]
 pub(super) enum Plan {
+    /// All transcripts, in this format, to standard output.
     Stdout(Format),
-    /// For each input, its outputs.
+    /// For each input, its formats and their files.
     Files(Vec<Vec<(Format, PathBuf)>>),
 }
 
@@ -47,12 +48,12 @@ impl Plan {
             }
             (None, [format]) => return Ok(Self::Stdout(*format)),
             (None, _) => return Err(PlanError::SeveralFormats),
-            (Some(file), [format]) if inputs.len() == 1 && !names_folder(file) => {
+            (Some(file), [format]) if inputs.len() == 1 && !is_folder(file) => {
                 vec![vec![(*format, file.to_owned())]]
             }
             (Some(dir), formats) => inputs.iter().map(|input| in_folder(dir, input, formats)).collect(),
         };
-        refuse_clashes(inputs, &plan)?;
+        check_conflicts(inputs, &plan)?;
         Ok(Self::Files(plan))
     }
 
@@ -82,12 +83,12 @@ impl Plan {
     }
 }
 
-/// A folder is one that is there, or whose name ends in a slash.
-fn names_folder(path: &Path) -> bool {
+/// Whether a path is an existing folder or ends in a slash.
+fn is_folder(path: &Path) -> bool {
     path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
-/// `interview.mp3` -> `dir/interview.srt`
+/// The outputs of an input in a folder: `interview.mp3` -> `dir/interview.srt`.
 fn in_folder(dir: &Path, input: &Path, formats: &[Format]) -> Vec<(Format, PathBuf)> {
     let stem = input.file_stem().unwrap_or(input.as_os_str());
     let path = |format: Format| {
@@ -99,7 +100,8 @@ fn in_folder(dir: &Path, input: &Path, formats: &[Format]) -> Vec<(Format, PathB
     formats.iter().map(|format| (*format, path(*format))).collect()
 }
 
-fn refuse_clashes(inputs: &[PathBuf], plan: &[Vec<(Format, PathBuf)>]) -> Result<(), PlanError> {
+/// Fails if two inputs have the same output, or if an output is one of the inputs.
+fn check_conflicts(inputs: &[PathBuf], plan: &[Vec<(Format, PathBuf)>]) -> Result<(), PlanError> {
     let mut taken: HashMap<&Path, &Path> = HashMap::new();
     for (input, outputs) in inputs.iter().zip(plan) {
         for (_, path) in outputs {
@@ -116,7 +118,7 @@ fn refuse_clashes(inputs: &[PathBuf], plan: &[Vec<(Format, PathBuf)>]) -> Result
     Ok(())
 }
 
-/// Under another name first, so that whoever looks finds all of it or nothing.
+/// Writes a file under another name and renames it, so that readers find the whole file or none.
 fn write_file(path: &Path, text: &str) -> io::Result<()> {
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         fs::create_dir_all(dir)?;
@@ -126,7 +128,7 @@ fn write_file(path: &Path, text: &str) -> io::Result<()> {
     let part = PathBuf::from(part);
     let written = fs::write(&part, text).and_then(|()| fs::rename(&part, path));
     if written.is_err() {
-        // What there is of it is of no use; if it cannot be removed, the first error still says why.
+        // If the incomplete file cannot be removed either, the first error is still the cause.
         let _ = fs::remove_file(&part);
     }
     written
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn two_files_never_share_an_output_and_none_is_written_over() {
+    fn shared_outputs_and_overwritten_inputs_are_refused() {
         let error = plan(&["x/a.mp3", "y/a.mkv"], &[Format::Txt], Some(Path::new("o"))).unwrap_err();
         assert!(matches!(error, PlanError::SamePath { .. }), "{error}");
         let dir = tempfile::tempdir().unwrap();

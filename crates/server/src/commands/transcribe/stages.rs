@@ -1,4 +1,4 @@
-//! Where the time of a run went, as a table.
+//! Prints the processor time of each stage of a run as a table.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -7,8 +7,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike};
 use verbatim_kernels::stages::Stage;
 
-/// Writes the seconds of every stage, of ffmpeg's programs and of everything else, and their shares. Structure is no
-/// stage of the engine's.
+/// Writes the seconds and the share of each stage of the engine, of ffmpeg's programs, of structuring, and of
+/// everything else. `structure` is the time of structuring, which is not a stage of the engine.
 pub(super) fn write(out: &mut impl Write, structure: Duration) -> io::Result<()> {
     let own = own_time();
     let children = processor_time(UsageWho::RUSAGE_CHILDREN);
@@ -27,12 +27,12 @@ pub(super) fn write(out: &mut impl Write, structure: Duration) -> io::Result<()>
     Ok(())
 }
 
-/// How long all threads of this process have computed.
+/// The processor time of all threads of this process.
 pub(super) fn own_time() -> Duration {
     processor_time(UsageWho::RUSAGE_SELF)
 }
 
-/// Of this process, or of those that it started and that have ended.
+/// The processor time of this process, or of its child processes that have ended.
 fn processor_time(whose: UsageWho) -> Duration {
     let seconds = |time: TimeVal| Duration::from_micros(time.num_microseconds().try_into().unwrap_or(0));
     getrusage(whose).map_or(Duration::ZERO, |usage| seconds(usage.user_time()) + seconds(usage.system_time()))

@@ -1,8 +1,8 @@
-//! The engine's own threads: windows of all jobs wait in one queue, are taken in turn from each job, decoded
-//! beside each other and answered one by one.
+//! Runs our engine on threads of its own. Windows of all jobs wait in one queue, are taken in turn from each job,
+//! decoded together and answered one by one.
 //!
-//! Every thread has a batch that windows join as soon as another has left it. What goes wrong on one window, a
-//! panic included, is that window's answer and nobody else's.
+//! Each thread has a batch; a window joins as soon as another has left. An error on one window, or a panic, is the
+//! answer of that window and does not affect others.
 
 mod batcher;
 mod queue;
@@ -23,20 +23,23 @@ use super::{Recognizer, RecognizerError, RecognizerInput, RecognizerModel};
 use crate::jobs::JobId;
 use crate::signals::{Liveness, Running};
 
-/// Requests that may wait before whoever sends one more has to wait, too.
-const WAITING: usize = 64;
+/// The most requests in the queue. Callers with further requests wait until there is a slot.
+const MAX_QUEUED: usize = 64;
 
-/// What the threads need of an engine: the transcriber, or in tests one that can be made to fail.
+/// What the threads need from an engine: the [`Transcriber`], or in tests an engine that can be made to fail.
 pub trait Engine: Send + Sync + 'static {
     /// Windows that are decoded together.
     type Session: Default + Send + 'static;
-    /// What the encoder makes of a window: both the language and the text come from it.
+    /// The output of the encoder for a window, from which both the language and the text are decoded.
     type Encoded: Clone + Send + Sync + 'static;
     /// Why a window is not decoded.
     type Error: fmt::Display;
 
+    /// Runs the encoder on a window.
     fn encode(&self, window: &Window) -> Self::Encoded;
+    /// A probability for each language.
     fn detect_language(&self, encoded: &Self::Encoded) -> LanguageProbabilities;
+    /// Adds a window to a session. `key` is unique in it.
     fn add(
         &self,
         session: &mut Self::Session,
@@ -44,8 +47,9 @@ pub trait Engine: Send + Sync + 'static {
         encoded: &Self::Encoded,
         options: &DecodeOptions,
     ) -> Result<(), Self::Error>;
-    /// Gives up a window; the others go on.
+    /// Removes a window from a session; the others continue.
     fn remove(&self, session: &mut Self::Session, key: u64);
+    /// Decodes one token of each window. Gives the windows that are done, by their keys.
     fn step(&self, session: &mut Self::Session) -> Vec<(u64, WindowTranscript)>;
 }
 
@@ -81,53 +85,55 @@ impl Engine for Transcriber {
     }
 }
 
-/// How much is done at once.
+/// How much is computed at the same time.
 #[derive(Debug, Clone, Copy)]
 pub struct Parallelism {
     pub threads: NonZeroUsize,
-    /// Windows decoded beside each other, over all threads.
+    /// The number of windows that are decoded together, over all threads.
     pub batch_size: NonZeroUsize,
 }
 
-/// One window of one job, and what to do with it.
+/// One window of one job, and the operation on it.
 #[derive(Debug)]
 struct Request {
     job: JobId,
     input: Arc<RecognizerInput>,
-    ask: Ask,
-    /// Its place among those that may wait.
-    _place: OwnedSemaphorePermit,
+    operation: Operation,
+    /// Its slot in the queue.
+    _slot: OwnedSemaphorePermit,
 }
 
+/// Sends the answer to a request.
 type Reply<T> = oneshot::Sender<Result<T, RecognizerError>>;
 
 #[derive(Debug)]
-enum Ask {
+enum Operation {
     Detect(Reply<LanguageProbabilities>),
     Transcribe(Arc<DecodeOptions>, Reply<WindowTranscript>),
 }
 
-/// What handles and threads share.
+/// What recognizers and threads share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Windows decoded since the start.
+    /// The number of windows decoded since the start.
     transcribed: AtomicU64,
 }
 
-/// Takes requests to the engine, whichever it is.
+/// Passes requests to the engine, independent of its type.
 trait Submit: Send + Sync {
+    /// Queues a request.
     fn submit(&self, request: Request);
-    /// Refuses the requests that wait, and all that come from now on.
+    /// Refuses the queued requests, and all later ones.
     fn stop(&self);
-    /// Requests in the queue.
+    /// The number of requests in the queue.
     fn queued(&self) -> usize;
 }
 
-/// Our engine on threads of its own. Clones ask the same one; it ends once all of them are gone.
+/// Our engine on threads of its own. Clones share it; its threads end when the last clone is dropped.
 #[derive(Clone)]
 pub struct CpuRecognizer {
     requests: Arc<dyn Submit>,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     shared: Arc<Shared>,
     liveness: Liveness,
     model: RecognizerModel,
@@ -148,7 +154,7 @@ struct Threads<E: Engine> {
 
 impl<E: Engine> Submit for Threads<E> {
     fn submit(&self, request: Request) {
-        if let Some(batcher) = self.batchers.take_in(request) {
+        if let Some(batcher) = self.batchers.enqueue(request) {
             let batchers = self.batchers.clone();
             self.pool.spawn(move || batcher.run(batchers));
         }
@@ -164,7 +170,7 @@ impl<E: Engine> Submit for Threads<E> {
 }
 
 impl CpuRecognizer {
-    /// Gives the engine threads of its own.
+    /// Starts the threads of an engine. Fails if they cannot be created.
     pub fn start(
         engine: impl Engine,
         model: RecognizerModel,
@@ -179,11 +185,11 @@ impl CpuRecognizer {
         let running = Running::default();
         let liveness = running.watch();
         let batch_size = parallelism.batch_size.get();
-        let room = batch_size.div_ceil(threads);
-        let batchers = Arc::new(Batchers::new(engine, threads, room, shared.clone(), running));
+        let batcher_size = batch_size.div_ceil(threads);
+        let batchers = Arc::new(Batchers::new(engine, threads, batcher_size, shared.clone(), running));
         Ok(Self {
             requests: Arc::new(Threads { batchers, pool }),
-            places: Arc::new(Semaphore::new(WAITING)),
+            slots: Arc::new(Semaphore::new(MAX_QUEUED)),
             shared,
             liveness,
             model,
@@ -191,25 +197,26 @@ impl CpuRecognizer {
         })
     }
 
-    async fn ask<T>(
+    /// Queues a request and waits for its answer.
+    async fn request<T>(
         &self,
         job: JobId,
         input: Arc<RecognizerInput>,
-        ask: Ask,
+        operation: Operation,
         answer: oneshot::Receiver<Result<T, RecognizerError>>,
     ) -> Result<T, RecognizerError> {
-        // Only a stop closes the semaphore.
-        let place = self.places.clone().acquire_owned().await.map_err(|_| RecognizerError::Stopping)?;
-        self.requests.submit(Request { job, input, ask, _place: place });
+        // Only `stop` closes the semaphore.
+        let slot = self.slots.clone().acquire_owned().await.map_err(|_| RecognizerError::Stopping)?;
+        self.requests.submit(Request { job, input, operation, _slot: slot });
         answer.await.unwrap_or(Err(RecognizerError::Gone))
     }
 
-    /// Requests that wait for room in a batch. Those that wait for a place among them are not counted.
+    /// The number of requests in the queue, without those that wait for a slot in it.
     pub fn queued(&self) -> usize {
         self.requests.queued()
     }
 
-    /// Windows decoded since the start.
+    /// The number of windows decoded since the start.
     pub fn windows_transcribed(&self) -> u64 {
         self.shared.transcribed.load(Ordering::Relaxed)
     }
@@ -231,7 +238,7 @@ impl Recognizer for CpuRecognizer {
         input: Arc<RecognizerInput>,
     ) -> Result<LanguageProbabilities, RecognizerError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(job, input, Ask::Detect(reply), answer).await
+        self.request(job, input, Operation::Detect(reply), answer).await
     }
 
     async fn transcribe(
@@ -241,11 +248,11 @@ impl Recognizer for CpuRecognizer {
         options: Arc<DecodeOptions>,
     ) -> Result<WindowTranscript, RecognizerError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(job, input, Ask::Transcribe(options, reply), answer).await
+        self.request(job, input, Operation::Transcribe(options, reply), answer).await
     }
 
     fn stop(&self) {
-        self.places.close();
+        self.slots.close();
         self.requests.stop();
     }
 

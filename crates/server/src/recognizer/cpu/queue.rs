@@ -1,11 +1,11 @@
-//! Waiting requests, handed out in turn from every job: a long recording does not hold up a short one.
+//! A queue of requests that takes jobs in turn, so that a long recording does not delay a short one.
 
 use std::collections::VecDeque;
 
 use super::Request;
 use crate::jobs::JobId;
 
-/// A lane for every job that waits; the next to be served is in front.
+/// A queue with one lane of requests for each job. The lane of the next job is in front.
 #[derive(Debug)]
 pub(super) struct FairQueue<T = Request> {
     lanes: VecDeque<(JobId, VecDeque<T>)>,
@@ -19,6 +19,7 @@ impl<T> Default for FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
+    /// Appends a request to the lane of its job.
     pub(super) fn push(&mut self, job: JobId, request: T) {
         self.len += 1;
         match self.lanes.iter_mut().find(|(owner, _)| *owner == job) {
@@ -27,7 +28,7 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// The next request of a job that is wanted; among these, jobs take turns.
+    /// Takes the next request among jobs that are `wanted`. These take turns.
     pub(super) fn pop_if(&mut self, wanted: impl Fn(JobId) -> bool) -> Option<T> {
         let position = self.lanes.iter().position(|(job, _)| wanted(*job))?;
         let (job, mut lane) = self.lanes.remove(position)?;
@@ -39,7 +40,7 @@ impl<T> FairQueue<T> {
         Some(request)
     }
 
-    /// Takes out the requests that are not to be kept.
+    /// Removes the requests for which `keep` is false.
     pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         for (_, lane) in &mut self.lanes {
             lane.retain(&keep);
@@ -48,11 +49,12 @@ impl<T> FairQueue<T> {
         self.len = self.lanes.iter().map(|(_, lane)| lane.len()).sum();
     }
 
-    /// All requests, of which none is left.
+    /// Takes all requests out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         std::mem::take(self).lanes.into_iter().flat_map(|(_, lane)| lane)
     }
 
+    /// The number of requests.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_leaves_the_order_of_the_rest() {
+    fn removed_requests_do_not_change_the_order_of_the_rest() {
         let (long, short) = (JobId::new(), JobId::new());
         let mut queue = FairQueue::default();
         for (job, request) in [(long, "long 1"), (long, "long 2"), (short, "short 1"), (long, "long 3")] {
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_may_be_served_before_its_turn_and_keeps_its_order() {
+    fn a_wanted_job_is_taken_before_its_turn_and_keeps_its_order() {
         let (long, short) = (JobId::new(), JobId::new());
         let mut queue = FairQueue::default();
         for (job, request) in [(long, "long 1"), (long, "long 2"), (short, "short 1"), (short, "short 2")] {

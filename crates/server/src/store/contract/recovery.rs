@@ -1,4 +1,4 @@
-//! What is known of a job after its process has ended, and who is to blame.
+//! Tests of jobs whose process has ended: requeueing, suspects and strikes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::jobs::{JobId, JobStatus};
 use crate::store::ProcessId;
 use crate::store::{Checkpoint, JobStore, MAX_STRIKES, OWN_LEASE_GRACE, SUSPECT_WAIT};
 
-pub(in crate::store) async fn a_released_job_waits_again_and_nothing_counts_against_it([store, _]: Handles) {
+pub(in crate::store) async fn a_released_job_is_pending_again_without_a_strike([store, _]: Handles) {
     let id = store.insert(new_job(), at(0)).await.unwrap().id;
     for round in 0..i64::from(MAX_STRIKES) + 2 {
         let claim = claim_by(&store, ProcessId::new(), at(round)).await.unwrap();
@@ -29,7 +29,7 @@ pub(in crate::store) async fn a_released_job_waits_again_and_nothing_counts_agai
     assert_eq!(store.windows(id).await.unwrap(), []);
 }
 
-/// Takes a job up and lets the process end, as often as is asked.
+/// Claims a job with a new process, which then ends; repeated `times` times.
 async fn crash(store: &Arc<dyn JobStore>, id: JobId, times: u32, now: Timestamp) {
     for _ in 0..times {
         let process = ProcessId::new();
@@ -39,7 +39,9 @@ async fn crash(store: &Arc<dyn JobStore>, id: JobId, times: u32, now: Timestamp)
     }
 }
 
-pub(in crate::store) async fn only_who_takes_its_process_down_alone_is_given_up([store, other]: Handles) {
+pub(in crate::store) async fn a_job_with_max_strikes_is_claimed_once_more_and_then_ended_as_failed(
+    [store, other]: Handles,
+) {
     let id = store.insert(with_webhook(), at(0)).await.unwrap().id;
     crash(&store, id, MAX_STRIKES, at(1)).await;
     let last = claim_by(&other, ProcessId::new(), at(2)).await.unwrap();
@@ -47,18 +49,18 @@ pub(in crate::store) async fn only_who_takes_its_process_down_alone_is_given_up(
     other.finish(&last.lease, &failed("Given up."), at(3)).await.unwrap();
     assert_eq!(get(&store, id).await.status, JobStatus::Failed);
 
-    // One that even ends the process that is to give it up is ended without being worked on.
+    // A job that also ends the process that was to end it as failed is failed by the next claim.
     let id = store.insert(with_webhook(), at(4)).await.unwrap().id;
     crash(&store, id, MAX_STRIKES + 1, at(5)).await;
     let next = store.insert(new_job(), at(6)).await.unwrap().id;
-    assert_eq!(claim(&store, at(7)).await.job, next, "giving one job up must not keep the next one waiting");
+    assert_eq!(claim(&store, at(7)).await.job, next, "failing one job must not delay the next one");
     let job = get(&store, id).await;
     assert_eq!((job.status, job.completed_at), (JobStatus::Failed, Some(at(7))));
     assert!(job.error_message.unwrap().contains("ended 4 times"));
     assert_eq!(store.due_deliveries(at(7), LEASE, 10).await.unwrap().len(), 2);
 }
 
-pub(in crate::store) async fn progress_takes_strikes_back([store, _]: Handles) {
+pub(in crate::store) async fn a_stored_window_resets_strikes([store, _]: Handles) {
     let id = store.insert(new_job(), at(0)).await.unwrap().id;
     for index in 0..10 {
         crash(&store, id, MAX_STRIKES - 1, at(1)).await;
@@ -76,7 +78,7 @@ pub(in crate::store) async fn progress_takes_strikes_back([store, _]: Handles) {
     assert_eq!(store.windows(id).await.unwrap().len(), 20);
 }
 
-pub(in crate::store) async fn those_who_run_beside_others_are_suspects_and_none_is_struck(
+pub(in crate::store) async fn jobs_that_ran_beside_others_become_suspects_without_a_strike(
     [store, _]: Handles,
 ) {
     let mut jobs = Vec::new();
@@ -85,7 +87,7 @@ pub(in crate::store) async fn those_who_run_beside_others_are_suspects_and_none_
     }
     for _ in 0..20 {
         let process = ProcessId::new();
-        // Whoever comes first is alone until it has stored something.
+        // The first job is alone until it has stored a window.
         let first = claim_by(&store, process, at(10)).await.unwrap();
         assert_eq!(first.strikes, 0);
         let suspect = claim_by(&store, process, at(10)).await.is_none();
@@ -97,7 +99,7 @@ pub(in crate::store) async fn those_who_run_beside_others_are_suspects_and_none_
     assert_eq!(store.unfinished().await.unwrap().len(), jobs.len());
 }
 
-pub(in crate::store) async fn who_has_been_struck_lets_other_suspects_go_first([store, _]: Handles) {
+pub(in crate::store) async fn suspects_with_fewer_strikes_are_claimed_first([store, _]: Handles) {
     let ids =
         [store.insert(new_job(), at(0)).await.unwrap().id, store.insert(new_job(), at(1)).await.unwrap().id];
     let process = ProcessId::new();
@@ -111,9 +113,7 @@ pub(in crate::store) async fn who_has_been_struck_lets_other_suspects_go_first([
     assert_eq!(claim_by(&store, ProcessId::new(), at(4)).await.unwrap().strikes, 2);
 }
 
-pub(in crate::store) async fn a_suspect_waits_for_a_process_with_nothing_else_but_not_for_ever(
-    [store, other]: Handles,
-) {
+pub(in crate::store) async fn a_suspect_waits_for_an_idle_process_but_not_forever([store, other]: Handles) {
     let suspect = store.insert(new_job(), at(0)).await.unwrap().id;
     crash(&store, suspect, 1, at(1)).await;
     let process = ProcessId::new();
@@ -134,10 +134,12 @@ pub(in crate::store) async fn a_suspect_waits_for_a_process_with_nothing_else_bu
         claim_by(&store, ProcessId::new(), at(101)).await,
     ];
     let strikes: Vec<u32> = claims.into_iter().map(|claim| claim.unwrap().strikes).collect();
-    assert_eq!(strikes, [0, 2], "it was not alone, so nobody knows who it was");
+    assert_eq!(strikes, [0, 2], "it was not alone, so it is unknown which job was at fault");
 }
 
-pub(in crate::store) async fn a_process_that_lives_gets_its_own_late_leases_back([store, other]: Handles) {
+pub(in crate::store) async fn a_process_claims_its_own_expired_jobs_only_after_a_grace_period(
+    [store, other]: Handles,
+) {
     let id = store.insert(new_job(), at(0)).await.unwrap().id;
     let process = ProcessId::new();
     let late = claim_by(&store, process, at(0)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Which job a process may work on next, and what a process that has ended means for its jobs: see [`crate::store`].
+//! Chooses the next job of a process, and requeues the jobs of a process that has ended: see [`crate::store`].
 
 use std::time::Duration;
 
@@ -15,83 +15,92 @@ use crate::store::{
     Claim, Lease, MAX_STRIKES, OWN_LEASE_GRACE, QUEUED, STARTED, SUSPECT_WAIT, StoreError, StoreResult,
 };
 
-/// Who claims.
+/// Which process claims a job, when, and for how long.
 #[derive(Debug)]
-pub(super) struct By {
+pub(super) struct ClaimRequest {
     pub(super) process: ProcessId,
     pub(super) now: Timestamp,
     pub(super) lease: Duration,
 }
 
-pub(super) async fn claim(store: &SqliteStore, by: &By) -> StoreResult<Option<Claim>> {
+pub(super) async fn claim(store: &SqliteStore, request: &ClaimRequest) -> StoreResult<Option<Claim>> {
     loop {
-        let skip = serde_json::json!(store.troubles().unclaimable).to_string();
-        // A service that has nothing to do does not take the lock to find that out.
-        if !jobs::may_be_claimable(&store.readers, by.now, &skip).await? {
+        let skip = serde_json::json!(store.faults().unclaimable).to_string();
+        // If there is nothing to claim, the write lock is not needed.
+        if !jobs::may_be_claimable(&store.readers, request.now, &skip).await? {
             return Ok(None);
         }
-        let mut writing = store.write().await?;
-        let next = prepare(writing.connection(), by, &skip).await;
+        let mut transaction = store.begin_write().await?;
+        let next = prepare(transaction.connection(), request, &skip).await;
         let candidate = match next {
             Ok(Some(candidate)) => candidate,
-            other => return store.written(writing, other.map(|_| None)).await,
+            other => return store.finish_write(transaction, other.map(|_| None)).await,
         };
-        let taken = take(writing.connection(), by, &candidate).await;
-        match store.written(writing, taken).await {
+        let taken = take(transaction.connection(), request, &candidate).await;
+        match store.finish_write(transaction, taken).await {
             Ok(Some(claim)) => return Ok(Some(claim)),
-            // It was ended on the way: look for the next one.
+            // The job was ended instead of claimed: find the next one.
             Ok(None) => {}
             Err(StoreError::Database(error)) => {
                 tracing::error!(job = candidate.id, "the job can be neither read nor ended: {error}");
-                store.troubles().unclaimable.insert(candidate.id);
+                store.faults().unclaimable.insert(candidate.id);
             }
             Err(error) => return Err(error),
         }
     }
 }
 
-/// A job that this process may take.
+/// A job that the process may claim.
 struct Candidate {
-    /// As it stands in the database, whatever that is.
+    /// The text in the database, which may not be a valid id.
     id: String,
     strikes: u32,
-    /// Nothing else is under way in this process.
+    /// Whether the process works on no other job.
     alone: bool,
 }
 
-/// Puts what is expired back into the queue, and finds the job to take.
-async fn prepare(connection: &mut SqliteConnection, by: &By, skip: &str) -> StoreResult<Option<Candidate>> {
-    // The process has ended, or has lost the job. One that asks has not ended.
+/// Requeues jobs whose leases have expired, and finds the job to claim.
+async fn prepare(
+    connection: &mut SqliteConnection,
+    request: &ClaimRequest,
+    skip: &str,
+) -> StoreResult<Option<Candidate>> {
+    // An expired lease of another process is taken as its end. This process has not ended: see `OWN_LEASE_GRACE`.
     let expired: Vec<(String, bool)> = sqlx::query_as(
         "SELECT id, process IS NOT ?2 FROM jobs
          WHERE status IN ('pending', 'processing') AND status = 'processing'
              AND lease_expires_at <= iif(process IS ?2, ?1 - ?3, ?1)",
     )
-    .bind(by.now.as_millisecond())
-    .bind(by.process.to_string())
+    .bind(request.now.as_millisecond())
+    .bind(request.process.to_string())
     .bind(milliseconds(OWN_LEASE_GRACE))
     .fetch_all(&mut *connection)
     .await?;
     for (id, process_ended) in expired {
-        requeue(connection, &id, process_ended, by.now).await?;
+        requeue(connection, &id, process_ended, request.now).await?;
     }
-    candidate(connection, by, skip).await
+    candidate(connection, request, skip).await
 }
 
-async fn candidate(connection: &mut SqliteConnection, by: &By, skip: &str) -> StoreResult<Option<Candidate>> {
-    let (held, unproven): (i64, bool) = sqlx::query_as(
+/// Finds the job to claim. `None` while the process works on a suspect that has stored no window.
+async fn candidate(
+    connection: &mut SqliteConnection,
+    request: &ClaimRequest,
+    skip: &str,
+) -> StoreResult<Option<Candidate>> {
+    let (held, suspect_alone): (i64, bool) = sqlx::query_as(
         "SELECT count(*), coalesce(max(suspect_since IS NOT NULL AND alone), 0) FROM jobs
          WHERE status IN ('pending', 'processing') AND status = 'processing' AND process = ?",
     )
-    .bind(by.process.to_string())
+    .bind(request.process.to_string())
     .fetch_one(&mut *connection)
     .await?;
-    if unproven {
+    if suspect_alone {
         return Ok(None);
     }
     let alone = held == 0;
-    // Where nothing is under way, suspects come first, the least suspicious of them before the others; elsewhere last, and
-    // only those that have waited long.
+    // If the process works on no other job, suspects come first, those with the fewest strikes before the others.
+    // Otherwise suspects come last, and only those that have waited for `SUSPECT_WAIT`.
     let row: Option<(String, u32)> = sqlx::query_as(
         "SELECT id, strikes FROM jobs
          WHERE status IN ('pending', 'processing') AND status = 'pending'
@@ -101,24 +110,24 @@ async fn candidate(connection: &mut SqliteConnection, by: &By, skip: &str) -> St
          LIMIT 1",
     )
     .bind(alone)
-    .bind(by.now.as_millisecond().saturating_sub(milliseconds(SUSPECT_WAIT)))
+    .bind(request.now.as_millisecond().saturating_sub(milliseconds(SUSPECT_WAIT)))
     .bind(skip)
     .fetch_optional(connection)
     .await?;
     Ok(row.map(|(id, strikes)| Candidate { id, strikes, alone }))
 }
 
-/// `None` where the job was ended instead.
+/// Claims a job. `None` if it was ended as failed instead.
 async fn take(
     connection: &mut SqliteConnection,
-    by: &By,
+    request: &ClaimRequest,
     Candidate { id, strikes, alone }: &Candidate,
 ) -> StoreResult<Option<Claim>> {
     if *strikes > MAX_STRIKES {
         let message = format!(
             "The service ended {strikes} times while it worked on this file alone, at last when it was to be given up."
         );
-        end(connection, id, None, End::failed(&message), by.now).await?;
+        end(connection, id, None, End::failed(&message), request.now).await?;
         return Ok(None);
     }
     if !alone {
@@ -126,7 +135,7 @@ async fn take(
             "UPDATE jobs SET alone = 0
              WHERE status IN ('pending', 'processing') AND status = 'processing' AND process = ?",
         )
-        .bind(by.process.to_string())
+        .bind(request.process.to_string())
         .execute(&mut *connection)
         .await?;
     }
@@ -138,11 +147,11 @@ async fn take(
          WHERE id = ?
          RETURNING *",
     )
-    .bind(by.now.as_millisecond())
+    .bind(request.now.as_millisecond())
     .bind(STARTED)
-    .bind(by.process.to_string())
+    .bind(request.process.to_string())
     .bind(&token)
-    .bind(deadline(by.now, by.lease))
+    .bind(deadline(request.now, request.lease))
     .bind(alone)
     .bind(id)
     .fetch_one(&mut *connection)
@@ -150,15 +159,15 @@ async fn take(
     let fingerprint = row.fingerprint.clone();
     match Job::try_from(row) {
         Ok(job) => {
-            events::status(connection, id, JobStatus::Processing, by.now).await?;
+            events::status(connection, id, JobStatus::Processing, request.now).await?;
             let lease = Lease { job: job.id, token };
             Ok(Some(Claim { job, lease, strikes: *strikes, fingerprint }))
         }
         Err(error) => {
             tracing::error!(job = id, "the job cannot be read and has failed: {error}");
-            jobs::repair(connection, id, by.now).await?;
+            jobs::repair(connection, id, request.now).await?;
             let message = format!("What the database holds of the job cannot be read: {error}.");
-            end(connection, id, None, End::failed(&message), by.now).await?;
+            end(connection, id, None, End::failed(&message), request.now).await?;
             Ok(None)
         }
     }
@@ -181,6 +190,7 @@ pub(super) async fn process_ended(
     Ok(left.len() as u64)
 }
 
+/// Makes a job pending again. If its process has ended, the job becomes suspect and may get a strike.
 async fn requeue(
     connection: &mut SqliteConnection,
     id: &str,

@@ -1,4 +1,4 @@
-//! How jobs end: status, result and the webhook's outbox row together.
+//! Ends jobs: writes status, result and webhook call in the same transaction.
 
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
@@ -7,7 +7,7 @@ use super::{events, outbox};
 use crate::jobs::JobStatus;
 use crate::store::{CANCELLED, COMPLETED, FAILED, Outcome, StoreResult};
 
-/// What is written of a job's end.
+/// What is stored when a job ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End<'a> {
     status: JobStatus,
@@ -48,8 +48,8 @@ impl<'a> End<'a> {
     }
 }
 
-/// Ends a job and all that goes with it. With a token, only if that is the job's lease; without, in any
-/// case. False if the job had ended, or its lease is another's.
+/// Ends a job: updates its status, deletes its windows, and inserts its result, webhook call and event. With a `token`,
+/// only if that is the token of the job's lease. False if the job has ended already or the token is another.
 pub(super) async fn end(
     connection: &mut SqliteConnection,
     id: &str,

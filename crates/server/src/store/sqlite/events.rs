@@ -1,4 +1,4 @@
-//! What happened to a job, numbered within it. Written in the transaction that makes it true.
+//! Events of jobs, numbered within each job. An event is written in the same transaction as the change that it reports.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use super::{corrupt, timestamp};
 use crate::jobs::{JobId, JobStatus};
 use crate::store::{Event, EventKind, StatusData, StoreError, StoreResult};
 
+/// Appends an event of the kind [`EventKind::Status`].
 pub(super) async fn status(
     connection: &mut SqliteConnection,
     job: &str,

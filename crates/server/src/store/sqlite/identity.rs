@@ -1,4 +1,4 @@
-//! What tells this database from another.
+//! The identity of the database.
 
 use sqlx::sqlite::SqlitePool;
 

@@ -1,4 +1,4 @@
-//! Rows of jobs and results: in, and out again.
+//! Inserts and queries jobs and results.
 
 use jiff::Timestamp;
 use sqlx::FromRow;
@@ -8,7 +8,7 @@ use super::{corrupt, events, job_id, timestamp};
 use crate::jobs::{FileType, Job, JobId, JobStatus, NewJob};
 use crate::store::{Counts, QUEUED, StoreError, StoreResult};
 
-/// A row of `jobs`, without what only leases care for.
+/// A row of `jobs`, without the columns for leases.
 #[derive(FromRow)]
 pub(super) struct JobRow {
     id: String,
@@ -40,7 +40,7 @@ impl TryFrom<JobRow> for Job {
             file_size: row.file_size.cast_unsigned(),
             file_type: FileType::parse(&row.file_type).ok_or_else(|| corrupt("file type", &row.file_type))?,
             duration: row.duration,
-            // What cannot be read is looked for again.
+            // If they cannot be read, the file is probed again.
             tracks: row.tracks.and_then(|tracks| serde_json::from_str(&tracks).ok()),
             options: serde_json::from_str(&row.options)
                 .map_err(|_| corrupt("set of options", &row.options))?,
@@ -88,7 +88,7 @@ pub(super) async fn insert(
     row.try_into()
 }
 
-/// Replaces what cannot be read of a job, so that it can be ended and asked for. What it says is lost.
+/// Replaces the values of a job that cannot be read, so that it can be ended and queried. Their content is lost.
 pub(super) async fn repair(connection: &mut SqliteConnection, id: &str, now: Timestamp) -> StoreResult<()> {
     let row: JobRow =
         sqlx::query_as("SELECT * FROM jobs WHERE id = ?").bind(id).fetch_one(&mut *connection).await?;
@@ -130,7 +130,7 @@ pub(super) async fn processing(readers: &SqlitePool) -> StoreResult<Vec<JobId>> 
     )
     .fetch_all(readers)
     .await?;
-    Ok(readable(&ids))
+    Ok(valid_ids(&ids))
 }
 
 pub(super) async fn unfinished(readers: &SqlitePool) -> StoreResult<Vec<JobId>> {
@@ -138,15 +138,15 @@ pub(super) async fn unfinished(readers: &SqlitePool) -> StoreResult<Vec<JobId>> 
         sqlx::query_scalar("SELECT id FROM jobs WHERE status IN ('pending', 'processing')")
             .fetch_all(readers)
             .await?;
-    Ok(readable(&ids))
+    Ok(valid_ids(&ids))
 }
 
-/// One that is no id names no upload and no job that could be asked for; claiming it says so.
-fn readable(ids: &[String]) -> Vec<JobId> {
+/// Parses ids, without invalid ones: these have neither an upload nor a job that can be queried. Claiming logs them.
+fn valid_ids(ids: &[String]) -> Vec<JobId> {
     ids.iter().filter_map(|id| JobId::parse(id)).collect()
 }
 
-/// Whether a claim could find anything; `skip` is a JSON list of ids that do not count.
+/// Whether there may be a job to claim. `skip` is a JSON list of ids to ignore.
 pub(super) async fn may_be_claimable(readers: &SqlitePool, now: Timestamp, skip: &str) -> StoreResult<bool> {
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (

@@ -1,4 +1,4 @@
-//! What whoever holds a job's lease may write. Every write names the lease's token and must change one row.
+//! Writes of the worker that holds a job's lease. Each write names the token of the lease and must change one row.
 
 use std::time::Duration;
 

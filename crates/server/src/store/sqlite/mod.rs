@@ -1,13 +1,13 @@
 //! The store in SQLite.
 //!
-//! One connection writes and a few read: SQLite has a single writer anyway, and a queue of our own in
-//! front of it is fair where its busy handler is not. The write-ahead log lets readers go on meanwhile.
-//! `synchronous=FULL` syncs the log at every commit, because an answer that has been given ("your
-//! upload is safe", "the webhook was delivered") must hold after a power cut; with a commit or two a window,
-//! and a few windows a second at best, the price is small.
+//! One connection writes and a few read. SQLite allows a single writer anyway, and the queue of a connection pool is
+//! fair, while SQLite's busy handler is not. With the write-ahead log, readers do not wait for the writer.
+//! `synchronous=FULL` syncs the log at every commit, because an answer ("your upload is safe", "the webhook was
+//! delivered") must hold after a power cut. It costs little: there are one or two commits per window, and at most a few
+//! windows per second.
 //!
-//! Other processes may have the same file open. Whatever writes therefore takes the write lock first
-//! ([`Writing`]), and whatever takes long, such as writing JSON, is done before.
+//! Other processes may have the same file open. So a write takes the write lock first ([`WriteTransaction`]), and slow
+//! work, such as writing JSON, is done before that.
 
 mod claims;
 mod ending;
@@ -34,7 +34,7 @@ use sqlx::sqlite::SqlitePool;
 use verbatim_speech::Language;
 
 use self::open::Pools;
-use self::writing::Writing;
+use self::writing::WriteTransaction;
 use super::{
     Checkpoint, Claim, Counts, Delivery, Event, Identity, JobStore, Lease, Outcome, Progress, StoreError,
     StoreResult, StoredWindow,
@@ -42,74 +42,77 @@ use super::{
 use crate::jobs::{Job, JobId, NewJob};
 use crate::store::ProcessId;
 
-/// Primary result codes: https://www.sqlite.org/rescode.html.
+/// Primary result codes of SQLite: https://www.sqlite.org/rescode.html.
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
 const CONSTRAINT: i32 = 19;
 
-/// How long a check may take: whoever asks whether the service is well must not wait for a disk that hangs.
+/// The most time for [`JobStore::check`], which must not wait for a disk that does not respond.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Jobs in a SQLite file.
+/// The store in a SQLite file.
 #[derive(Debug, Clone)]
 pub(super) struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
-    /// For [`JobStore::check`] alone, so that it does not queue behind anyone.
+    /// Only for [`JobStore::check`], so that it does not wait for other reads.
     checker: SqlitePool,
     path: PathBuf,
-    /// Tells whether the file was taken away or replaced under the open connections, which do not notice.
+    /// The inode of the file at opening. Shows whether the file was removed or replaced, which open connections do not
+    /// notice.
     inode: u64,
-    troubles: Arc<Mutex<Troubles>>,
+    faults: Arc<Mutex<StoreFaults>>,
 }
 
-/// What went wrong and may still be wrong.
+/// The faults that [`JobStore::check`] reports.
 #[derive(Debug, Default)]
-struct Troubles {
-    /// How the last write failed, if it did.
+struct StoreFaults {
+    /// The error of the last write, if it failed.
     write: Option<StoreError>,
-    /// Ids of jobs that the database holds in a way that can be neither read nor ended.
+    /// Ids of jobs whose rows can be neither read nor ended.
     unclaimable: HashSet<String>,
 }
 
 impl SqliteStore {
-    /// Opens the database, makes it if it is not there, and brings its tables up to date.
+    /// Opens the database. Creates it if it does not exist, and migrates its tables to the current version.
     pub(super) async fn open(path: &Path) -> StoreResult<Self> {
         let failed = |error: &dyn std::fmt::Display| {
             StoreError::Open(format!("cannot open the database {}: {error}", path.display()))
         };
         let Pools { writer, readers, checker } = open::open(path).await.map_err(|error| failed(&error))?;
         let inode = std::fs::metadata(path).map_err(|error| failed(&error))?.ino();
-        Ok(Self { writer, readers, checker, path: path.to_owned(), inode, troubles: Arc::default() })
+        Ok(Self { writer, readers, checker, path: path.to_owned(), inode, faults: Arc::default() })
     }
 
-    /// Takes the write lock.
-    async fn write(&self) -> StoreResult<Writing> {
-        let begun = Writing::begin(&self.writer).await;
+    /// Begins a transaction with the write lock.
+    async fn begin_write(&self) -> StoreResult<WriteTransaction> {
+        let begun = WriteTransaction::begin(&self.writer).await;
         if let Err(error) = &begun {
-            self.troubles().write = Some(error.clone());
+            self.faults().write = Some(error.clone());
         }
         begun
     }
 
-    /// Ends a write, and remembers how it went. Where it failed, its connection is not used again.
-    async fn written<T>(&self, writing: Writing, result: StoreResult<T>) -> StoreResult<T> {
+    /// Commits a write that succeeded, rolls back one whose lease is lost, and records the outcome. After another error
+    /// the connection is closed.
+    async fn finish_write<T>(&self, transaction: WriteTransaction, result: StoreResult<T>) -> StoreResult<T> {
         let result = match result {
-            Ok(value) => writing.commit().await.map(|()| value),
+            Ok(value) => transaction.commit().await.map(|()| value),
             Err(StoreError::LeaseLost(job)) => {
-                writing.roll_back().await?;
+                transaction.roll_back().await?;
                 return Err(StoreError::LeaseLost(job));
             }
             Err(error) => Err(error),
         };
-        self.troubles().write = result.as_ref().err().cloned();
+        self.faults().write = result.as_ref().err().cloned();
         result
     }
 
-    fn troubles(&self) -> MutexGuard<'_, Troubles> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    fn faults(&self) -> MutexGuard<'_, StoreFaults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Fails if the file was removed or replaced.
     async fn check_file(&self) -> StoreResult<()> {
         let metadata = tokio::fs::metadata(&self.path).await.map_err(|error| {
             StoreError::Database(format!("its file {} cannot be reached: {error}", self.path.display()))
@@ -124,19 +127,19 @@ impl SqliteStore {
     }
 }
 
-/// Runs a write on a connection of its own transaction: `write!(self, connection => future)`.
+/// Runs a future in a write transaction: `write!(self, connection => future)`.
 macro_rules! write {
     ($store:expr, $connection:ident => $work:expr) => {{
-        let mut writing = $store.write().await?;
-        let $connection = writing.connection();
+        let mut transaction = $store.begin_write().await?;
+        let $connection = transaction.connection();
         let result = $work.await;
-        $store.written(writing, result).await
+        $store.finish_write(transaction, result).await
     }};
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // The lower byte of an extended code is the primary one.
+        // The lower byte of an extended result code is the primary code.
         const IO: i32 = 10;
         const FULL: i32 = 13;
         const CANNOT_OPEN: i32 = 14;
@@ -152,7 +155,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// A value in the database that no version of ours writes.
+/// The error for a value in the database that no version of Verbatim writes.
 fn corrupt(what: &str, value: &str) -> StoreError {
     StoreError::Database(format!("it holds the {what} “{value}”, which means nothing"))
 }
@@ -169,7 +172,7 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// `now` and then some; far beyond any deadline where that cannot be counted.
+/// `now` plus a duration, in milliseconds since 1970; the largest number if that overflows.
 fn deadline(now: Timestamp, after: Duration) -> i64 {
     now.as_millisecond().saturating_add(milliseconds(after))
 }
@@ -209,7 +212,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn claim(&self, process: ProcessId, now: Timestamp, lease: Duration) -> StoreResult<Option<Claim>> {
-        claims::claim(self, &claims::By { process, now, lease }).await
+        claims::claim(self, &claims::ClaimRequest { process, now, lease }).await
     }
 
     async fn process_ended(&self, process: ProcessId, now: Timestamp) -> StoreResult<u64> {
@@ -281,7 +284,7 @@ impl JobStore for SqliteStore {
         lease: Duration,
         limit: u32,
     ) -> StoreResult<Vec<Delivery>> {
-        // A service that has nothing to deliver does not take the lock to find that out.
+        // If nothing is due, the write lock is not needed.
         if outbox::next_due(&self.readers).await?.is_none_or(|due| due > now) {
             return Ok(Vec::new());
         }
@@ -291,7 +294,7 @@ impl JobStore for SqliteStore {
             let id = call.id;
             match outbox::delivery(&self.readers, call).await {
                 Ok(delivery) => deliveries.push(delivery),
-                // The others are not held up.
+                // The other calls are still delivered.
                 Err(error) => {
                     tracing::error!(delivery = id, "a webhook's body cannot be put together: {error}");
                     self.delivery_failed(id, &error.to_string(), None).await?;
@@ -326,11 +329,11 @@ impl JobStore for SqliteStore {
         tokio::time::timeout(CHECK_TIMEOUT, check)
             .await
             .map_err(|_| StoreError::Unavailable("its disk does not answer".to_owned()))??;
-        let troubles = self.troubles();
-        if let Some(error) = &troubles.write {
+        let faults = self.faults();
+        if let Some(error) = &faults.write {
             return Err(error.clone());
         }
-        let mut unclaimable: Vec<&str> = troubles.unclaimable.iter().map(String::as_str).collect();
+        let mut unclaimable: Vec<&str> = faults.unclaimable.iter().map(String::as_str).collect();
         unclaimable.sort_unstable();
         if unclaimable.is_empty() {
             return Ok(());

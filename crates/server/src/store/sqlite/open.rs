@@ -1,4 +1,4 @@
-//! Opens a database: brings its tables up to date, then makes the connections.
+//! Opens a database: migrates its tables, then makes the connections.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,15 +13,17 @@ use super::{BUSY, CONSTRAINT, LOCKED};
 
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
-/// Connections that read. Reads are short; a few keep status polls from queueing behind one another.
+/// The number of connections that read. Reads are short; with a few connections, status polls do not wait for each
+/// other.
 const READERS: u32 = 4;
 
 /// How long to wait for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often opening is tried, should another process that starts be at it, too.
+/// The most attempts to open the database, in case another process opens it at the same time.
 const ATTEMPTS: u32 = 20;
 
+/// The time between two attempts.
 const DELAY: Duration = Duration::from_millis(100);
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -34,14 +36,14 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
 }
 
-/// One connection to write, some to read, and one to see whether the database is well.
+/// The connections: one to write, some to read, and one for [`crate::store::JobStore::check`].
 pub(super) struct Pools {
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
     pub(super) checker: SqlitePool,
 }
 
-/// Makes the database if it is not there, brings its tables up to date, and connects. The error is the end of a sentence.
+/// Creates the database if it does not exist, migrates its tables, and connects. The error is the end of a sentence.
 pub(super) async fn open(path: &Path) -> Result<Pools, String> {
     let mut opened = try_to_open(path).await;
     for _ in 1..ATTEMPTS {
@@ -62,8 +64,8 @@ pub(super) async fn open(path: &Path) -> Result<Pools, String> {
     })
 }
 
-/// Whether another process may have been at the same: its migration is a transaction, so the next try finds it done; and
-/// SQLite waits for nobody where a database becomes one with a write-ahead log.
+/// Whether another process may be opening the database at the same time. Its migration is a transaction, so the next
+/// attempt finds it done. And SQLite does not wait for locks while it switches a database to the write-ahead log.
 fn is_race(error: &MigrateError) -> bool {
     match error {
         MigrateError::ExecuteMigration(..) => true,
@@ -76,7 +78,8 @@ fn is_race(error: &MigrateError) -> bool {
 }
 
 async fn try_to_open(path: &Path) -> Result<Pools, MigrateError> {
-    // Tables that others refer to can be made anew only with foreign keys off, which is for a connection as a whole.
+    // Migrations can recreate tables that others refer to only while foreign keys are off, a setting of the whole
+    // connection.
     let mut connection = options(path).foreign_keys(false).connect().await?;
     let migrated = MIGRATOR.run_direct(None, &mut connection, false).await;
     let closed = connection.close().await;

@@ -1,4 +1,5 @@
-//! Webhook calls that wait. Whoever takes one moves its due time behind a deadline, so nobody else does.
+//! The outbox of webhook calls. Taking a call sets its due time to the end of the lease, so that no other process takes
+//! it before.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::{deadline, job_id, jobs, timestamp};
 use crate::jobs::{JobId, JobStatus, rfc3339};
 use crate::store::{Delivery, StoreError, StoreResult};
 
-/// A call that was taken, still without its body.
+/// A call that was taken, without its body.
 #[derive(Debug, FromRow)]
 pub(super) struct Call {
     pub(super) id: i64,
@@ -56,14 +57,14 @@ pub(super) async fn take_due(
     Ok(taken)
 }
 
-/// The call with its body, which is put together from the job and its result, without the write lock.
+/// Adds the body to a call, from the job and its result. Needs no write lock.
 pub(super) async fn delivery(readers: &SqlitePool, call: Call) -> StoreResult<Delivery> {
     let job = job_id(&call.job_id)?;
     let body = body(readers, job).await?;
     Ok(Delivery { id: call.id, job, url: call.url, body, attempts: call.attempts })
 }
 
-/// The contract's webhook payload.
+/// The body of a webhook call.
 #[derive(Serialize)]
 struct Body {
     job_id: JobId,
@@ -113,7 +114,7 @@ pub(super) async fn delivered(
     Ok(())
 }
 
-/// Says nothing to a call that another attempt has delivered meanwhile.
+/// Records a failed attempt. Does nothing if another attempt has delivered the call meanwhile.
 pub(super) async fn failed(
     connection: &mut SqliteConnection,
     delivery: i64,

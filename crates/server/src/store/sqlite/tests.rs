@@ -1,4 +1,4 @@
-//! The contract, and what is SQLite's own: files that are newer, foreign or gone.
+//! The tests of every store, and tests of SQLite alone: newer, foreign and missing files, damage, full disks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,27 +31,27 @@ contract_tests!(two_handles:
     a_job_comes_back_as_it_went_in,
     jobs_are_claimed_oldest_first,
     many_racing_claims_share_no_job,
-    an_expired_lease_is_claimed_once_and_its_first_holder_is_shut_out,
+    a_job_with_an_expired_lease_is_claimed_once_and_the_old_lease_is_refused,
     windows_come_back_bit_by_bit_and_in_order,
     progress_never_falls_and_stays_under_100,
-    a_released_job_waits_again_and_nothing_counts_against_it,
-    only_who_takes_its_process_down_alone_is_given_up,
-    progress_takes_strikes_back,
-    those_who_run_beside_others_are_suspects_and_none_is_struck,
-    who_has_been_struck_lets_other_suspects_go_first,
-    a_suspect_waits_for_a_process_with_nothing_else_but_not_for_ever,
-    a_process_that_lives_gets_its_own_late_leases_back,
+    a_released_job_is_pending_again_without_a_strike,
+    a_job_with_max_strikes_is_claimed_once_more_and_then_ended_as_failed,
+    a_stored_window_resets_strikes,
+    jobs_that_ran_beside_others_become_suspects_without_a_strike,
+    suspects_with_fewer_strikes_are_claimed_first,
+    a_suspect_waits_for_an_idle_process_but_not_forever,
+    a_process_claims_its_own_expired_jobs_only_after_a_grace_period,
     windows_of_another_fingerprint_are_not_mixed_in,
-    what_happens_to_a_job_is_numbered_and_kept,
+    events_of_a_job_are_numbered_and_stored,
     a_finished_job_has_result_and_webhook_and_never_changes,
-    a_failed_job_tells_why_in_status_and_webhook,
-    a_cancelled_job_ends_whoever_holds_it,
-    a_webhook_call_is_one_callers_alone_until_its_time_has_passed,
+    a_failed_job_has_its_reason_in_status_and_webhook,
+    a_job_is_cancelled_also_while_a_worker_holds_it,
+    a_webhook_call_is_taken_by_one_caller_until_its_lease_has_passed,
     webhook_attempts_are_counted_and_end,
 );
 
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_refused_in_words() {
+async fn a_database_of_a_newer_version_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jobs.db");
     let store = SqliteStore::open(&path).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_database_of_a_newer_version_is_refused_in_words() {
     assert!(error.contains("4711"), "{error}");
 }
 
-/// A database as the version of that schema left it, with a job that waits.
+/// A database with an older schema version and a pending job.
 async fn database_of_version(version: i64, columns: &str, values: &str) -> (TempDir, JobId) {
     let dir = tempfile::tempdir().unwrap();
     let known = MIGRATOR.iter().filter(|migration| migration.version <= version).cloned().collect::<Vec<_>>();
@@ -86,7 +86,7 @@ async fn database_of_version(version: i64, columns: &str, values: &str) -> (Temp
 }
 
 #[tokio::test]
-async fn jobs_of_older_versions_go_on_with_what_they_asked_for() {
+async fn jobs_of_older_versions_keep_their_options() {
     let german = JobOptions { language: Language::parse("de"), ..JobOptions::default() };
     let without_words = JobOptions { word_timestamps: Some(false), ..german.clone() };
     let with_words = JobOptions { word_timestamps: Some(true), ..JobOptions::default() };
@@ -107,7 +107,7 @@ async fn jobs_of_older_versions_go_on_with_what_they_asked_for() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+async fn a_file_that_is_not_a_database_is_refused_and_not_changed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notes.txt");
     let notes = "These are my notes, not a database. ".repeat(100);
@@ -119,7 +119,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn the_check_notices_a_database_that_was_taken_away() {
+async fn the_check_notices_a_database_that_was_removed_or_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jobs.db");
     let store = SqliteStore::open(&path).await.unwrap();
@@ -173,11 +173,11 @@ fn new_job() -> NewJob {
     }
 }
 
-/// Made by that release: see the file.
+/// A database that was made by that release: see the file.
 const RELEASE_0_1_0: &str = include_str!("../../../tests/fixtures/release-0.1.0.sql");
 
 #[tokio::test]
-async fn what_the_last_release_left_is_all_there_and_its_jobs_go_on() {
+async fn a_database_of_the_last_release_is_complete_and_its_jobs_continue() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jobs.db");
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).foreign_keys(false);
@@ -212,7 +212,7 @@ async fn what_the_last_release_left_is_all_there_and_its_jobs_go_on() {
     let now = Timestamp::now();
     let mut claimed = Vec::new();
     while let Some(claim) = store.claim(ProcessId::new(), now, LEASE).await.unwrap() {
-        assert_eq!(claim.strikes, 0, "attempts of that release say nothing of guilt");
+        assert_eq!(claim.strikes, 0, "attempts of that release are not strikes");
         let checkpoint = store.checkpoint(&claim.lease, "of this version").await.unwrap();
         assert_eq!(
             checkpoint.discarded,
@@ -230,7 +230,7 @@ async fn what_the_last_release_left_is_all_there_and_its_jobs_go_on() {
     assert_eq!(claimed, expected);
 }
 
-/// As another program on the same disk would.
+/// Lets the database grow no further, as on a full disk.
 async fn fill_disk(store: &SqliteStore) {
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.writer).await.unwrap();
     let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
@@ -238,13 +238,13 @@ async fn fill_disk(store: &SqliteStore) {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_jobs_and_is_forgotten_when_there_is_room() {
+async fn a_full_disk_refuses_jobs_until_there_is_space_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&dir.path().join("jobs.db")).await.unwrap();
     store.insert(new_job(), Timestamp::now()).await.unwrap();
     let process = ProcessId::new();
     let claim = store.claim(process, Timestamp::now(), LEASE).await.unwrap().unwrap();
-    // The limit holds for a connection, so that it goes with the one that failed: there is room again.
+    // The limit belongs to the connection, which is closed after the failure: then there is space again.
     fill_disk(&store).await;
     let long = NewJob { filename: "x".repeat(100_000), ..new_job() };
     let error = store.insert(long, Timestamp::now()).await.unwrap_err();
@@ -262,20 +262,20 @@ async fn a_full_disk_refuses_jobs_and_is_forgotten_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_dropped_half_way_leaves_no_transaction_behind() {
+async fn a_write_that_is_dropped_leaves_no_open_transaction() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&dir.path().join("jobs.db")).await.unwrap();
     for _ in 0..20 {
-        let mut writing = store.write().await.unwrap();
-        sqlx::query("DELETE FROM jobs").execute(writing.connection()).await.unwrap();
-        drop(writing);
+        let mut transaction = store.begin_write().await.unwrap();
+        sqlx::query("DELETE FROM jobs").execute(transaction.connection()).await.unwrap();
+        drop(transaction);
         store.insert(new_job(), Timestamp::now()).await.unwrap();
     }
     assert_eq!(store.counts().await.unwrap().pending, 20);
 }
 
 #[tokio::test]
-async fn a_job_that_cannot_be_read_fails_alone_and_says_why() {
+async fn a_job_that_cannot_be_read_fails_without_affecting_others() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&dir.path().join("jobs.db")).await.unwrap();
     for broken in
@@ -307,11 +307,11 @@ async fn a_job_that_cannot_be_read_fails_alone_and_says_why() {
 }
 
 #[tokio::test]
-async fn torn_pages_cost_the_jobs_that_are_on_them_and_no_others() {
+async fn damaged_pages_affect_only_the_jobs_on_them() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jobs.db");
     let store = SqliteStore::open(&path).await.unwrap();
-    // Long enough that it has pages of its own.
+    // Long enough to have pages of its own.
     let torn =
         store.insert(NewJob { filename: "x".repeat(100_000), ..new_job() }, Timestamp::UNIX_EPOCH).await;
     let torn = torn.unwrap().id;
@@ -322,7 +322,7 @@ async fn torn_pages_cost_the_jobs_that_are_on_them_and_no_others() {
         .filter(|page| bytes[page * 4096 + 100..][..2000].iter().all(|b| *b == b'x'))
         .collect();
     assert!(marks.len() > 10);
-    // The pointer to the page that goes on.
+    // Overwrites the pointer to the next page of the row.
     bytes[marks[0] * 4096..][..4].copy_from_slice(&[0xff; 4]);
     std::fs::write(&path, bytes).unwrap();
 
@@ -334,7 +334,7 @@ async fn torn_pages_cost_the_jobs_that_are_on_them_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn processes_that_start_at_once_make_one_database() {
+async fn processes_that_start_at_the_same_time_create_one_database() {
     for _ in 0..10 {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("jobs.db");

@@ -1,4 +1,4 @@
-//! A write: a connection with the write lock and an open transaction.
+//! Write transactions.
 
 use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
@@ -8,21 +8,22 @@ use crate::store::{Lease, StoreError, StoreResult};
 
 /// A transaction that holds the write lock.
 ///
-/// When something goes wrong in it, SQLite may already have rolled it back by itself (as on a full disk), so that
-/// nobody can tell what state the connection is in: unless [`commit`](Self::commit) or [`roll_back`](Self::roll_back)
-/// succeeds, the connection is closed and the next write has a new one. That holds for a write that is dropped half
-/// way, too. The transaction is not sqlx's own, which counts depths that are wrong from then on.
+/// After an error, SQLite may have rolled the transaction back by itself (as on a full disk), so that the state of the
+/// connection is unknown. So unless [`commit`](Self::commit) or [`roll_back`](Self::roll_back) succeeds, also if the
+/// transaction is dropped, the connection is closed and the next write opens a new one. sqlx's own transactions are not
+/// used, because their nesting depth would be wrong after such an error.
 #[derive(Debug)]
-pub(super) struct Writing {
+pub(super) struct WriteTransaction {
     connection: PoolConnection<Sqlite>,
     ended: bool,
 }
 
-impl Writing {
+impl WriteTransaction {
+    /// Waits for the write lock and begins.
     pub(super) async fn begin(pool: &SqlitePool) -> StoreResult<Self> {
-        let mut writing = Self { connection: pool.acquire().await?, ended: false };
-        writing.execute("BEGIN IMMEDIATE").await?;
-        Ok(writing)
+        let mut transaction = Self { connection: pool.acquire().await?, ended: false };
+        transaction.execute("BEGIN IMMEDIATE").await?;
+        Ok(transaction)
     }
 
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
@@ -47,7 +48,7 @@ impl Writing {
     }
 }
 
-impl Drop for Writing {
+impl Drop for WriteTransaction {
     fn drop(&mut self) {
         if !self.ended {
             self.connection.close_on_drop();
@@ -55,7 +56,7 @@ impl Drop for Writing {
     }
 }
 
-/// That a write in the name of a lease has changed its one row.
+/// Fails with [`StoreError::LeaseLost`] unless a write under a lease has changed exactly one row.
 pub(super) fn held(lease: &Lease, rows: u64) -> StoreResult<()> {
     if rows == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease.job)) }
 }
