@@ -4,40 +4,26 @@
 //! text. Everything computes on the calling thread; a [`Pipeline`] can be shared by many. The words are spaCy's:
 //! a [`Doc`] has [`Token`]s and [`Span`]s of them.
 
-mod attribute_ruler;
 mod doc;
 mod error;
-mod layers;
-mod lemmatizer;
-mod lexeme;
-mod lookups;
-mod model;
 mod msgpack;
-mod ner;
 mod networks;
-mod noun_chunks;
 #[cfg(test)]
 mod parity;
-mod parser;
-#[cfg(test)]
-mod reference;
-mod strings;
-mod tagger;
-mod tok2vec;
-mod tokenizer;
-mod transition;
-mod unicode;
+mod rules;
+mod words;
 
 use std::path::Path;
 
 pub use doc::{Doc, Label, Span, Token};
 pub use error::LoadError;
 
-use attribute_ruler::AttributeRuler;
-use lemmatizer::Lemmatizer;
-use lexeme::Lexicon;
 use networks::Networks;
-use tokenizer::Tokenizer;
+use rules::attribute_ruler::AttributeRuler;
+use rules::lemmatizer::Lemmatizer;
+use rules::noun_chunks;
+use words::lexeme::Lexicon;
+use words::tokenizer::Tokenizer;
 
 /// A pipeline, ready to analyze any number of texts.
 #[derive(Debug)]

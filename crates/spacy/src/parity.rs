@@ -10,8 +10,9 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use crate::doc::{Doc, Span};
-use crate::reference::pipeline;
-use crate::{LoadError, Pipeline, lexeme, load, strings};
+use crate::networks::reference::pipeline;
+use crate::words::{lexeme, strings};
+use crate::{LoadError, Pipeline, load};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -309,10 +310,10 @@ fn copied() -> tempfile::TempDir {
 
 /// Loads the rules alone, of a folder that may hold nothing else.
 fn load_rules(folder: &Path) -> Result<(), LoadError> {
-    crate::tokenizer::Tokenizer::load(folder)?;
-    crate::lexeme::Lexicon::load(folder)?;
-    crate::attribute_ruler::AttributeRuler::load(folder)?;
-    crate::lemmatizer::Lemmatizer::load(folder).map(drop)
+    crate::words::tokenizer::Tokenizer::load(folder)?;
+    crate::words::lexeme::Lexicon::load(folder)?;
+    crate::rules::attribute_ruler::AttributeRuler::load(folder)?;
+    crate::rules::lemmatizer::Lemmatizer::load(folder).map(drop)
 }
 
 #[test]

@@ -6,7 +6,8 @@ use regex::Regex;
 use rmpv::ValueRef;
 
 use crate::doc::{Doc, Token};
-use crate::{lexeme, msgpack};
+use crate::msgpack;
+use crate::words::lexeme;
 
 /// What a pattern can ask a token for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

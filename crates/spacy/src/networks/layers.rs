@@ -7,7 +7,7 @@ use verbatim_kernels::panels::Batched;
 use verbatim_kernels::vector::{add, maximum};
 
 use crate::error::LoadError;
-use crate::model::Layer;
+use crate::networks::model::Layer;
 
 /// What thinc adds to the variance before it takes the root.
 const EPSILON: f32 = 1e-8;

@@ -5,13 +5,13 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::layers::{Matrix, hash};
-use crate::lexeme::Lexeme;
-use crate::model::Network;
-use crate::ner::Ner;
-use crate::parser::Parser;
-use crate::tagger::Tagger;
-use crate::tok2vec::{Tok2Vec, TokenAttributes};
+use crate::networks::layers::{Matrix, hash};
+use crate::networks::model::Network;
+use crate::networks::ner::Ner;
+use crate::networks::parser::Parser;
+use crate::networks::tagger::Tagger;
+use crate::networks::tok2vec::{Tok2Vec, TokenAttributes};
+use crate::words::lexeme::Lexeme;
 
 #[derive(Deserialize)]
 struct Fixture {

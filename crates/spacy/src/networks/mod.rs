@@ -1,15 +1,25 @@
 //! The pipeline's networks, in the order in which one builds on another.
 
+mod layers;
+pub(crate) mod model;
+pub(crate) mod ner;
+pub(crate) mod parser;
+#[cfg(test)]
+pub(crate) mod reference;
+pub(crate) mod tagger;
+pub(crate) mod tok2vec;
+mod transition;
+
 use std::path::Path;
 
 use crate::doc::{Doc, Span};
 use crate::error::LoadError;
-use crate::lexeme::Lexeme;
-use crate::model::Network;
-use crate::ner::Ner;
-use crate::parser::Parser;
-use crate::tagger::Tagger;
-use crate::tok2vec::{Tok2Vec, TokenAttributes};
+use crate::networks::model::Network;
+use crate::networks::ner::Ner;
+use crate::networks::parser::Parser;
+use crate::networks::tagger::Tagger;
+use crate::networks::tok2vec::{Tok2Vec, TokenAttributes};
+use crate::words::lexeme::Lexeme;
 
 /// All that is learned in a pipeline.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use verbatim_kernels::panels::{Batched, Single};
 use verbatim_kernels::vector::{add, maximum};
 
 use crate::error::{self, LoadError};
-use crate::layers::Matrix;
-use crate::model::Network;
 use crate::msgpack;
+use crate::networks::layers::Matrix;
+use crate::networks::model::Network;
 
 /// Tokens whose features are computed at once.
 const BLOCK: usize = 64;

@@ -14,7 +14,8 @@ use rmpv::ValueRef;
 
 use crate::doc::{Doc, Label, Token};
 use crate::error::{self, LoadError};
-use crate::{msgpack, unicode};
+use crate::msgpack;
+use crate::words::unicode;
 
 use exceptions::{Exceptions, Part};
 use pattern::Pattern;

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::LoadError;
-use crate::layers::{HashEmbed, Matrix, MaxoutNorm};
-use crate::lexeme::Lexeme;
-use crate::model::Network;
+use crate::networks::layers::{HashEmbed, Matrix, MaxoutNorm};
+use crate::networks::model::Network;
+use crate::words::lexeme::Lexeme;
 
 /// What the embedding looks at in a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use crate::doc::Doc;
 use crate::error::LoadError;
-use crate::lookups::LookupsFile;
-use crate::{msgpack, strings, unicode};
+use crate::msgpack;
+use crate::words::lookups::LookupsFile;
+use crate::words::{strings, unicode};
 
 /// A word from so many characters on has the shape [`LONG`].
 const LONG_FROM: usize = 100;

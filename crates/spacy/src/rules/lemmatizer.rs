@@ -9,8 +9,9 @@ use rmpv::ValueRef;
 
 use crate::doc::{Doc, Label};
 use crate::error::LoadError;
-use crate::lookups::{Lookups, LookupsFile};
-use crate::{msgpack, unicode};
+use crate::msgpack;
+use crate::words::lookups::{Lookups, LookupsFile};
+use crate::words::unicode;
 
 /// Parts of speech that the tables may have something for, as a token has them and as the tables do.
 const PARTS_OF_SPEECH: [(&str, &str); 17] = [

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::doc::Label;
 use crate::error::{self, LoadError};
-use crate::layers::{Linear, Matrix};
-use crate::model::Network;
+use crate::networks::layers::{Linear, Matrix};
+use crate::networks::model::Network;
 
 /// Chooses each token's fine-grained tag (of the Penn Treebank, in English pipelines).
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::doc::Label;
 use crate::error::LoadError;
-use crate::model::Network;
-use crate::tok2vec::{Tok2Vec, TokenAttributes};
-use crate::transition::{Scorer, StateModel, best_move, read_moves};
+use crate::networks::model::Network;
+use crate::networks::tok2vec::{Tok2Vec, TokenAttributes};
+use crate::networks::transition::{Scorer, StateModel, best_move, read_moves};
 
 /// A named entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use crate::doc;
 use crate::error::LoadError;
-use crate::layers::Matrix;
-use crate::model::Network;
-use crate::transition::{StateModel, best_move, read_moves};
+use crate::networks::layers::Matrix;
+use crate::networks::model::Network;
+use crate::networks::transition::{StateModel, best_move, read_moves};
 
 use state::{Action, State};
 use tree::Label;

@@ -1,13 +1,14 @@
 //! The tables of words that come with a pipeline: files `lookups.bin`, each a map from names to tables.
 //!
-//! A table's own keys are the words' hashes ([`crate::strings::hash`]); what it holds below that is in plain words.
+//! A table's own keys are the words' hashes ([`crate::words::strings::hash`]); what it holds below that is in plain words.
 
 use std::path::{Path, PathBuf};
 
 use rmpv::ValueRef;
 
 use crate::error::{self, LoadError};
-use crate::{msgpack, strings};
+use crate::msgpack;
+use crate::words::strings;
 
 /// A file of tables, read whole.
 pub(crate) struct LookupsFile {
