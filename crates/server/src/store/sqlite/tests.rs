@@ -230,6 +230,36 @@ async fn a_database_of_the_last_release_is_complete_and_its_jobs_continue() {
     assert_eq!(claimed, expected);
 }
 
+/// A database of schema version 4 with jobs under way: see the file.
+const SCHEMA_4: &str = include_str!("../../../tests/fixtures/schema-4.sql");
+
+#[tokio::test]
+async fn windows_that_were_stored_before_there_were_analyses_are_continued_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jobs.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).foreign_keys(false);
+    let database = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::raw_sql(SCHEMA_4).execute(&database).await.unwrap();
+    database.close().await;
+
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(store.unfinished().await.unwrap().len(), 3);
+    let (now, mut kept) = (Timestamp::now(), 0);
+    while let Some(claim) = store.claim(ProcessId::new(), now, LEASE).await.unwrap() {
+        if let Some(fingerprint) = &claim.fingerprint {
+            let checkpoint = store.checkpoint(&claim.lease, fingerprint).await.unwrap();
+            assert_eq!(checkpoint.discarded, 0);
+            kept += checkpoint.windows.len();
+            let windows = store.windows(claim.job.id).await.unwrap();
+            assert!(windows.iter().all(|window| window.analyses.is_empty()));
+            assert_eq!(windows.len(), checkpoint.windows.len());
+        }
+        let end = crate::store::Outcome::Completed { result: "{}".to_owned() };
+        store.finish(&claim.lease, &end, now).await.unwrap();
+    }
+    assert!(kept >= 2, "{kept}");
+}
+
 /// Lets the database grow no further, as on a full disk.
 async fn fill_disk(store: &SqliteStore) {
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.writer).await.unwrap();
