@@ -11,7 +11,7 @@ SKIPPED := $(CARGO_TARGET_DIR)/skipped.txt
 WITH_PACKAGES := scripts/with-packages.sh $(TOOLS)
 CLIENT_TEST := $(WITH_PACKAGES) scripts/client/requirements.txt -m unittest discover --start-directory scripts/client
 
-.PHONY: help run build setup models test chaos neon miri client-test lint deny fixtures accuracy topics bench whisper-cpp
+.PHONY: help run build setup models test chaos neon miri client-test lint deny fixtures accuracy topics bench versions whisper-cpp
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -81,6 +81,9 @@ whisper-cpp: models ## whisper.cpp, which `make bench` measures, and files of th
 	@scripts/system-packages.sh bench
 	@cd bench/whisper-cpp && cargo build --release --locked
 	@$(WITH_PACKAGES) scripts/ggml/requirements.txt scripts/ggml/convert.py base:f16 base:q8_0 base:q5_1
+
+versions: build models ## This build and another, BEFORE=program, in turns: speed, and whether both say the same
+	$(PYTHON) bench/versions.py --before $(BEFORE) --verbatim $(VERBATIM)
 
 bench: build setup whisper-cpp ## Speed, memory and the service, in turns with faster-whisper, whisper.cpp and spaCy: target/bench.md
 	@$(WITH_PACKAGES) bench/requirements.txt bench/report.py --verbatim $(VERBATIM) --whisper-cpp $(WHISPER_CPP) \

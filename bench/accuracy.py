@@ -3,7 +3,7 @@
 The folder has a manifest.tsv with the columns path, language (a code; zxx for no speech), duration_s, kind,
 reference (the words, or a .txt file in the folder) and note. Words are compared in lower case without
 punctuation: English by Whisper's English normaliser, other languages by its basic one, Chinese and Japanese by
-characters. Clips of kind "noise" hold no words: what is heard in them is counted as invented, but
+characters. Clips of kind "noise" hold no words: what is transcribed in them is counted as invented, but
 not in clips whose note says SUNG. Clips without reference count for the speed alone.
 
 The first table has a row for every system, so that greedy decoding stands beside greedy decoding and beams beside
@@ -61,10 +61,10 @@ class Errors:
 
     def count(self, clip, text):
         """(errors, words of the reference)"""
-        wanted, heard = self.words(clip.reference, clip.language), self.words(text or "", clip.language)
-        if not wanted or not heard:
-            return len(wanted) + len(heard), len(wanted)
-        found = jiwer.process_words(" ".join(wanted), " ".join(heard))
+        wanted, transcribed = self.words(clip.reference, clip.language), self.words(text or "", clip.language)
+        if not wanted or not transcribed:
+            return len(wanted) + len(transcribed), len(wanted)
+        found = jiwer.process_words(" ".join(wanted), " ".join(transcribed))
         return found.substitutions + found.deletions + found.insertions, len(wanted)
 
 
@@ -80,13 +80,13 @@ def rate(errors, words):
     return f"{100 * errors / words:.1f} %" if words else "–"
 
 
-def errors_of(heard, clips, errors):
+def errors_of(transcribed, clips, errors):
     """(errors, words of the references) over clips"""
-    counts = [errors.count(clip, heard.texts[clip.path]) for clip in clips]
+    counts = [errors.count(clip, transcribed.texts[clip.path]) for clip in clips]
     return sum(wrong for wrong, _ in counts), sum(words for _, words in counts)
 
 
-def summary(clips, heard_by_system, errors):
+def summary(clips, transcribed_by_system, errors):
     """Rows of systems: English, the other languages together, invented words, and speed."""
     referenced = [clip for clip in clips if clip.reference.strip()]
     english = [clip for clip in referenced if clip.language == "en"]
@@ -94,11 +94,11 @@ def summary(clips, heard_by_system, errors):
     noise = [clip for clip in clips if clip.is_noise]
     audio = sum(clip.seconds for clip in clips)
     rows = []
-    for name, heard in heard_by_system.items():
-        rates = [errors_of(heard, chosen, errors) for chosen in (english, others)]
-        invented = sum(len((heard.texts[clip.path] or "").split()) for clip in noise)
+    for name, transcribed in transcribed_by_system.items():
+        rates = [errors_of(transcribed, chosen, errors) for chosen in (english, others)]
+        invented = sum(len((transcribed.texts[clip.path] or "").split()) for clip in noise)
         cells = [f"{rate(wrong, words)} ({wrong})" for wrong, words in rates]
-        rows.append([name, *cells, invented, f"{audio / heard.seconds:.1f}"])
+        rows.append([name, *cells, invented, f"{audio / transcribed.seconds:.1f}"])
     # The words are the references', the same for every system.
     words = [sum(errors.count(clip, "")[1] for clip in chosen) for chosen in (english, others)]
     heads = ["system", f"English: {words[0]} words", f"other languages: {words[1]} words or characters"]
@@ -106,28 +106,28 @@ def summary(clips, heard_by_system, errors):
     print(table(heads, rows))
 
 
-def details(clips, heard_by_system, errors):
+def details(clips, transcribed_by_system, errors):
     """Rows of kind and language, columns of systems."""
     rows = []
     for kind, language in sorted({(clip.kind, clip.language) for clip in clips if clip.reference.strip()}):
         chosen = [c for c in clips if (c.kind, c.language) == (kind, language) and c.reference.strip()]
-        counts = [errors_of(heard, chosen, errors) for heard in heard_by_system.values()]
+        counts = [errors_of(transcribed, chosen, errors) for transcribed in transcribed_by_system.values()]
         rows.append([kind, language, len(chosen), counts[0][1], *(rate(*count) for count in counts)])
-    print(table(["kind", "language", "clips", "words", *heard_by_system], rows))
+    print(table(["kind", "language", "clips", "words", *transcribed_by_system], rows))
 
 
-def language_table(clips, heard_by_system):
+def language_table(clips, transcribed_by_system):
     spoken = [clip for clip in clips if clip.language != NO_SPEECH]
-    for name, heard in heard_by_system.items():
-        right = sum(heard.languages[clip.path] == clip.language for clip in spoken)
+    for name, transcribed in transcribed_by_system.items():
+        right = sum(transcribed.languages[clip.path] == clip.language for clip in spoken)
         print(f"\n{name} told the language of {right} of {len(spoken)} clips.")
 
 
-def worst(clips, heard, errors, count):
+def worst(clips, transcribed, errors, count):
     """The clips with the most errors, for looking into them."""
-    counted = [(errors.count(clip, heard.texts[clip.path]), clip) for clip in clips if clip.reference.strip()]
+    counted = [(errors.count(clip, transcribed.texts[clip.path]), clip) for clip in clips if clip.reference.strip()]
     for (wrong, words), clip in sorted(counted, key=lambda each: -each[0][0])[:count]:
-        print(f"\n{wrong} of {words}: {clip.path}\n  {heard.texts[clip.path]}", file=sys.stderr)
+        print(f"\n{wrong} of {words}: {clip.path}\n  {transcribed.texts[clip.path]}", file=sys.stderr)
 
 
 def main():
@@ -145,19 +145,19 @@ def main():
     if given.kind:
         clips = [clip for clip in clips if clip.kind in given.kind.split(",")]
     groups = groups_by_language(clips, given.detect)
-    heard = {}
+    transcribed = {}
     for system in compared(given):
         print(f"accuracy: {system.name} …", file=sys.stderr)
-        heard[system.name] = system.hear(groups)
+        transcribed[system.name] = system.transcribe(groups)
     errors = Errors()
     print(f"Model {given.model}; {machine()}.\n")
     print("Errors in a hundred words, and the number of errors:\n")
-    summary(clips, heard, errors)
+    summary(clips, transcribed, errors)
     print("\nErrors in a hundred words, by kind and language:\n")
-    details(clips, heard, errors)
+    details(clips, transcribed, errors)
     if given.detect:
-        language_table(clips, heard)
-    worst(clips, next(iter(heard.values())), errors, given.worst)
+        language_table(clips, transcribed)
+    worst(clips, next(iter(transcribed.values())), errors, given.worst)
 
 
 if __name__ == "__main__":

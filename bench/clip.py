@@ -1,6 +1,6 @@
 """The time that one short clip takes a program that has started, Verbatim and its peers in turns, as Markdown.
 
-Each system hears copies of the clip one after the other in one program; of its time, that of the same program on a
+Each system transcribes copies of the clip one after the other in one program; of its time, that of the same program on a
 file with nothing in it is taken off, and the rest is divided by the copies. Every copy is read and computed anew.
 """
 

@@ -27,7 +27,7 @@ def together(server, paths):
         results = list(clients.map(server.transcribe, paths))
         seconds = time.monotonic() - began
     if not all(result["transcript"] for result in results):
-        sys.exit("The service heard nothing in a recording.")
+        sys.exit("The service found nothing in a recording.")
     return seconds
 
 
@@ -102,8 +102,8 @@ def main():
         longs = [speech.wav(f"long{n}", given.long, start=53 * n) for n in range(LONG_JOBS)]
         short, nothing = speech.wav("short", given.short), silence(folder)
         for turn in range(given.rounds):
-            engine.start.append(verbatim.hear({"en": [nothing]}).seconds)
-            engine.whole.append(verbatim.hear({"en": paths}).seconds)
+            engine.start.append(verbatim.transcribe({"en": [nothing]}).seconds)
+            engine.whole.append(verbatim.transcribe({"en": paths}).seconds)
             with Server(given.verbatim, settings) as server:
                 ready.append(server.ready_seconds)
                 service.append(together(server, paths))

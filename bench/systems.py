@@ -23,7 +23,7 @@ PEERS = ["int8:1", "int8:5", "int8:1:8", "int8:5:8", "ggml-q8_0:1", "ggml-q8_0:5
 
 
 @dataclass
-class Heard:
+class Transcribed:
     """What a system made of a set of files."""
 
     texts: dict  # path -> text; None where the file was refused
@@ -40,15 +40,15 @@ class Verbatim:
         self.command = [str(program), "transcribe", "--models-dir", str(models_dir), "--whisper-model", model]
         self.command += ["--threads", str(THREADS), "--compute-type", compute, "--beam-size", beam]
 
-    def hear(self, groups):
+    def transcribe(self, groups):
         """`groups` maps a language code, or None for detecting it, to paths."""
-        heard = Heard({}, {}, 0.0, 0.0)
+        transcribed = Transcribed({}, {}, 0.0, 0.0)
         for language, paths in groups.items():
             with tempfile.TemporaryDirectory() as folder:
-                self.hear_one_language(language, paths, Path(folder), heard)
-        return heard
+                self.transcribe_language(language, paths, Path(folder), transcribed)
+        return transcribed
 
-    def hear_one_language(self, language, paths, folder, heard):
+    def transcribe_language(self, language, paths, folder, transcribed):
         out = folder / "out"
         out.mkdir()
         links = []
@@ -58,13 +58,13 @@ class Verbatim:
         command = [*self.command, "--format", "json", "--output", str(out)]
         command += ["--language", language] if language else []
         seconds, peak = measured([*command, *map(str, links)], check=False)
-        heard.seconds += seconds
-        heard.peak_megabytes = max(heard.peak_megabytes, peak)
+        transcribed.seconds += seconds
+        transcribed.peak_megabytes = max(transcribed.peak_megabytes, peak)
         for number, path in enumerate(paths):
             written = out / f"{number:04}.json"
             result = json.loads(written.read_text()) if written.is_file() else None
-            heard.texts[path] = result and result["transcript"]
-            heard.languages[path] = result and result["language_detection"]["language"]
+            transcribed.texts[path] = result and result["transcript"]
+            transcribed.languages[path] = result and result["language_detection"]["language"]
 
 
 class FasterWhisper:
@@ -80,9 +80,9 @@ class FasterWhisper:
             "batch": batch,
         }
 
-    def hear(self, groups):
-        heard, seconds, peak = answered([sys.executable, str(HERE / "peer.py")], self.asked, groups)
-        return Heard(*by_path(heard), seconds, peak)
+    def transcribe(self, groups):
+        transcribed, seconds, peak = answered([sys.executable, str(HERE / "peer.py")], self.asked, groups)
+        return Transcribed(*by_path(transcribed), seconds, peak)
 
 
 class WhisperCpp:
@@ -96,9 +96,9 @@ class WhisperCpp:
         self.program = program
         self.asked = {"model": str(path), "threads": THREADS, "beam": beam}
 
-    def hear(self, groups):
-        heard, seconds, peak = answered([str(self.program)], self.asked, groups)
-        return Heard(*by_path(heard["files"]), seconds, peak)
+    def transcribe(self, groups):
+        transcribed, seconds, peak = answered([str(self.program)], self.asked, groups)
+        return Transcribed(*by_path(transcribed["files"]), seconds, peak)
 
 
 def answered(command, asked, groups):
@@ -111,9 +111,9 @@ def answered(command, asked, groups):
         return json.loads(answer.read_text()), seconds, peak
 
 
-def by_path(heard):
+def by_path(transcribed):
     """Texts and languages of [path, text, language], each by path."""
-    return {Path(path): text for path, text, _ in heard}, {Path(path): language for path, _, language in heard}
+    return {Path(path): text for path, text, _ in transcribed}, {Path(path): language for path, _, language in transcribed}
 
 
 def measured(command, check=True):

@@ -10,13 +10,13 @@ def measure(systems, paths, nothing, rounds):
     timings = [Timings(system.name, system.beam, system.is_peer) for system in systems]
     for turn in range(rounds):
         for system, times in zip(systems, timings, strict=True):
-            times.start.append(system.hear({"en": [nothing]}).seconds)
-            heard = system.hear({"en": paths})
-            deaf = [str(path) for path in paths if not heard.texts[path]]
-            if deaf:
-                sys.exit(f"{system.name} heard nothing in {', '.join(deaf)}.")
-            times.whole.append(heard.seconds)
-            times.peak_megabytes = max(times.peak_megabytes, heard.peak_megabytes)
-            took = f"{heard.seconds:.2f} s, start {times.start[-1]:.2f} s"
+            times.start.append(system.transcribe({"en": [nothing]}).seconds)
+            transcribed = system.transcribe({"en": paths})
+            silent = [str(path) for path in paths if not transcribed.texts[path]]
+            if silent:
+                sys.exit(f"{system.name} found nothing in {', '.join(silent)}.")
+            times.whole.append(transcribed.seconds)
+            times.peak_megabytes = max(times.peak_megabytes, transcribed.peak_megabytes)
+            took = f"{transcribed.seconds:.2f} s, start {times.start[-1]:.2f} s"
             print(f"round {turn + 1} of {rounds}: {system.name}: {took}", file=sys.stderr)
     return timings
