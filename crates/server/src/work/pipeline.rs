@@ -11,6 +11,7 @@ use rayon::ThreadPoolBuilder;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use verbatim_media::{MediaError, PcmStream, Tracks};
 use verbatim_speech::{DecodeOptions, WindowTranscript};
 use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
@@ -27,7 +28,6 @@ use crate::recognizer::{Recognizer, RecognizerError};
 use crate::store::{
     Analyses, Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow,
 };
-use verbatim_media::{MediaError, PcmStream, Tracks};
 
 /// What is said of a transcript that is not structured any more.
 const UNSTRUCTURED: &str = "The transcript was not structured: the service ended each time that it tried.";

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use verbatim_media::MediaError;
 use verbatim_speech::{DecodeOptions, Language, WindowTranscript};
 
 use super::decoding::{Decoding, Place};
@@ -11,7 +12,6 @@ use super::source::{SourceEvent, broken_off};
 use crate::jobs::JobId;
 use crate::recognizer::{Recognizer, RecognizerError};
 use crate::store::Analyses;
-use verbatim_media::MediaError;
 
 /// What happens while a recording is transcribed, in the order in which it happens.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::io;
 
-use crate::store::StoreError;
 use verbatim_media::MediaError;
+
+use crate::store::StoreError;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(in crate::api) enum IntakeError {

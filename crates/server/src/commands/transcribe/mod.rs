@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
+use verbatim_media::{MediaError, PcmStream, identify, measure_duration};
 use verbatim_speech::{DecodeOptions, Language};
 use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
@@ -31,7 +32,6 @@ use crate::recognizer::{Recognizer, RecognizerError};
 use crate::settings::TranscribeSettings;
 use crate::store::{Analyses, StoredWindow};
 use crate::work::{Place, Recording, Sink, Source, SourceEvent, Transcribing, Transcription, assemble};
-use verbatim_media::{MediaError, PcmStream, identify, measure_duration};
 
 /// What can go wrong with one file. The other files are transcribed all the same.
 #[derive(Debug, thiserror::Error)]
