@@ -64,9 +64,7 @@ impl Intake {
         F: Fields + Into<Submission>,
     {
         let Received { job, upload, filename, fields } = received;
-        let file = upload.open()?;
-        let path = file.path();
-        let probe = self.prober.probe(&path, self.limits.max_media_duration);
+        let probe = self.prober.probe(upload.open()?, self.limits.max_media_duration);
         let info = self.stopping.run_until_cancelled(probe).await.ok_or_else(stopping)??;
         let Submission { options, webhook_url } = fields.into();
         let new = NewJob {

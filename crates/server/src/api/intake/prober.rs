@@ -1,7 +1,6 @@
 //! Probes uploads: a limited number at once, and each only until its request is dropped.
 
 use std::num::NonZero;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -9,6 +8,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use verbatim_media::{Cancellation, MediaError, MediaInfo, Tools, probe_with};
+
+use crate::blobs::OpenBlob;
 
 /// Runs at most one probe per processor at once. Probes that wait for a slot hold no thread and no process.
 #[derive(Debug, Clone)]
@@ -27,18 +28,19 @@ impl Prober {
     /// Runs [`verbatim_media::probe`] once a slot is free.
     ///
     /// Dropping the future ends the probe and its processes at once.
-    pub async fn probe(&self, path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
+    pub async fn probe(&self, upload: OpenBlob, max_duration: Duration) -> Result<MediaInfo, MediaError> {
         let interrupted =
             |error: &str| MediaError::Tool(format!("The probe of the file was interrupted: {error}."));
         let slot =
             self.slots.clone().acquire_owned().await.map_err(|error| interrupted(&error.to_string()))?;
         let cancellation = Cancellation::default();
         let _guard = CancelOnDrop(cancellation.clone());
-        let (tools, path) = (self.tools.clone(), path.to_owned());
+        let tools = self.tools.clone();
         let probe = spawn_blocking(move || {
-            // Held until the processes have ended, even after this future is dropped.
-            let _slot = slot;
-            probe_with(&tools, &path, max_duration, &cancellation)
+            // Both are held until the processes have ended, even after this future is dropped: the path is of an open file,
+            // and would be that of another once this one is closed.
+            let (_slot, upload) = (slot, upload);
+            probe_with(&tools, &upload.path(), max_duration, &cancellation)
         });
         probe.await.map_err(|error| interrupted(&error.to_string()))?
     }
