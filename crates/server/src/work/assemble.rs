@@ -26,14 +26,18 @@ pub(crate) struct Recording {
     pub(crate) whisper: String,
     /// Or a sentence that says why the transcript is not structured.
     pub(crate) structurer: Result<Structurer, &'static str>,
-    /// Where segments are cut, in seconds, in any order.
-    pub(crate) cuts: Vec<f64>,
 }
 
-/// Takes a while for a day's transcript: not to be called where others wait.
-pub(crate) fn assemble(of: Recording, windows: &[StoredWindow], now: Timestamp) -> TranscriptionResult {
+/// Takes a while for a day's transcript: not to be called where others wait. Segments are cut at `cuts`, seconds in any
+/// order.
+pub(crate) fn assemble(
+    of: Recording,
+    windows: &[StoredWindow],
+    cuts: Vec<f64>,
+    now: Timestamp,
+) -> TranscriptionResult {
     let language_detection = detection(of.language, windows);
-    let (segments, languages): (Vec<_>, Vec<_>) = segments(windows, of.cuts).unzip();
+    let (segments, languages): (Vec<_>, Vec<_>) = segments(windows, cuts).unzip();
     let spoken = language_detection.language.as_deref().and_then(Language::parse);
     let written = spoken.map(|language| of.task.written(language));
     let structure =

@@ -170,10 +170,12 @@ impl Pipeline {
             task: job.options.task.unwrap_or(self.options.task),
             whisper: whisper.to_owned(),
             structurer,
-            cuts: self.analyses.iter().flat_map(|analysis| analysis.cuts(&windows)).collect(),
         };
-        let at = Timestamp::now();
-        let write = move || serde_json::to_string(&assemble(recording, &windows, at));
+        let (at, analyses) = (Timestamp::now(), self.analyses.clone());
+        let write = move || {
+            let cuts = analyses.iter().flat_map(|analysis| analysis.cuts(&windows)).collect();
+            serde_json::to_string(&assemble(recording, &windows, cuts, at))
+        };
         let result = spawn_blocking(|| in_own_pool(write)).await;
         let result =
             result.map_err(|error| error.to_string()).and_then(|json| json.map_err(|e| e.to_string()));

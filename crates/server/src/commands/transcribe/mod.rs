@@ -133,10 +133,9 @@ impl Run {
             task: self.options.task,
             whisper: self.recognizer.model().name.clone(),
             structurer: Ok(self.structurer.clone()),
-            cuts: Vec::new(),
         };
         let (windows, before) = (windows?, stages::own_time());
-        let result = assemble(recording, &windows, Timestamp::now());
+        let result = assemble(recording, &windows, Vec::new(), Timestamp::now());
         self.structuring.set(self.structuring.get() + stages::own_time().saturating_sub(before));
         Ok(result)
     }
