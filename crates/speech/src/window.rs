@@ -2,14 +2,17 @@
 
 mod bytes;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::bytes::WindowBytesError;
 use crate::{SAMPLE_RATE, Voice};
 
-/// Samples kept before and after speech, so that its soft first and last sounds are not cut off: 0.4 s. A silence of
-/// more than twice this within a window is shortened to twice this.
-pub const PADDING: u64 = SAMPLE_RATE as u64 * 400 / 1000;
+/// Samples kept before and after speech: 1 s. A silence of more than twice this within a window is shortened to twice
+/// this. Shorter pauses stay as they are: the model was trained on natural speech, and makes fewer errors where
+/// sentences keep their pauses (`docs/accuracy.md`).
+pub const PADDING: u64 = SAMPLE_RATE as u64;
 
 /// Speech to transcribe: at most 30 s of samples, possibly joined from pieces of the original audio with long
 /// silences between them left out.
@@ -48,6 +51,26 @@ impl Window {
         self.voice.share(sample(start), sample(end), threshold)
     }
 
+    /// The samples of `range` as a window of its own, with their places in the original. `range` lies within
+    /// `samples` and is not empty.
+    pub fn part(&self, range: Range<u64>) -> Self {
+        let Range { start, end } = range;
+        let first = self.pieces.partition_point(|piece| piece.offset <= start).max(1) - 1;
+        let within = self.pieces[first..].iter().take_while(|piece| piece.offset < end);
+        let pieces = within.map(|piece| match start.checked_sub(piece.offset) {
+            Some(inside) => Piece { offset: 0, origin: piece.origin + inside },
+            None => Piece { offset: piece.offset - start, origin: piece.origin },
+        });
+        let mut voice = Voice::default();
+        voice.append(0, &self.voice, start, end);
+        Self {
+            index: self.index,
+            samples: self.samples[start as usize..end as usize].to_vec(),
+            pieces: pieces.collect(),
+            voice,
+        }
+    }
+
     /// The offsets in `samples`, in order, at which at least `left_out` samples of the original were left out.
     pub fn cuts(&self, left_out: u64) -> impl Iterator<Item = u64> {
         self.pieces.windows(2).filter_map(move |pair| {
@@ -71,7 +94,7 @@ impl Window {
     /// The model puts the border between two segments somewhere in the silence between them. If most of that silence
     /// was left out and a segment reaches only a little beyond the cut, it is taken to end, or to start, at the cut.
     pub fn original_span(&self, start: f64, end: f64) -> (f64, f64) {
-        const REACH: f64 = 2.0 * PADDING as f64 / SAMPLE_RATE as f64;
+        const REACH: f64 = PADDING as f64 / SAMPLE_RATE as f64;
         let cuts = || self.pieces.iter().skip(1).map(|piece| seconds_of(piece.offset));
         let cut_before_end = cuts().find(|cut| start < *cut && *cut < end && end - cut <= REACH);
         let cut_after_start = cuts().find(|cut| start < *cut && *cut < end && cut - start <= REACH);
@@ -129,6 +152,22 @@ mod tests {
         assert_eq!(window.cuts(4_000).collect::<Vec<_>>(), [16_000, 32_000]);
         assert_eq!(window.cuts(4_001).collect::<Vec<_>>(), [32_000]);
         assert_eq!(Window::new(0, 0.0, vec![0.0; 48_000]).cuts(0).count(), 0);
+    }
+
+    #[test]
+    fn a_part_keeps_its_place_in_the_original() {
+        let piece = |offset, origin| Piece { offset, origin };
+        let pieces = vec![piece(0, 16_000), piece(32_000, 320_000), piece(64_000, 640_000)];
+        let mut window = Window { pieces, ..Window::new(3, 0.0, (0..96_000).map(|i| i as f32).collect()) };
+        (0..96).for_each(|frame| window.voice.push(frame * 1000, frame as f32 / 96.0));
+        let part = window.part(40_000..70_000);
+        assert_eq!((part.index, part.samples[0], part.samples.len()), (3, 40_000.0, 30_000));
+        assert_eq!(part.pieces, [piece(0, 328_000), piece(24_000, 640_000)]);
+        assert_eq!((part.start(), part.end()), (20.5, 40.375));
+        assert_eq!(part.voice.share(0, 30_000, 40.0 / 96.0), Some(1.0));
+        assert_eq!(part.voice.share(0, 2_000, 41.0 / 96.0), Some(0.5));
+        assert_eq!(window.part(0..96_000), window);
+        assert_eq!(window.part(32_000..33_000).pieces, [piece(0, 320_000)]);
     }
 
     #[test]

@@ -30,9 +30,16 @@ const MAX_FAINT: u64 = 2 * SAMPLE_RATE as u64;
 const NOISE_SHARE: f32 = 0.1;
 const SECOND: u64 = SAMPLE_RATE as u64;
 
+/// A doubtful span counts beside other speech that follows within this: 0.8 s.
+const NEAR: u64 = SAMPLE_RATE as u64 * 800 / 1000;
+
+/// A window that is full is cut at the longest pause from here on, 20 s, so that a sentence is rarely cut where a later
+/// one would have had to wait.
+const EARLIEST_CUT: u64 = 20 * SAMPLE_RATE as u64;
+
 /// Must be raised whenever the same stream gives other windows than before, or windows with other samples.
 /// Checkpoints of jobs under way store it, so that windows of two versions are not combined.
-pub const CUTTER_VERSION: u32 = 2;
+pub const CUTTER_VERSION: u32 = 3;
 
 /// Cuts a stream of 16 kHz mono samples into windows of speech. Keeps at most about three windows of samples in
 /// memory, however long the stream is. The windows do not depend on the sizes of the chunks that the stream comes in.
@@ -101,8 +108,19 @@ struct OpenWindow {
     voice: Voice,
     /// The end of its samples in the original.
     end: u64,
+    /// The pauses within it.
+    pauses: Vec<Pause>,
     /// Whether it already has the padding after its last speech, because a long silence follows.
     padded: bool,
+}
+
+/// A pause between two spans of speech in an open window.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    /// Its middle, or where silence was left out: an index into the window's samples.
+    middle: u64,
+    /// Samples of silence in the original.
+    length: u64,
 }
 
 impl OpenWindow {
@@ -112,6 +130,7 @@ impl OpenWindow {
             pieces: Vec::new(),
             voice: Voice::default(),
             end: from,
+            pauses: Vec::new(),
             padded: false,
         };
         window.skip_to(buffer, from, to);
@@ -131,6 +150,36 @@ impl OpenWindow {
         self.end = from;
         self.extend(buffer, to);
         self.padded = false;
+    }
+
+    fn len(&self) -> u64 {
+        self.samples.len() as u64
+    }
+
+    /// The silence between its speech and speech that starts at `start`.
+    fn pause_before(&self, start: u64) -> Pause {
+        let (silent, gap) = if self.padded { (PADDING, 0) } else { (0, start - self.end) };
+        Pause { middle: self.len() + gap / 2, length: start - self.end + silent }
+    }
+
+    /// The middle of the longest pause late in the window, if that is longer than `last`, which follows it, and leaves
+    /// room for `more` samples behind it.
+    fn better_cut(&self, last: Pause, more: u64) -> Option<u64> {
+        let late = self.pauses.iter().filter(|pause| pause.middle >= EARLIEST_CUT);
+        let longest = late.max_by_key(|pause| pause.length)?;
+        let fits = self.len() - longest.middle + more <= MAX_SAMPLES;
+        (longest.length > last.length && fits).then_some(longest.middle)
+    }
+
+    /// Cuts the window at sample `at`. The rest stays open.
+    fn split(self, at: u64) -> (Window, Self) {
+        let Self { samples, pieces, voice, end, pauses, padded } = self;
+        let whole = Window { index: 0, samples, pieces, voice };
+        let rest = whole.part(at..whole.samples.len() as u64);
+        let later = pauses.into_iter().filter(|pause| pause.middle > at);
+        let pauses = later.map(|pause| Pause { middle: pause.middle - at, ..pause }).collect();
+        let Window { samples, pieces, voice, .. } = rest;
+        (whole.part(0..at), Self { samples, pieces, voice, end, pauses, padded })
     }
 }
 
@@ -258,7 +307,7 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
 
     /// Adds a span of speech. A doubtful one is added only if it is near other speech.
     fn add_span(&mut self, span: Span) {
-        if let Some(before) = self.doubtful.take_if(|before| span.start <= before.end + 2 * PADDING) {
+        if let Some(before) = self.doubtful.take_if(|before| span.start <= before.end + NEAR) {
             self.add_speech(before);
         }
         self.doubtful = None;
@@ -294,27 +343,34 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
     fn add_speech(&mut self, span: Span) {
         let end = span.end.min(self.buffer.end());
         let padded_start = self.padded_start(span, self.open.as_ref().map_or(self.last_end, |open| open.end));
-        let Some(open) = &mut self.open else {
+        let Some(mut open) = self.open.take() else {
             self.open = Some(OpenWindow::start(&self.buffer, padded_start, end));
             return;
         };
-        let gap = span.start - open.end;
+        let pause = open.pause_before(span.start);
         let from = if open.padded { padded_start } else { open.end };
-        let total = open.samples.len() as u64 + (end - from) + PADDING;
-        if total > MAX_SAMPLES {
-            if !open.padded {
-                open.extend(&self.buffer, open.end + gap / 2);
-            }
-            self.last_end = open.end;
-            let next = OpenWindow::start(&self.buffer, padded_start.max(self.last_end), end);
-            if let Some(full) = self.open.replace(next) {
-                self.emit(full);
-            }
-        } else if open.padded {
+        let more = end - from + PADDING;
+        if open.len() + more > MAX_SAMPLES {
+            let Some(cut) = open.better_cut(pause, more) else {
+                if !open.padded {
+                    open.extend(&self.buffer, open.end + pause.length / 2);
+                }
+                self.emit(open);
+                let start = padded_start.max(self.last_end);
+                self.open = Some(OpenWindow::start(&self.buffer, start, end));
+                return;
+            };
+            let (full, rest) = open.split(cut);
+            self.push(full);
+            open = rest;
+        }
+        open.pauses.push(open.pause_before(span.start));
+        if open.padded {
             open.skip_to(&self.buffer, from, end);
         } else {
             open.extend(&self.buffer, end);
         }
+        self.open = Some(open);
     }
 
     /// Once the silence after the open window is known to be long, appends its padding, so that the rest of the
@@ -344,7 +400,12 @@ impl<'v, I: Iterator<Item = io::Result<Vec<f32>>>> Windows<'v, I> {
     fn emit(&mut self, open: OpenWindow) {
         self.last_end = self.last_end.max(open.end);
         let OpenWindow { samples, pieces, voice, .. } = open;
-        self.ready.push_back(Window { index: self.count, samples, pieces, voice });
+        self.push(Window { index: 0, samples, pieces, voice });
+    }
+
+    /// Numbers a window that is done.
+    fn push(&mut self, window: Window) {
+        self.ready.push_back(Window { index: self.count, ..window });
         self.count += 1;
     }
 }

@@ -85,6 +85,29 @@ fn speech_without_pauses_is_cut_and_nothing_is_lost() {
     assert!(covered > 95.0, "only {covered} s of 100 are covered");
 }
 
+/// A sentence is said six times. After the third, which ends behind 20 s, the speaker pauses for longer than else.
+#[test]
+fn a_full_window_is_cut_at_the_longest_pause_of_its_last_third() {
+    let sentence = clip("austen-0870");
+    let mut samples = Vec::new();
+    let mut long_pause = 0..0;
+    for time in 0..6 {
+        samples.extend_from_slice(&sentence);
+        let pause = if time == 2 { SAMPLE_RATE * 3 / 2 } else { SAMPLE_RATE / 4 };
+        if time == 2 {
+            long_pause = samples.len()..samples.len() + pause;
+        }
+        samples.resize(samples.len() + pause, 0.0);
+    }
+    assert!((21 * SAMPLE_RATE..25 * SAMPLE_RATE).contains(&long_pause.start), "{long_pause:?}");
+    let windows = windows(&vad(), &samples, 16_000);
+    let end = (windows[0].end() * SAMPLE_RATE as f64) as usize;
+    assert!(long_pause.contains(&end), "{end} is not in {long_pause:?}");
+    assert_eq!(windows[1].start(), windows[0].end(), "nothing is lost");
+    let voiced = |window: &Window| window.voice.share(0, window.samples.len() as u64, 0.5);
+    assert!(windows.iter().all(|window| voiced(window) > Some(0.5)), "each part has its probabilities");
+}
+
 #[test]
 fn windows_do_not_depend_on_loudness_or_offset() {
     let vad = vad();
@@ -115,7 +138,7 @@ fn a_chord_opens_no_window_and_speech_after_music_is_complete() {
     assert_eq!(windows.len(), 1);
     assert_eq!(windows[0].pieces.len(), 1, "{:?}", windows[0].pieces);
     // The speech begins 40 s into the recording, and is certain only after 1.8 s.
-    assert!((39.5..40.1).contains(&windows[0].start()), "{}", windows[0].start());
+    assert!((39.0..40.0).contains(&windows[0].start()), "{}", windows[0].start());
 }
 
 #[test]
@@ -128,7 +151,7 @@ fn a_doubtful_sound_counts_beside_speech() {
     assert_eq!((near.len(), near[0].start()), (1, 0.0), "the chord is before the speech");
     let silence = vec![0.0; 5 * SAMPLE_RATE];
     let far = found(&[chord, &silence, &speech].concat());
-    assert!(far[0].start() > 5.0, "{}", far[0].start());
+    assert!(far[0].start() > 4.0, "{}", far[0].start());
 }
 
 #[test]
