@@ -93,7 +93,7 @@ fn a_full_window_is_cut_at_the_longest_pause_of_its_last_third() {
     let mut long_pause = 0..0;
     for time in 0..6 {
         samples.extend_from_slice(&sentence);
-        let pause = if time == 2 { SAMPLE_RATE * 3 / 2 } else { SAMPLE_RATE / 4 };
+        let pause = if time == 2 { SAMPLE_RATE } else { SAMPLE_RATE / 4 };
         if time == 2 {
             long_pause = samples.len()..samples.len() + pause;
         }
