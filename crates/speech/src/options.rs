@@ -45,8 +45,9 @@ pub struct DecodeOptions {
     pub task: Task,
     /// Let the model predict where segments start and end. If not, a window is one segment.
     pub timestamps: bool,
-    /// Transcribe every window to its end. If not, the last segment of a window may be left out because the model
-    /// takes it to continue after the window. OpenAI's reference does this, and starts the next window there.
+    /// Transcribe all speech of every window: to its end, and again where speech was left out. Short windows are also
+    /// decoded without timestamps. If not, a window is decoded once, and its last segment may be left out because the
+    /// model takes it to continue after the window. OpenAI's reference does this, and starts the next window there.
     pub whole_windows: bool,
     /// Compute when each word was said, and take the times of segments from their words.
     pub word_timestamps: bool,

@@ -14,6 +14,7 @@ mod model;
 mod network;
 #[cfg(test)]
 mod reference;
+mod session;
 mod text;
 mod transcriber;
 mod weights;
@@ -21,4 +22,5 @@ mod weights;
 pub use error::Error;
 pub use model::Model;
 pub use network::precision::ComputeType;
-pub use transcriber::{DecodeRequest, Encoded, Session, Transcriber};
+pub use session::{Encoded, Session};
+pub use transcriber::{DecodeRequest, Transcriber};

@@ -10,68 +10,23 @@ use crate::decoding::language::choose;
 use crate::decoding::rules::Timing;
 use crate::decoding::search::{Batch, Finished, Request};
 use crate::decoding::suspect::{lacks_voice, looping};
+use crate::decoding::untranscribed::{Stretch, untranscribed};
 use crate::network::decoder::{Context, Memory};
+use crate::session::{Decoded, Decoding, Encoded, EncodedWindow, Entry, Findings, Session};
 use crate::text::segments::{TextSegment, split};
 use crate::text::tokenizer::Previous;
 use crate::{Error, Model};
 use verbatim_kernels::stages::{Stage, within};
 use verbatim_speech::seconds_of;
 use verbatim_speech::{
-    DecodeOptions, Language, LanguageProbabilities, SAMPLE_RATE, Segment, WINDOW_SECONDS, Window,
-    WindowTranscript, Word,
+    DecodeOptions, Language, LanguageProbabilities, Segment, Window, WindowTranscript, Word,
 };
-
-/// A window after the encoder: what language detection and decoding work on. Cheap to clone; about
-/// 20 MB for the base model.
-#[derive(Debug, Clone)]
-pub struct Encoded(Arc<EncodedWindow>);
-
-#[derive(Debug)]
-struct EncodedWindow {
-    window: Window,
-    memory: Arc<Memory>,
-    languages: OnceLock<LanguageProbabilities>,
-}
 
 /// One window to decode, with its own options: a batch may mix languages and tasks.
 #[derive(Debug, Clone, Copy)]
 pub struct DecodeRequest<'a> {
     pub encoded: &'a Encoded,
     pub options: &'a DecodeOptions,
-}
-
-/// Windows in decoding, taken further together a token at a time by [`Transcriber::step`]. One that is done makes
-/// room at once: no window waits for the longest of its batch.
-///
-/// A step computes on the thread that asks for it, and lets rayon's idle threads help. To use all processors well,
-/// give each thread of rayon's a session of its own.
-#[derive(Debug, Default)]
-pub struct Session {
-    batch: Batch<Entry>,
-}
-
-/// What a window is known by within its session.
-#[derive(Debug)]
-struct Entry {
-    key: u64,
-    encoded: Encoded,
-}
-
-impl Session {
-    /// Windows in decoding.
-    pub fn len(&self) -> usize {
-        self.batch.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Gives up the window that was added with this key, if it is still in decoding. The transcripts of the others
-    /// do not change.
-    pub fn remove(&mut self, key: u64) {
-        self.batch.retain(|entry| entry.key != key);
-    }
 }
 
 /// Turns windows of speech into text. `Send` and `Sync`; every call blocks until its batch is done and
@@ -143,8 +98,28 @@ impl Transcriber {
         encoded: &Encoded,
         options: &DecodeOptions,
     ) -> Result<(), Error> {
+        let mut findings = Findings::new(encoded.clone(), options.clone());
+        self.begin(&mut session.batch, key, &mut findings, Decoding::Whole, encoded, options)?;
+        if let Some(options) = findings.untimed_options() {
+            self.begin(&mut session.batch, key, &mut findings, Decoding::Untimed, encoded, &options)?;
+        }
+        session.windows.insert(key, findings);
+        Ok(())
+    }
+
+    /// Begins a decoding for a window.
+    fn begin(
+        &self,
+        batch: &mut Batch<Entry>,
+        key: u64,
+        findings: &mut Findings,
+        of: Decoding,
+        encoded: &Encoded,
+        options: &DecodeOptions,
+    ) -> Result<(), Error> {
         let request = self.request(&DecodeRequest { encoded, options })?;
-        session.batch.add(Entry { key, encoded: encoded.clone() }, request);
+        batch.add(Entry { key, encoded: encoded.clone(), of }, request);
+        findings.begin();
         Ok(())
     }
 
@@ -154,12 +129,36 @@ impl Transcriber {
         let segments: Vec<Vec<TextSegment>> =
             finished.iter().map(|finished| self.segments(finished)).collect();
         let words = within(Stage::Words, || self.words(&finished, &segments));
-        let transcripts = finished.into_iter().zip(segments.into_iter().zip(words));
+        let mut transcripts = Vec::new();
+        for (finished, (segments, words)) in finished.into_iter().zip(segments.into_iter().zip(words)) {
+            let decoded = self.decoded(&finished, segments, words);
+            let Entry { key, of, .. } = finished.key;
+            transcripts.extend(self.take(session, key, of, decoded).map(|transcript| (key, transcript)));
+        }
         transcripts
-            .map(|(finished, (segments, words))| {
-                (finished.key.key, self.transcript(&finished, segments, words))
-            })
-            .collect()
+    }
+
+    /// Takes in the result of a decoding, and begins those that it calls for. Gives the window's transcript once all
+    /// are done.
+    fn take(
+        &self,
+        session: &mut Session,
+        key: u64,
+        of: Decoding,
+        decoded: Decoded,
+    ) -> Option<WindowTranscript> {
+        let mut findings = session.windows.remove(&key)?;
+        let options = findings.options.clone();
+        for Stretch { samples, .. } in findings.take(of, decoded) {
+            let encoded = self.encode(&findings.encoded.0.window.part(samples));
+            // What could be decoded with these options once can be again; a stretch that cannot stays without words.
+            let _ = self.begin(&mut session.batch, key, &mut findings, Decoding::Stretch, &encoded, &options);
+        }
+        if findings.is_done() {
+            return findings.into_transcript();
+        }
+        session.windows.insert(key, findings);
+        None
     }
 
     /// Encodes and decodes.
@@ -189,7 +188,7 @@ impl Transcriber {
             batch.add(index, self.request(request).expect("the model knows what is asked"));
         }
         let mut finished = Vec::new();
-        while batch.len() > 0 {
+        while finished.len() < requests.len() {
             finished.extend(batch.step(self.model.search()));
         }
         finished.sort_by_key(|finished| finished.key);
@@ -261,7 +260,9 @@ impl Transcriber {
     fn text<'a>(&self, finished: &'a Finished<Entry>, segments: &'a [TextSegment]) -> Text<'a> {
         let Finished { key: Entry { encoded, .. }, request, .. } = finished;
         let window = &encoded.0.window;
-        let needed = request.options.word_timestamps || reaches_over_silence(window, segments);
+        let DecodeOptions { word_timestamps, whole_windows, .. } = request.options;
+        // Words also tell what speech has none.
+        let needed = word_timestamps || whole_windows || reaches_over_silence(window, segments);
         Text {
             memory: &encoded.0.memory,
             prompt: self.model.tokenizer.bare_prompt(&request.prompt),
@@ -290,14 +291,15 @@ impl Transcriber {
         Arc::new(self.model.decoder.memory(&states))
     }
 
-    fn transcript(
+    fn decoded(
         &self,
         Finished { key: Entry { encoded, .. }, request, decoded }: &Finished<Entry>,
         segments: Vec<TextSegment>,
         words: Vec<Vec<Word>>,
-    ) -> WindowTranscript {
+    ) -> Decoded {
         let window = &encoded.0.window;
         let spans = spans(&segments, &words);
+        let untranscribed = untranscribed(window, &spans, &words);
         let looping = looping(&segments, &self.model.tokenizer);
         let mut words = words.into_iter();
         let segment = |(segment, (span, looping)): (TextSegment, ((f64, f64), bool))| {
@@ -326,11 +328,12 @@ impl Transcriber {
                 words,
             }
         };
-        WindowTranscript {
+        let transcript = WindowTranscript {
             segments: segments.into_iter().zip(spans.into_iter().zip(looping)).map(segment).collect(),
             language: DecodeRequest { encoded, options: &request.options }.language(),
             language_probabilities: encoded.languages(),
-        }
+        };
+        Decoded { transcript, untranscribed, passed: decoded.passed_at_once(&request.options) }
     }
 }
 
@@ -344,22 +347,6 @@ fn reaches_over_silence(window: &Window, segments: &[TextSegment]) -> bool {
 fn in_original(word: Word, window: &Window) -> Word {
     let (start, end) = window.original_word(word.start, word.end);
     Word { start, end, ..word }
-}
-
-impl Encoded {
-    fn context(&self) -> Context {
-        Context::new(Arc::clone(&self.0.memory))
-    }
-
-    /// Seconds of sound that were encoded.
-    fn duration(&self) -> f64 {
-        (self.0.window.samples.len() as f64 / SAMPLE_RATE as f64).min(WINDOW_SECONDS as f64)
-    }
-
-    /// What was judged, once it was.
-    fn languages(&self) -> LanguageProbabilities {
-        self.0.languages.get().cloned().expect("languages are judged before they are asked for")
-    }
 }
 
 impl DecodeRequest<'_> {

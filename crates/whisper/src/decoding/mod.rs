@@ -5,3 +5,4 @@ pub(crate) mod language;
 pub(crate) mod rules;
 pub(crate) mod search;
 pub(crate) mod suspect;
+pub(crate) mod untranscribed;

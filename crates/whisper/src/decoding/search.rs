@@ -67,6 +67,11 @@ impl Decoded {
         let lost = options.logprob_threshold.is_some_and(|threshold| self.avg_logprob < threshold);
         (self.repeats_itself(options) || lost) && !self.is_silence(options)
     }
+
+    /// It is good enough, and is from the first temperature.
+    pub(crate) fn passed_at_once(&self, options: &DecodeOptions) -> bool {
+        self.temperature <= temperatures(options)[0] && !self.needs_fallback(options)
+    }
 }
 
 /// Windows in decoding, each with a key of its caller's.
@@ -108,11 +113,6 @@ impl<K> Default for Batch<K> {
 }
 
 impl<K: Send> Batch<K> {
-    /// Windows in decoding.
-    pub(crate) fn len(&self) -> usize {
-        self.decodings.len()
-    }
-
     pub(crate) fn add(&mut self, key: K, request: Request) {
         self.decodings.push((key, Decoding::new(request)));
     }

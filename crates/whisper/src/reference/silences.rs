@@ -52,7 +52,8 @@ fn a_sentence_behind_music_begins_behind_it() {
     let samples = [chords(FAR), clip("german")].concat();
     for options in ways() {
         let segments = transcribed(&samples, &options);
-        assert!(segments.iter().all(|segment| segment.start >= 39.5), "{segments:#?}");
+        // The window begins a second before the sentence is heard, and its first word may be spread over that.
+        assert!(segments.iter().all(|segment| segment.start >= 39.0), "{segments:#?}");
         assert!(segments[0].start < 41.0, "{segments:#?}");
         if options.task == Task::Transcribe {
             assert!(segments[0].text.contains("Morgen"), "{segments:#?}");
