@@ -70,7 +70,7 @@ fixtures: setup ## Compute the engine's reference numbers anew, with faster-whis
 	$(WITH_PACKAGES) scripts/fixtures/spacy-requirements.txt scripts/fixtures/spacy_networks.py
 	$(WITH_PACKAGES) scripts/fixtures/spacy-requirements.txt scripts/fixtures/spacy_english.py
 
-accuracy: build models ## Word error rates over ../shared/speech, beside faster-whisper
+accuracy: build models ## Word error rates over ../shared/speech and ../shared/speech-large, beside faster-whisper
 	$(WITH_PACKAGES) bench/requirements.txt bench/accuracy.py --verbatim $(VERBATIM)
 
 topics: build models ## Where topics change, beside other methods: Pk and WindowDiff over joined texts and talks

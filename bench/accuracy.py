@@ -1,22 +1,25 @@
-"""Word error rate and speed over a folder of speech, Verbatim beside faster-whisper, as Markdown.
+"""Word error rate and speed over folders of speech, Verbatim beside faster-whisper, as Markdown.
 
-The folder has a manifest.tsv with the columns path, language (a code; zxx for no speech), duration_s, kind,
+Each folder has a manifest.tsv with the columns path, language (a code; zxx for no speech), duration_s, kind,
 reference (the words, or a .txt file in the folder) and note. Words are compared in lower case without
 punctuation: English by Whisper's English normaliser, other languages by its basic one, Chinese and Japanese by
-characters. Clips of kind "noise" hold no words: what is transcribed in them is counted as invented, but
+characters, Chinese in simplified script. Clips of kind "noise" hold no words: what is transcribed in them is counted as invented, but
 not in clips whose note says SUNG. Clips without reference count for the speed alone.
 
 The first table has a row for every system, so that greedy decoding stands beside greedy decoding and beams beside
-beams; the second has the kinds and languages one by one.
+beams. A hash of their names splits the clips into halves: constants of the engine are chosen on half 0 alone, so the rows
+of half 1 tell what they are worth. The second table has the kinds and languages one by one.
 """
 
 import argparse
 import csv
 import sys
+import zlib
 from collections import defaultdict
 from pathlib import Path
 
 import jiwer
+from opencc import OpenCC
 from systems import add_arguments, compared, machine
 from timings import table
 from whisper_normalizer.basic import BasicTextNormalizer
@@ -25,6 +28,7 @@ from whisper_normalizer.english import EnglishTextNormalizer
 MODES = ["int8:1", "int8:4", "int8:5"]
 PEERS = ["int8:1", "int8:1:8", "int8:5", "int8:5:8"]
 BY_CHARACTER = {"zh", "ja"}
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 NO_SPEECH = "zxx"
 
 
@@ -35,6 +39,7 @@ class Clip:
         self.seconds = float(row["duration_s"] or 0)
         self.kind = row["kind"]
         self.reference = reference(row["reference"], folder)
+        self.half = zlib.crc32(self.path.name.encode()) & 1
         self.is_noise = row["kind"] == "noise" and "SUNG" not in (row["note"] or "")
 
 
@@ -54,8 +59,11 @@ class Errors:
 
     def __init__(self):
         self.english, self.basic = EnglishTextNormalizer(), BasicTextNormalizer()
+        self.simplified = OpenCC("t2s")
 
     def words(self, text, language):
+        # The model writes either script, whatever the reference has.
+        text = self.simplified.convert(text) if language == "zh" else text
         normal = self.english(text) if language == "en" else self.basic(text)
         return list("".join(normal.split())) if language in BY_CHARACTER else normal.split()
 
@@ -86,22 +94,35 @@ def errors_of(transcribed, clips, errors):
     return sum(wrong for wrong, _ in counts), sum(words for _, words in counts)
 
 
+def half_of(clips, number):
+    return [clip for clip in clips if clip.half == number]
+
+
 def summary(clips, transcribed_by_system, errors):
-    """Rows of systems: English, the other languages together, invented words, and speed."""
+    """Rows of systems: English, all, long and by halves, the other languages, invented words, and speed."""
     referenced = [clip for clip in clips if clip.reference.strip()]
     english = [clip for clip in referenced if clip.language == "en"]
     others = [clip for clip in referenced if clip.language != "en"]
+    columns = {
+        "English": english,
+        "of these long": [clip for clip in english if clip.kind == "long"],
+        "English, half 0": half_of(english, 0),
+        "English, half 1": half_of(english, 1),
+        "other languages": others,
+        "others, half 0": half_of(others, 0),
+        "others, half 1": half_of(others, 1),
+    }
     noise = [clip for clip in clips if clip.is_noise]
     audio = sum(clip.seconds for clip in clips)
     rows = []
     for name, transcribed in transcribed_by_system.items():
-        rates = [errors_of(transcribed, chosen, errors) for chosen in (english, others)]
+        rates = [errors_of(transcribed, chosen, errors) for chosen in columns.values()]
         invented = sum(len((transcribed.texts[clip.path] or "").split()) for clip in noise)
         cells = [f"{rate(wrong, words)} ({wrong})" for wrong, words in rates]
         rows.append([name, *cells, invented, f"{audio / transcribed.seconds:.1f}"])
-    # The words are the references', the same for every system.
-    words = [sum(errors.count(clip, "")[1] for clip in chosen) for chosen in (english, others)]
-    heads = ["system", f"English: {words[0]} words", f"other languages: {words[1]} words or characters"]
+    # The words, or characters, are the references', the same for every system.
+    words = {name: sum(errors.count(clip, "")[1] for clip in chosen) for name, chosen in columns.items()}
+    heads = ["system", *(f"{name}: {count} words" for name, count in words.items())]
     heads += [f"invented words: {sum(clip.seconds for clip in noise):.0f} s of noise", f"times real time: {audio:.0f} s"]
     print(table(heads, rows))
 
@@ -133,15 +154,25 @@ def worst(clips, transcribed, errors, count):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, MODES, PEERS)
-    parser.add_argument("--speech", type=Path, default=Path(__file__).resolve().parents[2] / "shared/speech")
+    parser.add_argument(
+        "--speech",
+        type=Path,
+        nargs="+",
+        default=[SHARED / "speech", SHARED / "speech-large"],
+        help="folders of speech (default: %(default)s)",
+    )
     parser.add_argument("--kind", help="only these kinds, with commas between")
     parser.add_argument("--detect", action="store_true", help="do not tell the systems the language")
     parser.add_argument("--worst", type=int, default=0, help="show so many of Verbatim's worst clips")
     given = parser.parse_args()
-    if not (given.speech / "manifest.tsv").is_file():
-        print(f"accuracy: skipped, since {given.speech}/manifest.tsv is not there; --speech names a folder.")
+    folders = [folder for folder in given.speech if (folder / "manifest.tsv").is_file()]
+    for folder in given.speech:
+        if folder not in folders:
+            print(f"accuracy: without {folder}, since it has no manifest.tsv; --speech names folders.", file=sys.stderr)
+    if not folders:
+        print("accuracy: skipped, since there is no folder of speech.")
         return
-    clips = clips_of(given.speech)
+    clips = [clip for folder in folders for clip in clips_of(folder)]
     if given.kind:
         clips = [clip for clip in clips if clip.kind in given.kind.split(",")]
     groups = groups_by_language(clips, given.detect)

@@ -47,6 +47,12 @@ impl Voice {
         Some(voiced as f32 / (to - from) as f32)
     }
 
+    /// The first sample between `from` and `to` of a frame with a probability of at least `threshold`.
+    pub fn onset(&self, from: u64, to: u64, threshold: f32) -> Option<u64> {
+        let mut frames = self.between(from, to);
+        frames.find(|(_, _, probability)| *probability >= threshold).map(|(start, _, _)| start)
+    }
+
     /// The first sample of the speech that lasts up to sample `end`: of frames with a probability of at least
     /// `threshold`, with gaps shorter than `gap` samples. Returns `end` if there is none. Frames before `earliest`
     /// are not considered.
@@ -88,6 +94,15 @@ mod tests {
             voice.push(*start, *probability);
         }
         voice
+    }
+
+    #[test]
+    fn the_onset_is_the_first_voiced_frame_of_a_stretch() {
+        let voice = voice(&[(0, 0.1), (512, 0.2), (1024, 0.9), (1536, 0.8)]);
+        assert_eq!(voice.onset(0, 2048, 0.5), Some(1024));
+        assert_eq!(voice.onset(1200, 2048, 0.5), Some(1200));
+        assert_eq!(voice.onset(0, 1024, 0.5), None);
+        assert_eq!(Voice::default().onset(0, 100, 0.0), None);
     }
 
     #[test]

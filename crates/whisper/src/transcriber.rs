@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use rayon::prelude::*;
 
 use crate::align::misplaced::{LONG_SILENCE, misplaced};
-use crate::align::{Text, spans};
+use crate::align::{Text, spans, voiced};
 use crate::decoding::language::choose;
 use crate::decoding::rules::Timing;
 use crate::decoding::search::{Batch, Finished, Request};
@@ -251,7 +251,9 @@ impl Transcriber {
             finished.iter().zip(segments).map(|(finished, segments)| self.text(finished, segments)).collect();
         let mut words = self.model.aligner().words(&texts);
         for ((finished, text), words) in finished.iter().zip(&texts).zip(&mut words) {
-            self.correct_misplaced(&finished.key.encoded.0.window, text, words);
+            let window = &finished.key.encoded.0.window;
+            self.correct_misplaced(window, text, words);
+            voiced::trim(window, words);
         }
         words
     }

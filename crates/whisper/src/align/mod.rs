@@ -8,6 +8,7 @@ mod attention;
 mod dtw;
 pub(crate) mod misplaced;
 mod timing;
+pub(crate) mod voiced;
 mod words;
 
 use std::ops::Range;
