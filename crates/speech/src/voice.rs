@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 pub struct Voice(Vec<(u64, f32)>);
 
 impl Voice {
+    /// Whether no probabilities were computed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Appends a frame that starts at sample `start`.
     pub fn push(&mut self, start: u64, probability: f32) {
         self.0.push((start, probability));
@@ -51,6 +56,12 @@ impl Voice {
     pub fn onset(&self, from: u64, to: u64, threshold: f32) -> Option<u64> {
         let mut frames = self.between(from, to);
         frames.find(|(_, _, probability)| *probability >= threshold).map(|(start, _, _)| start)
+    }
+
+    /// Where the frames from sample `from` on fall below `threshold` for the first time, or `to`.
+    pub fn offset(&self, from: u64, to: u64, threshold: f32) -> u64 {
+        let mut frames = self.between(from, to);
+        frames.find(|(_, _, probability)| *probability < threshold).map_or(to, |(start, _, _)| start)
     }
 
     /// The first sample of the speech that lasts up to sample `end`: of frames with a probability of at least
@@ -103,6 +114,15 @@ mod tests {
         assert_eq!(voice.onset(1200, 2048, 0.5), Some(1200));
         assert_eq!(voice.onset(0, 1024, 0.5), None);
         assert_eq!(Voice::default().onset(0, 100, 0.0), None);
+    }
+
+    #[test]
+    fn the_offset_is_where_a_voiced_stretch_ends() {
+        let voice = voice(&[(0, 0.1), (512, 0.9), (1024, 0.8), (1536, 0.2), (2048, 0.9)]);
+        assert_eq!(voice.offset(600, 3000, 0.5), 1536);
+        assert_eq!(voice.offset(600, 1200, 0.5), 1200);
+        assert_eq!(voice.offset(100, 3000, 0.5), 100);
+        assert_eq!(voice.offset(2100, 3000, 0.5), 3000, "the last frame has no end");
     }
 
     #[test]

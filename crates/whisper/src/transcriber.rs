@@ -253,7 +253,7 @@ impl Transcriber {
         for ((finished, text), words) in finished.iter().zip(&texts).zip(&mut words) {
             let window = &finished.key.encoded.0.window;
             self.correct_misplaced(window, text, words);
-            voiced::trim(window, words);
+            voiced::fit(window, words);
         }
         words
     }
