@@ -140,8 +140,10 @@ impl Findings {
 
     /// The options of a decoding without timestamps, where there is to be one.
     pub(crate) fn untimed_options(&self) -> Option<DecodeOptions> {
-        let wanted =
-            self.options.timestamps && self.options.whole_windows && self.encoded.duration() <= SHORT;
+        let DecodeOptions { timestamps, whole_windows, hotwords, initial_prompt, .. } = &self.options;
+        // Without timestamps the model follows a prompt less.
+        let has_prompt = hotwords.is_some() || initial_prompt.is_some();
+        let wanted = *timestamps && *whole_windows && !has_prompt && self.encoded.duration() <= SHORT;
         let mut options = DecodeOptions { timestamps: false, ..self.options.clone() };
         options.temperatures.truncate(1);
         wanted.then_some(options)
