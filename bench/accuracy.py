@@ -1,10 +1,10 @@
 """Word error rate and speed over folders of speech, Verbatim beside faster-whisper, as Markdown.
 
 Each folder has a manifest.tsv with the columns path, language (a code; zxx for no speech), duration_s, kind,
-reference (the words, or a .txt file in the folder) and note. Words are compared in lower case without
+reference (the words, or a .txt or .words.tsv file in the folder) and note. Words are compared in lower case without
 punctuation: English by Whisper's English normaliser, other languages by its basic one, Chinese and Japanese by
-characters, Chinese in simplified script. Clips of kind "noise" hold no words: what is transcribed in them is counted as invented, but
-not in clips whose note says SUNG. Clips without reference count for the speed alone.
+characters, Chinese in simplified script. Clips of kind "noise" hold no words: what is transcribed in them is counted
+as invented, but not in clips whose note says SUNG. Clips without reference count for the speed alone.
 
 The first table has a row for every system, so that greedy decoding stands beside greedy decoding and beams beside
 beams. A hash of their names splits the clips into halves: constants of the engine are chosen on half 0 alone, so the rows
@@ -46,6 +46,9 @@ class Clip:
 def reference(text, folder):
     if text.endswith(".txt"):
         return (folder / text).read_text()
+    if text.endswith(".words.tsv"):
+        with (folder / text).open(newline="") as words:
+            return " ".join(row["word"] for row in csv.DictReader(words, delimiter="\t"))
     return "" if text.endswith((".rttm", ".stm")) else text
 
 
