@@ -17,7 +17,7 @@ pub use language::{Language, LanguageProbabilities};
 pub use options::{DecodeOptions, Task};
 pub use transcript::{Segment, WindowTranscript, Word};
 pub use voice::Voice;
-pub use window::{PADDING, Piece, Window, WindowBytesError, seconds_of};
+pub use window::{PADDING, Piece, Window, WindowBytesError, sample_at, seconds_of};
 
 /// The sample rate of all audio, in Hz.
 pub const SAMPLE_RATE: usize = 16_000;

@@ -47,8 +47,7 @@ impl Window {
     /// The share of the time from `start` to `end`, in seconds of the window, in which the probability of speech is
     /// at least `threshold`. `None` if the window has no [`Voice`] or `end` is not after `start`.
     pub fn voiced(&self, start: f64, end: f64, threshold: f32) -> Option<f32> {
-        let sample = |seconds: f64| (seconds * SAMPLE_RATE as f64).round() as u64;
-        self.voice.share(sample(start), sample(end), threshold)
+        self.voice.share(sample_at(start), sample_at(end), threshold)
     }
 
     /// The samples of `range` as a window of its own, with their places in the original. `range` lies within
@@ -133,6 +132,11 @@ impl Window {
         // Rounded to milliseconds: finer than the model's time steps, and easier to read than 1.3800000000000001.
         (time * 1000.0).round() / 1000.0
     }
+}
+
+/// The sample nearest to a time in seconds.
+pub fn sample_at(seconds: f64) -> u64 {
+    (seconds * SAMPLE_RATE as f64).round() as u64
 }
 
 /// The duration of that many samples, in seconds.

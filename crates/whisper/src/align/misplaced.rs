@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use verbatim_speech::{SAMPLE_RATE, Word};
-use verbatim_speech::{Window, seconds_of};
+use verbatim_speech::{Window, sample_at, seconds_of};
 
 /// Only a silence of which at least so much was left out puts a word far from where it was said: 2 s.
 pub(crate) const LONG_SILENCE: u64 = 2 * SAMPLE_RATE as u64;
@@ -47,10 +47,10 @@ pub(crate) fn misplaced(window: &Window, segments: &[Vec<Word>]) -> Vec<Misplace
             let leading = before <= behind;
             let (words, sound) = if leading {
                 let spoken_until = segments[..segment].iter().flatten().last().map_or(0.0, |word| word.end);
-                (0..before, sample(spoken_until).min(cut)..cut)
+                (0..before, sample_at(spoken_until).min(cut)..cut)
             } else {
                 let next = segments[segment + 1..].iter().flatten().next();
-                let end = next.map_or(window.samples.len() as u64, |word| sample(word.start));
+                let end = next.map_or(window.samples.len() as u64, |word| sample_at(word.start));
                 (before..before + behind, cut..end.max(cut))
             };
             if !sound.is_empty() {
@@ -102,10 +102,6 @@ impl Misplaced {
             before.end = before.end.min(start);
         }
     }
-}
-
-fn sample(seconds: f64) -> u64 {
-    (seconds * SAMPLE_RATE as f64).round() as u64
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! The path through the attention gives every moment to some word. Beside a pause that is the word before or behind it,
 //! which then lasts over part of the pause. Words at the ends of sentences are shortened for that, some by too much.
 
-use verbatim_speech::{SAMPLE_RATE, Window, Word, seconds_of};
+use verbatim_speech::{Window, Word, sample_at, seconds_of};
 
 /// A frame counts as speech from this probability on.
 const VOICED: f32 = 0.35;
@@ -22,22 +22,18 @@ pub(crate) fn fit(window: &Window, segments: &mut [Vec<Word>]) {
     }
     let mut next_start = window.samples.len() as u64;
     for word in segments.iter_mut().flatten().rev() {
-        if let Some(onset) = window.voice.onset(sample(word.start), sample(word.end), VOICED) {
+        if let Some(onset) = window.voice.onset(sample_at(word.start), sample_at(word.end), VOICED) {
             let start = seconds_of(onset) - ONSET;
             if start - word.start >= LEAST {
                 word.start = start;
             }
         }
-        let end = sample(word.end);
+        let end = sample_at(word.end);
         if end < next_start {
             word.end = word.end.max(seconds_of(window.voice.offset(end, next_start, VOICED)));
         }
-        next_start = sample(word.start);
+        next_start = sample_at(word.start);
     }
-}
-
-fn sample(seconds: f64) -> u64 {
-    (seconds * SAMPLE_RATE as f64).round() as u64
 }
 
 #[cfg(test)]

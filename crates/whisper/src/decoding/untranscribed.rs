@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use verbatim_speech::{SAMPLE_RATE, Window, Word};
+use verbatim_speech::{SAMPLE_RATE, Window, Word, sample_at};
 
 /// A frame counts as speech from this probability on: the threshold at which a window is opened.
 const VOICED: f32 = 0.5;
@@ -26,7 +26,7 @@ pub(crate) struct Stretch {
 /// listened for a voice.
 pub(crate) fn untranscribed(window: &Window, spans: &[(f64, f64)], words: &[Vec<Word>]) -> Vec<Stretch> {
     let length = window.samples.len() as u64;
-    let sample = |seconds: f64| ((seconds * SAMPLE_RATE as f64).round() as u64).min(length);
+    let sample = |seconds: f64| sample_at(seconds).min(length);
     let mut covered: Vec<(u64, u64)> = Vec::new();
     for (span, words) in spans.iter().zip(words) {
         let of_words = words.iter().map(|word| (word.start, word.end));
