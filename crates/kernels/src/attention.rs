@@ -4,6 +4,8 @@
 //! are scored, weighed and summed up within the cache (Dao et al. 2022).
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx512_bf16;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;

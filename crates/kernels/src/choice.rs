@@ -55,13 +55,19 @@ mod tests {
         };
         assert_eq!(of("products in float32").as_deref(), Some(expected));
         assert_eq!(of("small products and vectors").as_deref(), Some(expected));
+        let has_amx = crate::amx::Amx::detect().is_some();
         let vnni = has_512 && is_x86_feature_detected!("avx512vnni");
-        assert_eq!(of("products in bytes").as_deref(), Some(if vnni { "AVX-512 VNNI" } else { expected }));
+        let bytes = match (has_amx, vnni) {
+            (true, _) => "AMX",
+            (false, true) => "AVX-512 VNNI",
+            (false, false) => expected,
+        };
+        assert_eq!(of("products in bytes").as_deref(), Some(bytes));
         assert_eq!(of("attention in bytes").as_deref(), vnni.then_some("AVX-512 VNNI"));
-        let bf16 = has_512 && is_x86_feature_detected!("avx512bf16");
-        assert_eq!(
-            of("attention in bfloat16").as_deref(),
-            Some(if bf16 { "AVX-512 BF16" } else { expected })
-        );
+        if has_amx {
+            assert_eq!(of("attention in bfloat16").as_deref(), Some("AMX"));
+        } else if !is_x86_feature_detected!("avx512bf16") {
+            assert_eq!(of("attention in bfloat16").as_deref(), Some(expected));
+        }
     }
 }

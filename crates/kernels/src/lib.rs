@@ -6,6 +6,8 @@
 //! In every product, a row's result does not depend on the other rows: its sums are added up in one order, however
 //! many rows there are.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub mod attention;
 mod choice;
 mod layer_norm;

@@ -204,16 +204,13 @@ fn is_better(untimed: &Decoded, timed: &Decoded) -> bool {
         texts.sum::<usize>() as f64
     };
     let is_suspect = untimed.transcript.segments.iter().any(|segment| segment.suspect);
-    // One for all segments of a decoding.
-    let logprob = |decoded: &Decoded| decoded.transcript.segments.first().map(|segment| segment.avg_logprob);
     let is_complete = letters(untimed) >= LEAST_TEXT * letters(timed)
         && longest(untimed) <= longest(timed) + MORE_UNTRANSCRIBED;
     let is_right = match (timed.passed, untimed.passed) {
         (true, true) => is_complete,
         (true, false) => false,
-        // A text that was drawn at a higher temperature is no measure of what is complete.
-        (false, true) => true,
-        (false, false) => logprob(untimed) > logprob(timed),
+        // A text that was drawn at a higher temperature is no measure of what is complete, and says more that is wrong.
+        (false, _) => true,
     };
     is_right && !is_suspect && letters(timed) > 0.0 && letters(untimed) > 0.0
 }
@@ -257,16 +254,11 @@ mod tests {
     }
 
     #[test]
-    fn where_a_text_did_not_pass_the_other_counts_more() {
-        let failed = |logprob| {
-            let mut decoded = text(" Something that goes on for long.", &[]);
-            decoded.passed = false;
-            decoded.transcript.segments[0].avg_logprob = logprob;
-            decoded
-        };
-        assert!(is_better(&text(" Something.", &[]), &failed(-1.2)));
-        assert!(!is_better(&failed(-1.2), &text(" Something.", &[])));
-        assert!(is_better(&failed(-1.1), &failed(-1.2)) && !is_better(&failed(-1.3), &failed(-1.2)));
+    fn what_was_drawn_at_a_higher_temperature_counts_less() {
+        let failed = |text_of: &str| Decoded { passed: false, ..text(text_of, &[]) };
+        assert!(is_better(&text(" Something.", &[]), &failed(" Something that goes on for long.")));
+        assert!(is_better(&failed(" Something."), &failed(" Something that goes on for long.")));
+        assert!(!is_better(&failed(" Something."), &text(" Something.", &[])));
     }
 
     #[test]

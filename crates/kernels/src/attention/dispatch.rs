@@ -3,6 +3,8 @@
 use rten_simd::{Isa, SimdOp};
 
 #[cfg(target_arch = "x86_64")]
+use super::amx::Bf16Tiles;
+#[cfg(target_arch = "x86_64")]
 use super::avx512_bf16::Bf16Pair;
 #[cfg(target_arch = "x86_64")]
 use super::avx512_vnni::Vnni;
@@ -21,6 +23,8 @@ pub(super) enum Kernel {
     #[cfg(target_arch = "x86_64")]
     Bf16Pair(Bf16Pair),
     #[cfg(target_arch = "x86_64")]
+    Bf16Tiles(Bf16Tiles),
+    #[cfg(target_arch = "x86_64")]
     Vnni(Vnni),
 }
 
@@ -30,7 +34,7 @@ impl Kernel {
         match format {
             Format::F32 => Some(Self::Single),
             #[cfg(target_arch = "x86_64")]
-            Format::Bf16 => Some(Bf16Pair::detect().map_or(Self::WidenedPair, Self::Bf16Pair)),
+            Format::Bf16 => Some(Self::of_bf16()),
             #[cfg(target_arch = "x86_64")]
             Format::Int8 => Vnni::detect().map(Self::Vnni),
             #[cfg(not(target_arch = "x86_64"))]
@@ -40,12 +44,23 @@ impl Kernel {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
+    fn of_bf16() -> Self {
+        if let Some(tiles) = Bf16Tiles::detect() {
+            return Self::Bf16Tiles(tiles);
+        }
+        let pair = Bf16Pair::detect().filter(|pair| pair.is_fast());
+        pair.map_or(Self::WidenedPair, Self::Bf16Pair)
+    }
+
     /// The name of the instructions that it multiplies with.
     pub(super) fn instruction_set(self) -> &'static str {
         match self {
             Self::Single | Self::WidenedPair => simd::instruction_set(),
             #[cfg(target_arch = "x86_64")]
             Self::Bf16Pair(_) => "AVX-512 BF16",
+            #[cfg(target_arch = "x86_64")]
+            Self::Bf16Tiles(_) => "AMX",
             #[cfg(target_arch = "x86_64")]
             Self::Vnni(_) => "AVX-512 VNNI",
         }
@@ -58,6 +73,8 @@ impl Kernel {
             Self::WidenedPair => SimdOp::dispatch(With { attend, operand: WidenedPair }),
             #[cfg(target_arch = "x86_64")]
             Self::Bf16Pair(pair) => pair.attend(attend),
+            #[cfg(target_arch = "x86_64")]
+            Self::Bf16Tiles(tiles) => tiles.attend(attend),
             #[cfg(target_arch = "x86_64")]
             Self::Vnni(vnni) => vnni.attend(attend),
         }

@@ -83,9 +83,7 @@ pub(super) fn evaluate<I: Isa, F: Operand<I>>(isa: I, operand: F, attend: Attend
         }
         let mut totals = [0.0; QUERIES];
         for (scores, total) in scores.chunks_exact_mut(width).take(rows).zip(&mut totals) {
-            *total = exponentials(isa, &mut scores[..head.length]);
-            scores[head.length..].fill(0.0);
-            operand.left_words(isa, scores);
+            *total = operand.probabilities(isa, scores, head.length);
         }
         for index in 0..blocks {
             let values = &block(index)[half..];

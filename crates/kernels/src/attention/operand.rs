@@ -3,6 +3,8 @@
 use rten_simd::ops::{BitOps, IntOps, NumOps};
 use rten_simd::{Isa, Simd};
 
+use super::kernel::exponentials;
+
 /// How words of keys and values are multiplied with the queries or probabilities that belong to them.
 ///
 /// # Safety
@@ -27,6 +29,16 @@ pub(super) unsafe trait Operand<I: Isa>: Copy {
 
     /// Turns `row`, a multiple of 32 `f32`, into left-hand words, in place and from its start on.
     fn left_words(self, isa: I, row: &mut [f32]);
+
+    /// Turns the first `length` scores of a row (in powers of two) to left-hand words of `2^(score - highest)`, in place,
+    /// and those behind them to zeros. Gives the sum of the powers.
+    #[inline(always)]
+    fn probabilities(self, isa: I, scores: &mut [f32], length: usize) -> f32 {
+        let total = exponentials(isa, &mut scores[..length]);
+        scores[length..].fill(0.0);
+        self.left_words(isa, scores);
+        total
+    }
 }
 
 /// One `f32` a word.

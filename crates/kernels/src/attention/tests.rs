@@ -4,10 +4,14 @@ use rten_simd::isa::GenericIsa;
 use verbatim_testing::skip;
 
 #[cfg(target_arch = "x86_64")]
+use super::amx::Bf16Tiles;
+#[cfg(target_arch = "x86_64")]
 use super::avx512_bf16::Bf16Pair;
 use super::kernel::evaluate;
 use super::operand::{Single, WidenedPair};
 use super::*;
+#[cfg(target_arch = "x86_64")]
+use crate::amx::emulation;
 
 /// A case: queries, keys and values of one layer.
 struct Case {
@@ -165,7 +169,11 @@ fn every_way_of_this_processor_is_right() {
             check(Format::F32, EXACT, |attend| evaluate(isa, Single, attend));
             check(Format::Bf16, ROUNDED, |attend| evaluate(isa, WidenedPair, attend));
             match Bf16Pair::detect() {
-                Some(pair) => check(Format::Bf16, ROUNDED, |attend| pair.attend(attend)),
+                Some(pair) => {
+                    check(Format::Bf16, ROUNDED, |attend| pair.attend(attend));
+                    let tiles = Bf16Tiles::with(emulation::amx()).expect("it has BF16");
+                    check(Format::Bf16, ROUNDED, |attend| tiles.attend(attend));
+                }
                 None => skip("the processor has no AVX-512 BF16"),
             }
         }
