@@ -7,6 +7,8 @@ use std::time::Instant;
 use rayon::prelude::*;
 use rten_gemm::{GemmExecutor, GemmInT, GemmInputA, GemmInputB, GemmOptions, GemmOutT};
 use rten_tensor::NdTensorView;
+use verbatim_kernels::linear::Int8Weights;
+use verbatim_kernels::{Linear, chosen};
 
 /// The base model: width, hidden width, layers of either half, tokens, states of a window.
 const WIDTH: usize = 512;
@@ -28,11 +30,16 @@ const RUNS: usize = 7;
 
 fn main() {
     let f32_rate = products(&GemmExecutor::<f32>::new, |at| (at % 7) as f32, |at| (at % 5) as f32);
-    let int8_rate = products(&GemmExecutor::<u8, i8, i32>::new, |at| (at % 251) as u8, |at| (at % 127) as i8);
+    let library = products(&GemmExecutor::<u8, i8, i32>::new, |at| (at % 251) as u8, |at| (at % 127) as i8);
+    let int8_rate = library.max(layer());
     let read_rate = memory_read();
     println!("| on {} threads | at most |\n| --- | --- |", rayon::current_num_threads());
     println!("| f32 products, blocks of {ROWS} rows, {WIDTH} by {HIDDEN} | {:.0} GFLOP/s |", f32_rate / 1e9);
-    println!("| int8 products, the same | {:.0} Gop/s |", int8_rate / 1e9);
+    println!("| int8 products, the same, of `rten-gemm` | {:.0} Gop/s |", library / 1e9);
+    println!(
+        "| and of the engine's layers, rows turned to bytes and back, or the former | {:.0} Gop/s |",
+        int8_rate / 1e9
+    );
     println!("| memory, read | {:.1} GB/s |", read_rate / 1e9);
 
     // Two operations for every weight and row.
@@ -40,10 +47,10 @@ fn main() {
     let products = 2 * STATES * (LAYERS * layer + LAYERS * 2 * WIDTH * WIDTH);
     let attention = LAYERS * 4 * STATES * STATES * WIDTH;
     let convolutions = 2 * STATES * 3 * WIDTH * (2 * MELS + WIDTH);
-    let (attention_name, attention_rate) = if multiplies_bf16() {
-        ("encoder: attention in bfloat16, twice as fast as f32", 2.0 * f32_rate)
-    } else {
-        ("encoder: attention in f32", f32_rate)
+    let (attention_name, attention_rate) = match attention_in_bf16().as_str() {
+        "AMX" => ("encoder: attention in bfloat16, half as fast as int8", int8_rate / 2.0),
+        "AVX-512 BF16" => ("encoder: attention in bfloat16, twice as fast as f32", 2.0 * f32_rate),
+        _ => ("encoder: attention in f32", f32_rate),
     };
     let encoder = [
         ("encoder: products in int8, with keys and values for the decoder", products as f64 / int8_rate),
@@ -70,11 +77,10 @@ fn main() {
     println!("| in all | {:.1} ms, {:.0} times real time |", 1e3 * total, 30.0 / total);
 }
 
-fn multiplies_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
+/// The instructions that attend in bfloat16.
+fn attention_in_bf16() -> String {
+    let all = chosen().into_iter();
+    all.filter(|one| one.what == "attention in bfloat16").map(|one| one.instruction_set).collect()
 }
 
 /// Operations a second of products by a packed matrix, every thread with blocks of rows of its own.
@@ -102,6 +108,21 @@ where
                 .expect("the shapes fit");
         });
         black_box(&out);
+    });
+    (2 * STATES * WIDTH * HIDDEN) as f64 / seconds
+}
+
+/// As [`products`], of a layer in bytes, whose rows are turned to bytes and back.
+fn layer() -> f64 {
+    let numbers = |count: usize| -> Vec<f32> { (0..count).map(|at| (at % 251) as f32 - 100.0).collect() };
+    let mut weights = Int8Weights::new(WIDTH, HIDDEN);
+    weights.extend(&numbers(WIDTH * HIDDEN));
+    let layer = Linear::int8(weights, None);
+    let (x, mut y) = (numbers(STATES * WIDTH), vec![0.0; STATES * HIDDEN]);
+    let seconds = fastest(|| {
+        let blocks = x.par_chunks(ROWS * WIDTH).zip(y.par_chunks_mut(ROWS * HIDDEN));
+        blocks.for_each(|(x, y)| layer.apply_strided(x, WIDTH, y, |_| {}));
+        black_box(&y);
     });
     (2 * STATES * WIDTH * HIDDEN) as f64 / seconds
 }

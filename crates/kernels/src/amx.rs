@@ -3,7 +3,6 @@
 //! Compilers on the stable channel have no functions for these instructions, so they are written out. Each piece of
 //! assembly loads what it needs and stores what it computed: no tile holds anything between two of them.
 
-pub(crate) mod bytes;
 #[cfg(test)]
 pub(crate) mod emulation;
 mod tiles;
@@ -11,7 +10,7 @@ mod tiles;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::sync::OnceLock;
 
-pub(crate) use tiles::{Line, Rows, Tiles};
+pub(crate) use tiles::{Line, Rows, TILE_ROWS, Tiles};
 
 /// Exists only where the processor has tiles, multiplies bytes and bfloat16 with them, and the system lets this process
 /// use them.

@@ -16,6 +16,8 @@ pub mod panels;
 mod quantize;
 mod simd;
 pub mod stages;
+#[cfg(target_arch = "x86_64")]
+mod tiled;
 pub mod vector;
 
 pub use choice::{Chosen, chosen};

@@ -1,17 +1,14 @@
-//! Linear layers in `f32` and in bytes, by `rten-gemm` or, in bytes, by tiles where the processor has them. Rayon's pool
-//! shares large products.
+//! Linear layers in `f32` and in bytes, by `rten-gemm` or, in bytes, by kernels of our own where there is one for the
+//! processor. Rayon's pool shares large products.
 
 use std::cell::Cell;
 
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
 use rten_tensor::{Matrix, MatrixLayout, NdTensorView};
 
-#[cfg(target_arch = "x86_64")]
-use crate::amx::{
-    Amx,
-    bytes::{TiledRows, TiledWeights},
-};
 use crate::quantize::{QuantizedRows, QuantizedWeights, ZERO_POINT, to_f32};
+#[cfg(target_arch = "x86_64")]
+use crate::tiled::{self, TiledRows, TiledWeights};
 
 thread_local! {
     // The executors may be shared but not sent between threads; they are only a choice of kernel, so each
@@ -41,17 +38,13 @@ pub struct Linear {
 enum Packed {
     F32(PackedBMatrix<f32>),
     Int8 {
-        matrix: PackedBytes,
+        matrix: PackedBMatrix<i8>,
         /// What a unit of each output's weights stands for.
         scales: Vec<f32>,
     },
-}
-
-/// Weights in bytes, for the instructions that multiply them.
-enum PackedBytes {
-    Vectors(PackedBMatrix<i8>),
+    /// In bytes, with the bias.
     #[cfg(target_arch = "x86_64")]
-    Tiles(TiledWeights),
+    Tiled(TiledWeights),
 }
 
 /// Weights that become bytes, with a scale for every output, as their rows come in.
@@ -82,19 +75,18 @@ impl Linear {
     /// A layer in bytes, whose activations are turned to bytes row by row. `bias` is `[outputs]`.
     pub fn int8(weights: Int8Weights, bias: Option<Vec<f32>>) -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(amx) = Amx::detect() {
-            return Self::in_tiles(amx, weights, bias);
+        if let Some(kernel) = tiled::Kernel::detect() {
+            let (inputs, outputs) = weights.0.shape();
+            let matrix = Packed::Tiled(TiledWeights::new(kernel, weights.0, bias));
+            return Self { matrix, bias: None, inputs, outputs };
         }
-        let (inputs, outputs) = weights.0.shape();
-        let bytes = NdTensorView::from_data([outputs, inputs], weights.0.bytes());
-        let matrix = PackedBytes::Vectors(GEMM_INT8.with(|gemm| gemm.prepack_b(bytes.transposed())));
-        Self { matrix: Packed::Int8 { matrix, scales: weights.0.into_scales() }, bias, inputs, outputs }
+        Self::int8_by_library(weights, bias)
     }
 
-    #[cfg(target_arch = "x86_64")]
-    fn in_tiles(amx: Amx, weights: Int8Weights, bias: Option<Vec<f32>>) -> Self {
+    fn int8_by_library(weights: Int8Weights, bias: Option<Vec<f32>>) -> Self {
         let (inputs, outputs) = weights.0.shape();
-        let matrix = PackedBytes::Tiles(TiledWeights::new(amx, weights.0.bytes(), inputs));
+        let bytes = NdTensorView::from_data([outputs, inputs], weights.0.bytes());
+        let matrix = GEMM_INT8.with(|gemm| gemm.prepack_b(bytes.transposed()));
         Self { matrix: Packed::Int8 { matrix, scales: weights.0.into_scales() }, bias, inputs, outputs }
     }
 
@@ -125,30 +117,23 @@ impl Linear {
                 y.chunks_exact_mut(self.outputs).for_each(finish);
             }
             Packed::Int8 { matrix, scales } => {
-                let x = (0..rows).map(|row| &x[row * stride..][..self.inputs]);
-                let finish = |(sums, scale): (&mut [i32], &f32)| {
-                    finish(to_f32(sums, *scale, scales, self.bias.as_deref()));
-                };
-                let sums: &mut [i32] = bytemuck::cast_slice_mut(y);
-                // The quantized rows are taken, not borrowed: while the product waits for other threads, this one may
-                // come here again.
-                match matrix {
-                    PackedBytes::Vectors(matrix) => {
-                        let mut quantized = QUANTIZED.take();
-                        quantized.fill(x);
-                        multiply_int8(&quantized, matrix, sums);
-                        sums.chunks_exact_mut(self.outputs).zip(quantized.scales()).for_each(finish);
-                        QUANTIZED.set(quantized);
-                    }
-                    #[cfg(target_arch = "x86_64")]
-                    PackedBytes::Tiles(matrix) => {
-                        let mut tiled = TILED.take();
-                        tiled.fill(self.inputs, x);
-                        matrix.multiply(&tiled, sums);
-                        sums.chunks_exact_mut(self.outputs).zip(tiled.scales()).for_each(finish);
-                        TILED.set(tiled);
-                    }
+                // Taken, not borrowed: while the product waits for other threads, this one may come here again.
+                let mut quantized = QUANTIZED.take();
+                quantized.fill((0..rows).map(|row| &x[row * stride..][..self.inputs]));
+                let sums = multiply_int8(&quantized, matrix, y);
+                for (row, scale) in sums.chunks_exact_mut(self.outputs).zip(quantized.scales()) {
+                    finish(to_f32(row, *scale, scales, self.bias.as_deref()));
                 }
+                QUANTIZED.set(quantized);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Packed::Tiled(weights) => {
+                // Taken, as above.
+                let mut tiled = TILED.take();
+                tiled.fill(self.inputs, (0..rows).map(|row| &x[row * stride..][..self.inputs]));
+                weights.multiply(&tiled, y);
+                y.chunks_exact_mut(self.outputs).for_each(finish);
+                TILED.set(tiled);
             }
         }
     }
@@ -170,8 +155,9 @@ pub fn multiply(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     product
 }
 
-/// The sums of products of bytes.
-fn multiply_int8(x: &QuantizedRows, matrix: &PackedBMatrix<i8>, sums: &mut [i32]) {
+/// The sums of products of bytes, in the memory of `y`.
+fn multiply_int8<'y>(x: &QuantizedRows, matrix: &PackedBMatrix<i8>, y: &'y mut [f32]) -> &'y mut [i32] {
+    let sums: &mut [i32] = bytemuck::cast_slice_mut(y);
     let zero_points = vec![ZERO_POINT; x.scales().len()];
     let a_quant = Some(QuantParams { zero_point: &zero_points });
     let options = GemmOptions { a_quant, ..Default::default() };
@@ -179,6 +165,7 @@ fn multiply_int8(x: &QuantizedRows, matrix: &PackedBMatrix<i8>, sums: &mut [i32]
     GEMM_INT8
         .with(|gemm| gemm.gemm(sums, GemmInputA::Unpacked(rows), GemmInputB::Packed(matrix), options))
         .expect("the caller's rows fit the layer");
+    sums
 }
 
 impl std::fmt::Debug for Linear {
@@ -195,8 +182,8 @@ pub(crate) fn instruction_set_f32() -> String {
 /// The name of the instructions that multiply bytes.
 pub(crate) fn instruction_set_int8() -> String {
     #[cfg(target_arch = "x86_64")]
-    if Amx::detect().is_some() {
-        return "AMX".to_owned();
+    if let Some(kernel) = tiled::Kernel::detect() {
+        return kernel.instruction_set().to_owned();
     }
     // The kernel for AVX-512 has one name, but its sums do not saturate where it has VNNI.
     GEMM_INT8.with(|gemm| instruction_set(gemm.kernel_name(), !gemm.may_saturate()))
@@ -223,32 +210,34 @@ pub fn strided(data: &[f32], [rows, cols]: [usize; 2], [row_stride, col_stride]:
         .expect("the strides stay within the data")
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amx::emulation;
 
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no processor's own instructions")]
-    fn tiles_and_vectors_give_the_same() {
+    fn the_library_and_our_kernels_give_the_same() {
         let (rows, inputs, outputs) = (19, 96, 70);
         let numbers = |count: usize| -> Vec<f32> { (0..count).map(|at| (at as f32).sin()).collect() };
         let (x, weight, bias) = (numbers(rows * inputs), numbers(inputs * outputs), numbers(outputs));
         let weights = || {
-            let mut weights = Int8Weights(QuantizedWeights::new(inputs, outputs, false));
+            let mut weights = Int8Weights::new(inputs, outputs);
             weights.extend(&weight);
             weights
         };
-        let saturates = GEMM_INT8.with(GemmExecutor::may_saturate);
-        if saturates {
-            return verbatim_testing::skip("the processor's vectors take smaller weights than its tiles");
-        }
-        let vectors = Linear::int8(weights(), Some(bias.clone()));
-        let tiles = Linear::in_tiles(emulation::amx(), weights(), Some(bias));
-        assert_eq!(tiles.apply(&x), vectors.apply(&x));
-        let (mut from_tiles, mut from_vectors) = (vec![0.0; 3 * outputs], vec![0.0; 3 * outputs]);
-        tiles.apply_strided(&x, 40, &mut from_tiles, |row| row.reverse());
-        vectors.apply_strided(&x, 40, &mut from_vectors, |row| row.reverse());
-        assert_eq!(from_tiles, from_vectors);
+        let library = Linear::int8_by_library(weights(), Some(bias.clone()));
+        let ours = Linear::int8(weights(), Some(bias));
+        // The last outputs of a row are scaled one by one, with one rounding more.
+        let check = |ours: Vec<f32>, library: Vec<f32>| {
+            assert!(ours.iter().zip(library).all(|(ours, library)| (ours - library).abs() <= 1e-5));
+        };
+        check(ours.apply(&x), library.apply(&x));
+        // Rows that overlap.
+        let strided = |layer: &Linear| {
+            let mut y = vec![0.0; 3 * outputs];
+            layer.apply_strided(&x, 40, &mut y, |row| row.reverse());
+            y
+        };
+        check(strided(&ours), strided(&library));
     }
 }

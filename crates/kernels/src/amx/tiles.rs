@@ -72,7 +72,7 @@ impl Tiles {
     /// which four inputs of an output lie side by side; `start` to the 32 numbers that the sums of every row start with;
     /// `out` are 16 `ROW_TILES` rows of 32 sums. `steps` is at least 1.
     #[inline]
-    pub(super) unsafe fn multiply_bytes<const ROW_TILES: usize>(
+    pub(crate) unsafe fn multiply_bytes<const ROW_TILES: usize>(
         &self,
         a: Rows<*const Line>,
         b: *const Line,
