@@ -89,21 +89,22 @@ impl TiledWeights {
         let (inputs, count) = weights.shape();
         let steps = inputs.div_ceil(Line::BYTES);
         let panels = count.div_ceil(PANEL);
-        let of_panel = steps * 2 * TILE_ROWS;
-        let mut tiles = vec![Line::ZERO; panels * of_panel];
-        let mut starts = vec![0; panels * PANEL];
-        for (output, weights) in weights.bytes().chunks_exact(inputs).enumerate() {
-            let panel = &mut tiles[output / PANEL * of_panel..][..of_panel];
-            for (step, weights) in weights.chunks(Line::BYTES).enumerate() {
-                let tile = &mut panel[(2 * step + output % PANEL / TILE_ROWS) * TILE_ROWS..][..TILE_ROWS];
-                for (line, four) in tile.iter_mut().zip(weights.chunks(4)) {
-                    let place = &mut line.0[output % TILE_ROWS * 4..][..four.len()];
-                    place.copy_from_slice(bytemuck::cast_slice(four));
-                }
+        let mut tiles = vec![Line::ZERO; panels * steps * 2 * TILE_ROWS];
+        let of_outputs = weights.bytes().chunks(TILE_ROWS * inputs);
+        for (number, weights) in of_outputs.enumerate() {
+            // Every other tile of a panel is of the same outputs.
+            let panel = &mut tiles[number / 2 * steps * 2 * TILE_ROWS..][..steps * 2 * TILE_ROWS];
+            let own = panel.chunks_exact_mut(TILE_ROWS).skip(number % 2).step_by(2);
+            for (step, tile) in own.enumerate() {
+                fill_tile(tile, weights.chunks_exact(inputs).map(|row| &row[step * Line::BYTES..]));
             }
-            let sum: i32 = weights.iter().map(|weight| i32::from(*weight)).sum();
-            starts[output] = -i32::from(ZERO_POINT) * sum;
         }
+        let starts = weights.bytes().chunks_exact(inputs).map(|weights| {
+            let sum: i32 = weights.iter().map(|weight| i32::from(*weight)).sum();
+            -i32::from(ZERO_POINT) * sum
+        });
+        let mut starts: Vec<i32> = starts.collect();
+        starts.resize(panels * PANEL, 0);
         let filled = |mut some: Vec<f32>| {
             some.resize(panels * PANEL, 0.0);
             some
@@ -151,6 +152,19 @@ impl TiledWeights {
             bias: of_panel(&self.outputs.bias, number),
             outputs: PANEL.min(self.count - number * PANEL),
         }
+    }
+}
+
+/// Takes in 64 weights, or as many as there are, of each of 16 outputs.
+fn fill_tile<'w>(tile: &mut [Line], weights: impl Iterator<Item = &'w [i8]>) {
+    let mut rows = [Line::ZERO; TILE_ROWS];
+    for (row, weights) in rows.iter_mut().zip(weights) {
+        let weights = &weights[..weights.len().min(Line::BYTES)];
+        row.0[..weights.len()].copy_from_slice(bytemuck::cast_slice(weights));
+    }
+    let rows: [[u32; 16]; TILE_ROWS] = bytemuck::cast(rows);
+    for (four, line) in tile.iter_mut().enumerate() {
+        *line = bytemuck::cast(rows.map(|row| row[four]));
     }
 }
 
