@@ -20,6 +20,10 @@ pub(crate) const STATES: usize = 1500;
 /// Width of both convolutions' kernels.
 const KERNEL: usize = 3;
 
+/// Blocks of rows that go through a layer together, which reads its weights, keys and values once for all of them. Fewer
+/// where more threads want a share of a window.
+const MOST_BLOCKS: usize = 3;
+
 #[derive(Debug)]
 pub(crate) struct Encoder {
     precision: Precision,
@@ -83,12 +87,14 @@ impl Encoder {
         add(&mut x, &self.positions);
         let mut queries = vec![0.0; x.len()];
         let mut memory = KeysValues::new(self.precision.attention, self.heads, STATES);
+        let blocks = (STATES.div_ceil(BLOCK) / rayon::current_num_threads()).clamp(1, MOST_BLOCKS);
+        let at_once = blocks * BLOCK * width;
         for layer in &self.layers {
-            let rows = x.par_chunks(BLOCK * width).zip(queries.par_chunks_mut(BLOCK * width));
-            rows.zip(memory.blocks_mut()).for_each(|((x, queries), mut block)| {
-                within(Stage::EncoderProducts, || self.project(layer, x, queries, &mut block));
+            let rows = x.par_chunks(at_once).zip(queries.par_chunks_mut(at_once));
+            rows.zip(memory.blocks_mut().par_chunks_mut(blocks)).for_each(|((x, queries), blocks)| {
+                within(Stage::EncoderProducts, || self.project(layer, x, queries, blocks));
             });
-            let rows = x.par_chunks_mut(BLOCK * width).zip(queries.par_chunks(BLOCK * width));
+            let rows = x.par_chunks_mut(at_once).zip(queries.par_chunks(at_once));
             rows.for_each(|(x, queries)| {
                 let attended = within(Stage::EncoderAttention, || self.attend(&memory, queries));
                 within(Stage::EncoderProducts, || {
@@ -102,14 +108,16 @@ impl Encoder {
         self.norm.apply(&x)
     }
 
-    /// The queries of some rows of `x`, and their keys and values as a block of the memory.
-    fn project(&self, layer: &Layer, x: &[f32], queries: &mut [f32], block: &mut Block<'_>) {
+    /// The queries of some rows of `x`, and their keys and values as blocks of the memory.
+    fn project(&self, layer: &Layer, x: &[f32], queries: &mut [f32], blocks: &mut [Block<'_>]) {
         let width = self.width();
         let qkv = layer.attention_in.apply(&layer.attention_norm.apply(x));
         for (qkv, query) in qkv.chunks_exact(3 * width).zip(queries.chunks_exact_mut(width)) {
             query.copy_from_slice(&qkv[..width]);
         }
-        block.fill(Rows::new(&qkv, 3 * width), width, 2 * width);
+        for (block, qkv) in blocks.iter_mut().zip(qkv.chunks(BLOCK * 3 * width)) {
+            block.fill(Rows::new(qkv, 3 * width), width, 2 * width);
+        }
     }
 
     /// What all heads make of some rows of queries.
