@@ -9,9 +9,12 @@ mod renaming;
 mod tensor;
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 
 use crate::Error;
 pub(crate) use ggml::Ggml;
@@ -91,6 +94,7 @@ impl Weights {
                         }
                         take_rows(&mut elements);
                     }
+                    self.release(bytes);
                 }
                 Part::Zeros(count) => {
                     elements.resize(elements.len() + count, 0.0);
@@ -101,6 +105,20 @@ impl Weights {
         }
         Ok(())
     }
+
+    /// Tells the system that these bytes of the file were read, so that they do not count as memory of this process
+    /// until it has packed the whole file: half of a large model's peak. They are read again if somebody asks.
+    #[cfg(unix)]
+    fn release(&self, bytes: &Range<usize>) {
+        // SAFETY: the map is of a file and never written, so its pages come back as they were.
+        let advised =
+            unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
+        // Nothing but memory is lost where the system does not listen.
+        let _ = advised;
+    }
+
+    #[cfg(not(unix))]
+    fn release(&self, _bytes: &Range<usize>) {}
 
     /// Every tensor's name and shape.
     #[cfg(test)]
