@@ -39,8 +39,13 @@ class Clip:
         self.seconds = float(row["duration_s"] or 0)
         self.kind = row["kind"]
         self.reference = reference(row["reference"], folder)
-        self.half = zlib.crc32(self.path.name.encode()) & 1
+        self.half = half_of_name(self.path.name)
         self.is_noise = row["kind"] == "noise" and "SUNG" not in (row["note"] or "")
+
+
+def half_of_name(name):
+    """A hash of it: 0 or 1."""
+    return zlib.crc32(name.encode()) & 1
 
 
 def reference(text, folder):
