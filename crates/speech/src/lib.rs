@@ -7,6 +7,7 @@
 //!
 //! All audio is 16 kHz mono `f32` in -1 … 1.
 
+mod cuts;
 mod language;
 mod options;
 mod transcript;

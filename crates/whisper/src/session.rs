@@ -181,16 +181,19 @@ impl Findings {
         self.pending == 0
     }
 
-    /// The transcript, with what was found in stretches.
+    /// The transcript, with what was found in stretches at its place: a segment with words before and behind it is cut.
     pub(crate) fn into_transcript(self) -> Option<WindowTranscript> {
         let mut transcript = self.whole?.transcript;
         for Decoded { transcript: found, .. } in self.stretches {
             let counts = found.segments.iter().all(|one| !one.suspect && one.avg_logprob >= LEAST_LOGPROB);
-            if counts {
-                transcript.segments.extend(found.segments);
-            }
+            let Some(first) = found.segments.first().filter(|_| counts) else { continue };
+            let around = transcript.segments.into_iter().flat_map(|segment| segment.cut(&[first.start]));
+            transcript.segments = around.chain(found.segments.iter().cloned()).collect();
+            transcript.segments.sort_by(|a, b| a.start.total_cmp(&b.start));
         }
-        transcript.segments.sort_by(|a, b| a.start.total_cmp(&b.start));
+        if !self.options.word_timestamps {
+            transcript.segments.iter_mut().for_each(|segment| segment.words.clear());
+        }
         Some(transcript)
     }
 }
@@ -217,7 +220,7 @@ fn is_better(untimed: &Decoded, timed: &Decoded) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use verbatim_speech::{Language, Segment};
+    use verbatim_speech::{Language, Segment, Word};
 
     use super::*;
     use crate::reference;
@@ -234,6 +237,10 @@ mod tests {
         };
         let stretch = |voiced: &f64| Stretch { samples: 0..16_000, voiced: *voiced };
         Decoded { transcript, untranscribed: untranscribed.iter().map(stretch).collect(), passed: true }
+    }
+
+    fn text_at(start: f64, text: &str) -> Decoded {
+        decoded(vec![segment(start, text)], &[])
     }
 
     fn text(text: &str, untranscribed: &[f64]) -> Decoded {
@@ -286,6 +293,28 @@ mod tests {
         let segments = findings.into_transcript().unwrap().segments;
         let words: String = segments.into_iter().map(|segment| segment.text).collect();
         assert_eq!(words, " One. Two. Three. Four.");
+    }
+
+    #[test]
+    fn what_is_found_within_a_segment_cuts_it() {
+        let transcriber = reference::base();
+        let encoded = transcriber.encode(&Window::new(0, 0.0, vec![0.0; 20 * SAMPLE_RATE]));
+        let word =
+            |word: &str, start: f64| Word { word: word.into(), start, end: start + 0.5, probability: 1.0 };
+        let words = vec![word(" One.", 0.0), word(" Three.", 9.0)];
+        let around = Segment { end: 9.5, words, ..segment(0.0, " One. Three.") };
+        for word_timestamps in [true, false] {
+            let options = DecodeOptions { word_timestamps, ..DecodeOptions::default() };
+            let mut findings = Findings::new(encoded.clone(), options);
+            findings.begin();
+            findings.take(Decoding::Whole, decoded(vec![around.clone()], &[5.0]));
+            findings.begin();
+            findings.take(Decoding::Stretch, text_at(3.0, " Two."));
+            let segments = findings.into_transcript().unwrap().segments;
+            let texts: Vec<_> = segments.iter().map(|one| (one.text.as_str(), one.start, one.end)).collect();
+            assert_eq!(texts, [(" One.", 0.0, 0.5), (" Two.", 3.0, 4.0), (" Three.", 9.0, 9.5)]);
+            assert_eq!(segments[0].words.is_empty(), !word_timestamps);
+        }
     }
 
     #[test]

@@ -308,14 +308,11 @@ impl Transcriber {
             let words = words.next().unwrap_or_default();
             let text = self.model.tokenizer.decode(&segment.tokens);
             let suspect = looping || lacks_voice(window, span, &words, &text, decoded.avg_logprob.exp());
-            let mut words: Vec<Word> = words.into_iter().map(|word| in_original(word, window)).collect();
+            let words: Vec<Word> = words.into_iter().map(|word| in_original(word, window)).collect();
             let (start, end) = match (words.first(), words.last()) {
                 (Some(first), Some(last)) if first.start < last.end => (first.start, last.end),
                 _ => window.original_span(span.0, span.1),
             };
-            if !request.options.word_timestamps {
-                words.clear();
-            }
             Segment {
                 seek: (window.start() * 100.0).round() as u64,
                 start,

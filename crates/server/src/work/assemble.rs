@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use verbatim_speech::{Language, LanguageProbabilities, Segment, Task};
 use verbatim_structure::{Structure, Structurer, transcript};
 
-use super::cuts::cut;
 use super::decoding::LANGUAGE_WINDOWS;
 use crate::jobs::result::{LanguageDetection, ModelsUsed, NumberedSegment, TranscriptionResult};
 use crate::jobs::{FileType, JobId, rfc3339};
@@ -70,7 +69,7 @@ fn segments(windows: &[StoredWindow], mut cuts: Vec<f64>) -> impl Iterator<Item 
     cuts.sort_by(f64::total_cmp);
     windows.iter().flat_map(move |StoredWindow { transcript, .. }| {
         let pieces: Vec<_> =
-            transcript.segments.iter().flat_map(|segment| cut(segment.clone(), &cuts)).collect();
+            transcript.segments.iter().flat_map(|segment| segment.clone().cut(&cuts)).collect();
         pieces.into_iter().map(|piece| (piece, transcript.language))
     })
 }

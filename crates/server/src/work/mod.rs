@@ -6,7 +6,6 @@
 
 mod analysis;
 mod assemble;
-mod cuts;
 mod decoding;
 mod fingerprint;
 mod pipeline;

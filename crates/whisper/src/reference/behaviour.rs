@@ -58,6 +58,23 @@ fn a_recording_that_changes_its_language_is_followed() {
     assert_eq!(followed.windows(2).filter(|pair| pair[0] != pair[1]).count(), 1, "{followed:?}");
 }
 
+/// Somebody far from the microphone, whom the model by itself leaves out.
+#[test]
+fn a_sentence_much_quieter_than_those_around_it_is_found_and_stands_in_its_place() {
+    let quiet: Vec<f32> = clip("austen-0930").into_iter().map(|sample| 0.03 * sample).collect();
+    let pause = |seconds: f64| vec![0.0; (seconds * SAMPLE_RATE as f64) as usize];
+    let samples = [clip("goforward"), pause(1.5), quiet, pause(1.5), clip("cards-003"), pause(1.0)].concat();
+    for word_timestamps in [true, false] {
+        let language = Some(Language::ENGLISH);
+        let options = DecodeOptions { language, word_timestamps, ..DecodeOptions::default() };
+        let transcripts = BASE.transcribe(&windows(&samples), &options).unwrap();
+        let segments = transcripts.into_iter().flat_map(|one| one.segments);
+        let text: String = segments.map(|segment| segment.text.to_lowercase()).collect();
+        let places = ["go forward", "amiable himself", "clubs"].map(|words| text.find(words));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{text}");
+    }
+}
+
 #[test]
 fn silence_and_noise_hold_no_words() {
     for name in ["silence", "noise", "sweep"] {
