@@ -4,8 +4,10 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use super::program::Program;
 use super::run::Run;
@@ -72,7 +74,11 @@ impl Tools {
     /// If one is missing or does not run.
     pub fn find(path: &OsStr) -> Result<Self, MediaError> {
         let find = |tool| find(tool, path).map(Arc::new).map_err(MediaError::Tool);
-        Ok(Self { ffmpeg: find(Tool::Ffmpeg)?, ffprobe: find(Tool::Ffprobe)?, timeouts: Timeouts::default() })
+        let (ffmpeg, ffprobe) = thread::scope(|scope| {
+            let ffprobe = scope.spawn(|| find(Tool::Ffprobe));
+            (find(Tool::Ffmpeg), ffprobe.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        Ok(Self { ffmpeg: ffmpeg?, ffprobe: ffprobe?, timeouts: Timeouts::default() })
     }
 
     /// The same programs with other timeouts.

@@ -103,9 +103,9 @@ impl App {
         tokio::task::spawn_blocking(require_tools).await.map_err(io::Error::other)??;
         let (model, engine) = (settings.model.clone(), settings.engine.clone());
         let loaded = tokio::task::spawn_blocking(move || recognizer(&model, &engine));
-        let (recognizer, vad) = loaded.await.map_err(io::Error::other)??;
         let options = settings.structure.options(&settings.model.models_dir);
         let structurer = tokio::task::spawn_blocking(move || Structurer::load(&options));
+        let (recognizer, vad) = loaded.await.map_err(io::Error::other)??;
         let structurer = structurer.await.map_err(io::Error::other)??;
         let Storage { store, blobs, process } = storage::open(&settings.storage).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;

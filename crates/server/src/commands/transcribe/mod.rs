@@ -6,8 +6,10 @@ mod stages;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::{self, Write};
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,7 +18,7 @@ use jiff::Timestamp;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
-use verbatim_media::{MediaError, PcmStream, identify, measure_duration};
+use verbatim_media::{MediaError, PcmStream, Tools, identify, measure_duration};
 use verbatim_speech::{DecodeOptions, Language};
 use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
@@ -49,15 +51,18 @@ enum FileError {
 pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Result<bool> {
     let plan = Plan::new(&settings.files, &settings.format, settings.output.as_deref())?;
     let models_dir = &settings.model.models_dir;
-    let started = start_without_fingerprint(&settings.model, &settings.engine);
+    let (started, structurer) = thread::scope(|scope| {
+        // The first file asks for them again, and says what is wrong with them.
+        scope.spawn(|| drop(Tools::installed()));
+        // Only JSON contains the structure.
+        let structure =
+            settings.format.contains(&Format::Json).then(|| settings.structure.options(models_dir));
+        let structurer = scope.spawn(move || structure.map(|options| Structurer::load(&options)).transpose());
+        let started = start_without_fingerprint(&settings.model, &settings.engine);
+        (started, structurer.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
     let (recognizer, vad) = started.map_err(|error| models_dir.explain(error))?;
-    // Only JSON contains the structure.
-    let structurer = if settings.format.contains(&Format::Json) {
-        let options = settings.structure.options(models_dir);
-        Structurer::load(&options).map_err(|error| models_dir.explain(error))?
-    } else {
-        Structurer::default()
-    };
+    let structurer = structurer.map_err(|error| models_dir.explain(error))?.unwrap_or_default();
     let run = Run {
         runtime: runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?,
         recognizer,
