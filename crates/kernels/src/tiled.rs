@@ -56,7 +56,7 @@ pub(crate) struct TiledWeights {
 }
 
 /// What belongs to each output.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outputs {
     /// What the sums start with, so that the zero point of the activations comes out as nothing.
     starts: Vec<i32>,
@@ -116,7 +116,7 @@ impl TiledWeights {
     /// `y`, `[rows, outputs]`, becomes the products of `x` and the weights, with the bias.
     pub(crate) fn multiply(&self, x: &TiledRows, y: &mut [f32]) {
         assert_eq!(x.steps, self.steps);
-        assert_eq!(y.len(), x.scales.len() * self.count);
+        assert_eq!(y.len(), x.count() * self.count);
         let y = Products { first: y.as_mut_ptr(), stride: self.count };
         let panels = self.count.div_ceil(PANEL);
         let at_least = LEAST_BYTES.div_ceil(self.steps * 2 * TILE_ROWS * Line::BYTES);

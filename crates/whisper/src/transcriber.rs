@@ -99,9 +99,11 @@ impl Transcriber {
         options: &DecodeOptions,
     ) -> Result<(), Error> {
         let mut findings = Findings::new(encoded.clone(), options.clone());
-        self.begin(&mut session.batch, key, &mut findings, Decoding::Whole, encoded, options)?;
+        self.begin(&mut session.batch, key, Decoding::Whole, encoded, options)?;
+        findings.begin();
         if let Some(options) = findings.untimed_options() {
-            self.begin(&mut session.batch, key, &mut findings, Decoding::Untimed, encoded, &options)?;
+            self.begin(&mut session.batch, key, Decoding::Untimed, encoded, &options)?;
+            findings.begin();
         }
         session.windows.insert(key, findings);
         Ok(())
@@ -112,14 +114,12 @@ impl Transcriber {
         &self,
         batch: &mut Batch<Entry>,
         key: u64,
-        findings: &mut Findings,
         of: Decoding,
         encoded: &Encoded,
         options: &DecodeOptions,
     ) -> Result<(), Error> {
         let request = self.request(&DecodeRequest { encoded, options })?;
         batch.add(Entry { key, encoded: encoded.clone(), of }, request);
-        findings.begin();
         Ok(())
     }
 
@@ -148,11 +148,13 @@ impl Transcriber {
         decoded: Decoded,
     ) -> Option<WindowTranscript> {
         let mut findings = session.windows.remove(&key)?;
-        let options = findings.options.clone();
         for Stretch { samples, .. } in findings.take(of, decoded) {
             let encoded = self.encode(&findings.encoded.0.window.part(samples));
             // What could be decoded with these options once can be again; a stretch that cannot stays without words.
-            let _ = self.begin(&mut session.batch, key, &mut findings, Decoding::Stretch, &encoded, &options);
+            let batch = &mut session.batch;
+            if self.begin(batch, key, Decoding::Stretch, &encoded, &findings.options).is_ok() {
+                findings.begin();
+            }
         }
         if findings.is_done() {
             return findings.into_transcript();

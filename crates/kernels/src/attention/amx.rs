@@ -4,7 +4,7 @@
 //! side. (Unsafe: pointers into the operands, whose lengths each function checks itself.)
 
 use super::avx512_bf16::Bf16Pair;
-use super::kernel::Attend;
+use super::kernel::{Attend, scale_query};
 use super::operand::Operand;
 use super::packing::{BLOCK, HEAD};
 use crate::amx::{self, Amx, Line, Tiles};
@@ -37,45 +37,48 @@ impl Bf16Tiles {
     }
 
     pub(super) fn attend(self, attend: Attend<'_>) {
-        let Attend { head, queries, stride, rows, size, scale, out, out_stride, scratch } = attend;
-        let blocks = head.blocks();
-        let half = HEAD * BLOCK / 2;
-        assert!(size <= HEAD && head.length > 0);
-        assert!(head.words.len() >= (blocks - 1) * head.stride + 2 * half);
-        // A line more than its scores: rows that are a multiple of a page apart would push each other out of the cache.
-        let width = blocks * BLOCK + LINE;
-        scratch.resize(LINE + QUERIES * (width + 2 * HEAD), 0.0);
-        let aligned = scratch.as_ptr().align_offset(Line::BYTES);
-        let (scores, rest) = scratch[aligned..].split_at_mut(QUERIES * width);
-        let (left, sums) = rest.split_at_mut(QUERIES * HEAD);
-        let isa = self.pair.isa();
-        let tiles = Tiles::new(self.amx);
+        // SAFETY: there is a `Bf16Pair` only where the processor has BF16 and AVX-512 F, VL, BW and DQ (F comes with F16C).
+        unsafe { attend_with(self, attend) }
+    }
+}
 
-        for first in (0..rows).step_by(QUERIES) {
-            let rows = QUERIES.min(rows - first);
-            for (row, left) in left.chunks_exact_mut(HEAD).take(rows).enumerate() {
-                let query = &queries[(first + row) * stride..][..size];
-                for (left, query) in left.iter_mut().zip(query) {
-                    *left = query * scale * std::f32::consts::LOG2_E;
-                }
-                left[size..].fill(0.0);
-                self.pair.left_words(isa, left);
-            }
-            for index in 0..blocks {
-                let keys = &head.words[index * head.stride..][..half];
-                let scores = &mut scores[index * BLOCK..];
-                multiply(&tiles, left, HEAD, keys, 0, 1, scores, width);
-            }
-            let mut totals = [0.0; QUERIES];
-            for (scores, total) in scores.chunks_exact_mut(width).take(rows).zip(&mut totals) {
-                *total = self.pair.probabilities(isa, &mut scores[..blocks * BLOCK], head.length);
-            }
-            multiply(&tiles, scores, width, &head.words[half..], head.stride, blocks, sums, HEAD);
-            for (row, (sums, total)) in sums.chunks_exact(HEAD).zip(totals).take(rows).enumerate() {
-                let out = &mut out[(first + row) * out_stride..][..size];
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out = sum / total;
-                }
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,f16c")]
+fn attend_with(Bf16Tiles { amx, pair }: Bf16Tiles, attend: Attend<'_>) {
+    let Attend { head, queries, stride, rows, size, scale, out, out_stride, scratch } = attend;
+    let blocks = head.blocks();
+    let half = HEAD * BLOCK / 2;
+    assert!(size <= HEAD && head.length > 0);
+    assert!(head.words.len() >= (blocks - 1) * head.stride + 2 * half);
+    // A line more than its scores: rows that are a multiple of a page apart would push each other out of the cache.
+    let width = blocks * BLOCK + LINE;
+    scratch.resize(LINE + QUERIES * (width + 2 * HEAD), 0.0);
+    let aligned = scratch.as_ptr().align_offset(Line::BYTES);
+    let (scores, rest) = scratch[aligned..].split_at_mut(QUERIES * width);
+    let (left, sums) = rest.split_at_mut(QUERIES * HEAD);
+    let isa = pair.isa();
+    let tiles = Tiles::new(amx);
+
+    for first in (0..rows).step_by(QUERIES) {
+        let rows = QUERIES.min(rows - first);
+        for (row, left) in left.chunks_exact_mut(HEAD).take(rows).enumerate() {
+            let query = &queries[(first + row) * stride..][..size];
+            scale_query(query, scale, left);
+            pair.left_words(isa, left);
+        }
+        for index in 0..blocks {
+            let keys = &head.words[index * head.stride..][..half];
+            let scores = &mut scores[index * BLOCK..];
+            multiply(&tiles, left, HEAD, keys, 0, 1, scores, width);
+        }
+        let mut totals = [0.0; QUERIES];
+        for (scores, total) in scores.chunks_exact_mut(width).take(rows).zip(&mut totals) {
+            *total = pair.probabilities(isa, &mut scores[..blocks * BLOCK], head.length);
+        }
+        multiply(&tiles, scores, width, &head.words[half..], head.stride, blocks, sums, HEAD);
+        for (row, (sums, total)) in sums.chunks_exact(HEAD).zip(totals).take(rows).enumerate() {
+            let out = &mut out[(first + row) * out_stride..][..size];
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = sum / total;
             }
         }
     }

@@ -10,6 +10,7 @@ use std::arch::x86_64::{
     _mm512_storeu_si512, _mm512_sub_ps,
 };
 use std::mem::transmute;
+use std::sync::OnceLock;
 
 use rten_simd::Isa;
 use rten_simd::isa::Avx512Isa;
@@ -31,8 +32,12 @@ impl Bf16Pair {
     /// Whether it multiplies more than the processor would with its vectors of `f32`. Intel's do half as much
     /// (Sapphire Rapids: 60 to 74 GFLOP/s a thread, `f32` 117 to 157), AMD's twice as much (Zen 4).
     pub(super) fn is_fast(self) -> bool {
-        let vendor = __cpuid(0);
-        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() != b"GenuineIntel"
+        // Asked once, for in a virtual machine the question goes to the host.
+        static IS_FAST: OnceLock<bool> = OnceLock::new();
+        *IS_FAST.get_or_init(|| {
+            let vendor = __cpuid(0);
+            [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() != b"GenuineIntel"
+        })
     }
 
     pub(super) fn attend(self, attend: Attend<'_>) {

@@ -65,10 +65,7 @@ pub(super) fn evaluate<I: Isa, F: Operand<I>>(isa: I, operand: F, attend: Attend
         let rows = QUERIES.min(rows - first);
         for (row, left) in left.chunks_exact_mut(HEAD).take(rows).enumerate() {
             let query = &queries[(first + row) * stride..][..size];
-            for (left, query) in left.iter_mut().zip(query) {
-                *left = query * scale * std::f32::consts::LOG2_E;
-            }
-            left[size..].fill(0.0);
+            scale_query(query, scale, left);
             operand.left_words(isa, left);
         }
         for index in 0..blocks {
@@ -232,6 +229,15 @@ unsafe fn tile<I: Isa, F: Operand<I>, const R: usize, const V: usize>(
             }
         }
     }
+}
+
+/// A query as the left-hand side of scores that are exponents of two, filled up with zeros.
+#[inline(always)]
+pub(super) fn scale_query(query: &[f32], scale: f32, left: &mut [f32]) {
+    for (left, query) in left.iter_mut().zip(query) {
+        *left = query * scale * std::f32::consts::LOG2_E;
+    }
+    left[query.len()..].fill(0.0);
 }
 
 /// Has what lies there fetched to the second level of the cache, on processors for which that was measured. It need not

@@ -54,7 +54,7 @@ pub struct EngineSettings {
     #[arg(long, env = "COMPUTE_TYPE", value_enum, ignore_case = true, default_value = "auto")]
     pub compute_type: ComputeType,
 
-    /// Whether to find out when each word was said
+    /// Whether results tell when each word was said
     #[arg(long, env = "WORD_TIMESTAMPS", value_name = "BOOL", action = ArgAction::Set, default_value = "true", value_parser = units::parse_switch)]
     pub word_timestamps: bool,
 

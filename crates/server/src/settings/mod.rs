@@ -191,7 +191,7 @@ pub struct TranscribeSettings {
     #[arg(long, env = "MAX_MEDIA_DURATION", default_value = "24h", value_parser = units::parse_duration)]
     pub max_media_duration: Duration,
 
-    /// Do not find out when each word was said, whatever WORD_TIMESTAMPS says; segments are timed less exactly
+    /// Leave the times of words out of the result, whatever WORD_TIMESTAMPS says
     #[arg(long)]
     pub no_word_timestamps: bool,
 
