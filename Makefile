@@ -53,8 +53,9 @@ miri: ## The portable kernels in Miri, which finds undefined behaviour: five min
 	cargo +nightly miri test --package verbatim-kernels --lib --locked -- attention:: quantize:: panels::
 	MIRIFLAGS=-Zmiri-tree-borrows cargo +nightly miri test --package verbatim-kernels --lib --locked -- vector:: layer_norm::
 
-lint: deny ## Formatting, clippy with warnings denied, licences and advisories
+lint: deny ## Formatting, the arrows between crates and modules, clippy with warnings denied, licences and advisories
 	cargo fmt --all --check
+	cargo test --package verbatim-testing --locked --test arrows
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 
 deny:

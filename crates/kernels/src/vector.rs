@@ -87,6 +87,34 @@ pub(crate) fn exp2<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     floats.mul(sum, power.reinterpret_cast())
 }
 
+/// Replaces scores (in powers of two) by `2^(score - highest)`, and gives their sum.
+#[inline(always)]
+pub(crate) fn exponentials<I: Isa>(isa: I, scores: &mut [f32]) -> f32 {
+    let ops = isa.f32();
+    let lanes = ops.len();
+    let mut highest = ops.splat(f32::NEG_INFINITY);
+    let mut chunks = scores.chunks_exact(lanes);
+    for chunk in &mut chunks {
+        highest = ops.max(highest, ops.load(chunk));
+    }
+    let rest = chunks.remainder().iter().copied();
+    let highest = highest.to_array().into_iter().chain(rest).fold(f32::NEG_INFINITY, f32::max);
+    let shift = ops.splat(highest);
+    let mut total = ops.zero();
+    let mut chunks = scores.chunks_exact_mut(lanes);
+    for chunk in &mut chunks {
+        let raised = exp2(isa, ops.sub(ops.load(chunk), shift));
+        total = ops.add(total, raised);
+        ops.store(raised, chunk);
+    }
+    let mut total = ops.sum(total);
+    for score in chunks.into_remainder() {
+        *score = (*score - highest).exp2();
+        total += *score;
+    }
+    total
+}
+
 /// `ln(2)^k / k!`, from k = 5 down to 0.
 const EXP2: [f32; 6] = [1.333_356e-3, 9.618_129e-3, 5.550_411e-2, 2.402_265e-1, std::f32::consts::LN_2, 1.0];
 

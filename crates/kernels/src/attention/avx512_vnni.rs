@@ -15,9 +15,10 @@ use std::arch::x86_64::{
 
 use rten_simd::isa::Avx512Isa;
 
-use super::kernel::{Attend, QUERIES, exponentials};
+use super::kernel::{Attend, QUERIES};
 use super::packing::{BLOCK, HEAD};
 use crate::quantize::{ZERO_POINT, quantize_row};
+use crate::vector::exponentials;
 
 /// Elements of a vector.
 const LANES: usize = 16;

@@ -4,12 +4,11 @@
 //! [`Operand`] that says how a 32-bit word of keys or values is multiplied. (Unsafe: pointers into the
 //! operands, whose lengths are checked on entry.)
 
-use rten_simd::ops::{BitOps, NumOps};
-use rten_simd::{Isa, Simd};
+use rten_simd::Isa;
+use rten_simd::ops::BitOps;
 
 use super::operand::Operand;
 use super::packing::{BLOCK, HEAD};
-use crate::vector::exp2;
 
 /// Queries whose scores are held at once: few enough that scores, keys and values stay in the second level
 /// of the cache. (Fewer in Miri, which takes seconds for each, so that its tests get to a second round of them.)
@@ -252,32 +251,4 @@ fn prefetch(word: *const i32) {
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = word;
-}
-
-/// Replaces scores (in powers of two) by `2^(score - highest)`, and gives their sum.
-#[inline(always)]
-pub(super) fn exponentials<I: Isa>(isa: I, scores: &mut [f32]) -> f32 {
-    let ops = isa.f32();
-    let lanes = ops.len();
-    let mut highest = ops.splat(f32::NEG_INFINITY);
-    let mut chunks = scores.chunks_exact(lanes);
-    for chunk in &mut chunks {
-        highest = ops.max(highest, ops.load(chunk));
-    }
-    let rest = chunks.remainder().iter().copied();
-    let highest = highest.to_array().into_iter().chain(rest).fold(f32::NEG_INFINITY, f32::max);
-    let shift = ops.splat(highest);
-    let mut total = ops.zero();
-    let mut chunks = scores.chunks_exact_mut(lanes);
-    for chunk in &mut chunks {
-        let raised = exp2(isa, ops.sub(ops.load(chunk), shift));
-        total = ops.add(total, raised);
-        ops.store(raised, chunk);
-    }
-    let mut total = ops.sum(total);
-    for score in chunks.into_remainder() {
-        *score = (*score - highest).exp2();
-        total += *score;
-    }
-    total
 }

@@ -3,7 +3,7 @@
 use rten_simd::ops::{BitOps, IntOps, NumOps};
 use rten_simd::{Isa, Simd};
 
-use super::kernel::exponentials;
+use crate::vector::exponentials;
 
 /// How words of keys and values are multiplied with the queries or probabilities that belong to them.
 ///

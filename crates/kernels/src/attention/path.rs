@@ -3,8 +3,8 @@
 use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdOp};
 
-use super::kernel::exponentials;
 use super::packing::Heads;
+use crate::vector::exponentials;
 
 /// Softmax over the scores of one query with the keys that `path` names, and the mean of the values by it, for
 /// every head.
