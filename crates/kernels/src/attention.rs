@@ -11,7 +11,6 @@ mod avx512_bf16;
 mod avx512_vnni;
 mod dispatch;
 mod kernel;
-mod operand;
 mod packing;
 mod path;
 #[cfg(test)]

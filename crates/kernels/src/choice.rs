@@ -18,6 +18,7 @@ pub fn chosen() -> Vec<Chosen> {
     let attention = |format: Format| attention::instruction_set(format).map(str::to_owned);
     let all = [
         ("products in float32", Some(linear::instruction_set_f32())),
+        ("products in bfloat16", linear::instruction_set_bf16()),
         ("products in bytes", Some(linear::instruction_set_int8())),
         ("small products and vectors", Some(simd::instruction_set().to_owned())),
         ("attention in float32", attention(Format::F32)),

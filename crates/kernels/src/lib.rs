@@ -9,6 +9,9 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 pub mod attention;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
+mod blocks;
 mod choice;
 mod layer_norm;
 pub mod linear;

@@ -1,11 +1,15 @@
-//! Linear layers in `f32` and in bytes, by `rten-gemm` or, in bytes, by kernels of our own where there is one for the
-//! processor. Rayon's pool shares large products.
+//! Linear layers in `f32`, bfloat16 and in bytes, by `rten-gemm` or, in bfloat16 and bytes, by kernels of our own where
+//! there is one for the processor. Rayon's pool shares large products.
 
 use std::cell::Cell;
 
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
 use rten_tensor::{Matrix, MatrixLayout, NdTensorView};
 
+#[cfg(target_arch = "x86_64")]
+use crate::bf16::Bf16Weights;
+#[cfg(target_arch = "x86_64")]
+use crate::blocks::Bf16;
 use crate::quantize::{QuantizedRows, QuantizedWeights, ZERO_POINT, to_f32};
 #[cfg(target_arch = "x86_64")]
 use crate::tiled::{self, TiledRows, TiledWeights};
@@ -45,6 +49,9 @@ enum Packed {
     /// In bytes, with the bias.
     #[cfg(target_arch = "x86_64")]
     Tiled(TiledWeights),
+    /// With the bias.
+    #[cfg(target_arch = "x86_64")]
+    Bf16(Bf16Weights),
 }
 
 /// Weights that become bytes, with a scale for every output, as their rows come in.
@@ -70,6 +77,17 @@ impl Linear {
         let weight = NdTensorView::from_data([outputs, inputs], weight);
         let matrix = Packed::F32(GEMM.with(|gemm| gemm.prepack_b(weight.transposed())));
         Self { matrix, bias, inputs, outputs }
+    }
+
+    /// A layer in bfloat16 where the processor multiplies that by itself, faster than `f32`; else as [`Self::new`] makes
+    /// it. Strides of its rows are to be even.
+    pub fn bf16(weight: &[f32], bias: Option<Vec<f32>>, inputs: usize, outputs: usize) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(instructions) = Bf16::detect().filter(|_| Bf16Weights::takes(outputs)) {
+            let matrix = Packed::Bf16(Bf16Weights::new(instructions, weight, bias, [inputs, outputs]));
+            return Self { matrix, bias: None, inputs, outputs };
+        }
+        Self::new(weight, bias, inputs, outputs)
     }
 
     /// A layer in bytes, whose activations are turned to bytes row by row. `bias` is `[outputs]`.
@@ -135,6 +153,11 @@ impl Linear {
                 y.chunks_exact_mut(self.outputs).for_each(finish);
                 TILED.set(tiled);
             }
+            #[cfg(target_arch = "x86_64")]
+            Packed::Bf16(weights) => {
+                weights.multiply(x, stride, y);
+                y.chunks_exact_mut(self.outputs).for_each(finish);
+            }
         }
     }
 
@@ -177,6 +200,14 @@ impl std::fmt::Debug for Linear {
 /// The name of the instructions that multiply in `f32`.
 pub(crate) fn instruction_set_f32() -> String {
     GEMM.with(|gemm| instruction_set(gemm.kernel_name(), false))
+}
+
+/// The name of the instructions that multiply bfloat16; `None` where `f32` is faster.
+pub(crate) fn instruction_set_bf16() -> Option<String> {
+    #[cfg(target_arch = "x86_64")]
+    return Some(Bf16::detect()?.instruction_set().to_owned());
+    #[cfg(not(target_arch = "x86_64"))]
+    None
 }
 
 /// The name of the instructions that multiply bytes.

@@ -3,14 +3,14 @@
 use rten_simd::{Isa, SimdOp};
 
 #[cfg(target_arch = "x86_64")]
-use super::amx::Bf16Tiles;
-#[cfg(target_arch = "x86_64")]
-use super::avx512_bf16::Bf16Pair;
-#[cfg(target_arch = "x86_64")]
 use super::avx512_vnni::Vnni;
 use super::kernel::{Attend, evaluate};
-use super::operand::{Single, WidenedPair};
 use super::packing::Format;
+#[cfg(target_arch = "x86_64")]
+use super::{amx, avx512_bf16};
+#[cfg(target_arch = "x86_64")]
+use crate::blocks::Bf16;
+use crate::blocks::{Single, WidenedPair};
 use crate::simd;
 
 /// A way to compute attention that this processor has.
@@ -21,9 +21,7 @@ pub(super) enum Kernel {
     /// bfloat16, widened to `f32`, by whatever vectors the processor has.
     WidenedPair,
     #[cfg(target_arch = "x86_64")]
-    Bf16Pair(Bf16Pair),
-    #[cfg(target_arch = "x86_64")]
-    Bf16Tiles(Bf16Tiles),
+    Bf16(Bf16),
     #[cfg(target_arch = "x86_64")]
     Vnni(Vnni),
 }
@@ -34,7 +32,7 @@ impl Kernel {
         match format {
             Format::F32 => Some(Self::Single),
             #[cfg(target_arch = "x86_64")]
-            Format::Bf16 => Some(Self::of_bf16()),
+            Format::Bf16 => Some(Bf16::detect().map_or(Self::WidenedPair, Self::Bf16)),
             #[cfg(target_arch = "x86_64")]
             Format::Int8 => Vnni::detect().map(Self::Vnni),
             #[cfg(not(target_arch = "x86_64"))]
@@ -44,23 +42,12 @@ impl Kernel {
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
-    fn of_bf16() -> Self {
-        if let Some(tiles) = Bf16Tiles::detect() {
-            return Self::Bf16Tiles(tiles);
-        }
-        let pair = Bf16Pair::detect().filter(|pair| pair.is_fast());
-        pair.map_or(Self::WidenedPair, Self::Bf16Pair)
-    }
-
     /// The name of the instructions that it multiplies with.
     pub(super) fn instruction_set(self) -> &'static str {
         match self {
             Self::Single | Self::WidenedPair => simd::instruction_set(),
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16Pair(_) => "AVX-512 BF16",
-            #[cfg(target_arch = "x86_64")]
-            Self::Bf16Tiles(_) => "AMX",
+            Self::Bf16(instructions) => instructions.instruction_set(),
             #[cfg(target_arch = "x86_64")]
             Self::Vnni(_) => "AVX-512 VNNI",
         }
@@ -72,9 +59,9 @@ impl Kernel {
             Self::Single => SimdOp::dispatch(With { attend, operand: Single }),
             Self::WidenedPair => SimdOp::dispatch(With { attend, operand: WidenedPair }),
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16Pair(pair) => pair.attend(attend),
+            Self::Bf16(Bf16::Pair(pair)) => avx512_bf16::attend(pair, attend),
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16Tiles(tiles) => tiles.attend(attend),
+            Self::Bf16(Bf16::Tiles(tiles)) => amx::attend(tiles, attend),
             #[cfg(target_arch = "x86_64")]
             Self::Vnni(vnni) => vnni.attend(attend),
         }

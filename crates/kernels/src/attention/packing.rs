@@ -1,5 +1,6 @@
 //! How keys and values lie in memory, a block of positions at a time.
 
+use crate::blocks::pair_word;
 use crate::quantize::{ZERO_POINT, quantize_row};
 
 /// Positions whose keys and values lie together.
@@ -157,18 +158,18 @@ fn fill_bf16(words: &mut [u32], size: usize, keys: Rows<'_>, values: Rows<'_>) {
     let (key_words, value_words) = words.split_at_mut(BLOCK * HEAD / 2);
     for row in 0..keys.count {
         for (pair, key) in keys.row(row, size).chunks(2).enumerate() {
-            key_words[pair * BLOCK + row] = pair_word(key[0], key.get(1).copied());
+            key_words[pair * BLOCK + row] = pair_word(key[0], key.get(1).copied().unwrap_or(0.0));
         }
     }
     for row in (0..values.count).step_by(2) {
         let line = value_words[row / 2 * HEAD..].iter_mut().zip(values.row(row, size));
         if row + 1 < values.count {
             for ((word, first), second) in line.zip(values.row(row + 1, size)) {
-                *word = pair_word(*first, Some(*second));
+                *word = pair_word(*first, *second);
             }
         } else {
             for (word, first) in line {
-                *word = pair_word(*first, None);
+                *word = pair_word(*first, 0.0);
             }
         }
     }
@@ -196,13 +197,4 @@ fn fill_int8(words: &mut [u32], size: usize, keys: Rows<'_>, values: Rows<'_>) {
             *word = u32::from_le_bytes(bytes.map(|row| row[element] ^ ZERO_POINT));
         }
     }
-}
-
-/// Two bfloat16, rounded to nearest even, the first in the lower half.
-fn pair_word(first: f32, second: Option<f32>) -> u32 {
-    let rounded = |x: f32| {
-        let bits = x.to_bits();
-        bits.wrapping_add(0x7fff + ((bits >> 16) & 1))
-    };
-    (rounded(first) >> 16) | (rounded(second.unwrap_or(0.0)) & 0xffff_0000)
 }

@@ -3,15 +3,13 @@
 use rten_simd::isa::GenericIsa;
 use verbatim_testing::skip;
 
-#[cfg(target_arch = "x86_64")]
-use super::amx::Bf16Tiles;
-#[cfg(target_arch = "x86_64")]
-use super::avx512_bf16::Bf16Pair;
 use super::kernel::evaluate;
-use super::operand::{Single, WidenedPair};
 use super::*;
 #[cfg(target_arch = "x86_64")]
 use crate::amx::emulation;
+#[cfg(target_arch = "x86_64")]
+use crate::blocks::{Bf16Pair, Bf16Tiles};
+use crate::blocks::{Single, WidenedPair};
 
 /// A case: queries, keys and values of one layer.
 struct Case {
@@ -170,9 +168,9 @@ fn every_way_of_this_processor_is_right() {
             check(Format::Bf16, ROUNDED, |attend| evaluate(isa, WidenedPair, attend));
             match Bf16Pair::detect() {
                 Some(pair) => {
-                    check(Format::Bf16, ROUNDED, |attend| pair.attend(attend));
+                    check(Format::Bf16, ROUNDED, |attend| avx512_bf16::attend(pair, attend));
                     let tiles = Bf16Tiles::with(emulation::amx()).expect("it has BF16");
-                    check(Format::Bf16, ROUNDED, |attend| tiles.attend(attend));
+                    check(Format::Bf16, ROUNDED, |attend| amx::attend(tiles, attend));
                 }
                 None => skip("the processor has no AVX-512 BF16"),
             }

@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::layers::{Weight, layer_norm, linear};
+use super::layers::{Weight, layer, layer_norm, linear};
 use super::mel::{self, LogMel};
 use super::precision::Precision;
 use crate::Error;
@@ -60,8 +60,8 @@ impl Encoder {
             precision,
             n_mels,
             heads: heads(weights, "encoder", width)?,
-            conv1: convolution(weights, "encoder/conv1", n_mels, width)?,
-            conv2: convolution(weights, "encoder/conv2", width, width)?,
+            conv1: convolution(weights, precision.convolution, "encoder/conv1", n_mels, width)?,
+            conv2: convolution(weights, precision.convolution, "encoder/conv2", width, width)?,
             positions: weights.tensor("encoder/position_encodings/encodings", &[STATES, width])?,
             layers: layers.collect::<Result<_, _>>()?,
             norm: layer_norm(weights, "encoder/layer_norm", width)?,
@@ -193,7 +193,13 @@ pub(crate) fn heads(weights: &Weights, part: &str, width: usize) -> Result<Heads
 
 /// A convolution over time as a linear layer over `KERNEL` rows of input: `[out, in, KERNEL]` becomes
 /// `[out, KERNEL * in]`.
-fn convolution(weights: &Weights, name: &str, inputs: usize, outputs: usize) -> Result<Linear, Error> {
+fn convolution(
+    weights: &Weights,
+    kind: Weight,
+    name: &str,
+    inputs: usize,
+    outputs: usize,
+) -> Result<Linear, Error> {
     let weight = weights.tensor(&format!("{name}/weight"), &[outputs, inputs, KERNEL])?;
     let mut by_row = Vec::with_capacity(weight.len());
     for of_output in weight.chunks_exact(inputs * KERNEL) {
@@ -202,7 +208,7 @@ fn convolution(weights: &Weights, name: &str, inputs: usize, outputs: usize) -> 
         }
     }
     let bias = weights.tensor(&format!("{name}/bias"), &[outputs])?;
-    Ok(Linear::new(&by_row, Some(bias), KERNEL * inputs, outputs))
+    Ok(layer(kind, &by_row, Some(bias), KERNEL * inputs, outputs))
 }
 
 /// Rows of `width` with a row of zeros before and after.

@@ -10,9 +10,9 @@ pub enum ComputeType {
     /// The fastest that keeps the words: [`Self::Int8`].
     #[default]
     Auto,
-    /// Weights and activations of the matrix products as bytes; keys and values of the encoder's attention as
-    /// bfloat16, those that the decoder looks at as bytes where the processor multiplies bytes; everything else
-    /// in `f32`.
+    /// Weights and activations of the matrix products as bytes; those of the convolutions, where the processor multiplies
+    /// it by itself, and keys and values of the encoder's attention as bfloat16; keys and values that the decoder looks at
+    /// as bytes where the processor multiplies bytes; everything else in `f32`.
     Int8,
     /// All in `f32`.
     F32,
@@ -22,6 +22,8 @@ pub enum ComputeType {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Precision {
     pub(crate) weight: Weight,
+    /// Of the encoder's convolutions.
+    pub(crate) convolution: Weight,
     /// Of the encoder's attention.
     pub(crate) attention: Format,
     /// Of the decoder's attention to the encoder's states.
@@ -33,9 +35,14 @@ impl From<ComputeType> for Precision {
         match compute {
             ComputeType::Auto | ComputeType::Int8 => {
                 let memory = if is_supported(Format::Int8) { Format::Int8 } else { Format::Bf16 };
-                Self { weight: Weight::Int8, attention: Format::Bf16, memory }
+                Self { weight: Weight::Int8, convolution: Weight::Bf16, attention: Format::Bf16, memory }
             }
-            ComputeType::F32 => Self { weight: Weight::F32, attention: Format::F32, memory: Format::F32 },
+            ComputeType::F32 => Self {
+                weight: Weight::F32,
+                convolution: Weight::F32,
+                attention: Format::F32,
+                memory: Format::F32,
+            },
         }
     }
 }

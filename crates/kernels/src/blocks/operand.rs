@@ -1,15 +1,15 @@
-//! How words of keys and values are multiplied, on every processor.
+//! How words are multiplied, on every processor.
 
 use rten_simd::ops::{BitOps, IntOps, NumOps};
 use rten_simd::{Isa, Simd};
 
 use crate::vector::exponentials;
 
-/// How words of keys and values are multiplied with the queries or probabilities that belong to them.
+/// How right-hand words are multiplied with the left-hand ones that belong to them.
 ///
 /// # Safety
 /// [`Self::multiply_add`] reads no more than [`Self::LEFT_WORDS`] words.
-pub(super) unsafe trait Operand<I: Isa>: Copy {
+pub(crate) unsafe trait Operand<I: Isa>: Copy {
     /// Left-hand words that meet one right-hand word.
     const LEFT_WORDS: usize;
 
@@ -43,7 +43,7 @@ pub(super) unsafe trait Operand<I: Isa>: Copy {
 
 /// One `f32` a word.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Single;
+pub(crate) struct Single;
 
 // SAFETY: one word is read.
 unsafe impl<I: Isa> Operand<I> for Single {
@@ -69,7 +69,7 @@ unsafe impl<I: Isa> Operand<I> for Single {
 
 /// Two bfloat16 a word, widened to be multiplied; the left-hand side stays in `f32`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct WidenedPair;
+pub(crate) struct WidenedPair;
 
 // SAFETY: two words are read.
 unsafe impl<I: Isa> Operand<I> for WidenedPair {
