@@ -10,8 +10,8 @@ mod amx;
 mod avx512_bf16;
 mod operand;
 
-use rten_simd::ops::BitOps;
 use rten_simd::Isa;
+use rten_simd::ops::BitOps;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use amx::{Bf16Tiles, Strided, multiply as multiply_tiles};

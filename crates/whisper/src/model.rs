@@ -9,8 +9,8 @@ use crate::decoding::rules::Rules;
 use crate::decoding::search::Search;
 use crate::network::decoder::Decoder;
 use crate::network::encoder::Encoder;
-use crate::network::mel::MelExtractor;
-use crate::network::precision::{ComputeType, Precision};
+use crate::network::mel::{LogMel, MelExtractor};
+use crate::network::precision::{ComputeType, Padding, Precision};
 use crate::text::tokenizer::Tokenizer;
 use crate::weights::Weights;
 use verbatim_kernels::stages::{Stage, within};
@@ -19,7 +19,8 @@ use verbatim_speech::Language;
 /// A Whisper model in memory.
 #[derive(Debug)]
 pub struct Model {
-    pub(crate) mel: MelExtractor,
+    mel: MelExtractor,
+    padding: Padding,
     pub(crate) encoder: Encoder,
     pub(crate) decoder: Decoder,
     pub(crate) tokenizer: Tokenizer,
@@ -80,6 +81,7 @@ impl Model {
         let config = Config::new(config, &tokenizer, Heads::of(weights)?)?;
         Ok(Self {
             mel: MelExtractor::new(encoder.n_mels()),
+            padding: precision.padding,
             rules: Rules::new(&config, &tokenizer),
             alignment_heads: config.alignment_heads,
             encoder,
@@ -99,6 +101,11 @@ impl Model {
             return language == Language::ENGLISH;
         }
         self.tokenizer.languages().iter().any(|(known, _)| *known == language)
+    }
+
+    /// The spectrogram of a window's samples, and of the silence behind them that the encoder is to see.
+    pub(crate) fn spectrogram(&self, samples: &[f32]) -> LogMel {
+        self.mel.extract(samples, self.padding.frames(samples.len()))
     }
 
     pub(crate) fn search(&self) -> Search<'_> {

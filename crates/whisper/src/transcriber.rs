@@ -11,7 +11,7 @@ use crate::decoding::rules::Timing;
 use crate::decoding::search::{Batch, Finished, Request};
 use crate::decoding::suspect::{lacks_voice, looping};
 use crate::decoding::untranscribed::{Stretch, untranscribed};
-use crate::network::decoder::{Context, Memory};
+use crate::network::decoder::Memory;
 use crate::session::{Decoded, Decoding, Encoded, EncodedWindow, Entry, Findings, Session};
 use crate::text::segments::{TextSegment, split};
 use crate::text::tokenizer::Previous;
@@ -50,14 +50,18 @@ impl Transcriber {
         Encoded(Arc::new(EncodedWindow {
             window: window.clone(),
             memory: self.memory(&window.samples),
-            languages: OnceLock::new(),
+            languages: if self.model.is_multilingual() {
+                OnceLock::new()
+            } else {
+                LanguageProbabilities::new(vec![(Language::ENGLISH, 1.0)]).into()
+            },
         }))
     }
 
     /// A probability for every language. English-only models say English, 1.0.
     pub fn detect_language(&self, encoded: &Encoded) -> LanguageProbabilities {
-        self.note_languages(&[encoded]);
-        encoded.languages()
+        let judged = || self.model.search().languages(encoded.context());
+        encoded.0.languages.get_or_init(judged).clone()
     }
 
     /// Decodes a batch of windows together, each by its own options. A window's transcript does not
@@ -66,8 +70,6 @@ impl Transcriber {
     /// # Errors
     /// If a language or task is asked for that the model does not know, or a prompt cannot be encoded.
     pub fn decode(&self, requests: &[DecodeRequest<'_>]) -> Result<Vec<WindowTranscript>, Error> {
-        let encoded: Vec<&Encoded> = requests.iter().map(|request| request.encoded).collect();
-        self.note_languages(&encoded);
         // Each thread has a session of its own.
         let threads = rayon::current_num_threads();
         let mut sessions: Vec<Session> = Vec::new();
@@ -119,13 +121,18 @@ impl Transcriber {
         options: &DecodeOptions,
     ) -> Result<(), Error> {
         let request = self.request(&DecodeRequest { encoded, options })?;
-        batch.add(Entry { key, encoded: encoded.clone(), of }, request);
+        batch.add(Entry { key, encoded: encoded.clone(), of }, request, &self.model.tokenizer);
         Ok(())
     }
 
     /// Takes every window of a session a token further, and gives the transcripts of those that are done.
     pub fn step(&self, session: &mut Session) -> Vec<(u64, WindowTranscript)> {
         let finished = within(Stage::Search, || session.batch.step(self.model.search()));
+        for Finished { key, request, .. } in &finished {
+            // Another decoding of the same window may have judged them before, the same.
+            let languages = request.languages.clone().expect("languages are judged with the first token");
+            let _ = key.encoded.0.languages.set(languages);
+        }
         let segments: Vec<Vec<TextSegment>> =
             finished.iter().map(|finished| self.segments(finished)).collect();
         let words = within(Stage::Words, || self.words(&finished, &segments));
@@ -183,11 +190,10 @@ impl Transcriber {
         &self,
         requests: &[DecodeRequest<'_>],
     ) -> Vec<(Vec<u32>, crate::decoding::search::Decoded)> {
-        let encoded: Vec<&Encoded> = requests.iter().map(|request| request.encoded).collect();
-        self.note_languages(&encoded);
         let mut batch = Batch::default();
         for (index, request) in requests.iter().enumerate() {
-            batch.add(index, self.request(request).expect("the model knows what is asked"));
+            let request = self.request(request).expect("the model knows what is asked");
+            batch.add(index, request, &self.model.tokenizer);
         }
         let mut finished = Vec::new();
         while finished.len() < requests.len() {
@@ -197,41 +203,26 @@ impl Transcriber {
         finished.into_iter().map(|finished| (finished.request.prompt, finished.decoded)).collect()
     }
 
-    /// Judges the languages of those windows that have not been judged yet.
-    fn note_languages(&self, encoded: &[&Encoded]) {
-        let unknown: Vec<&&Encoded> =
-            encoded.iter().filter(|encoded| encoded.0.languages.get().is_none()).collect();
-        if unknown.is_empty() {
-            return;
-        }
-        let judged = if self.model.is_multilingual() {
-            let mut contexts: Vec<Context> = unknown.iter().map(|encoded| encoded.context()).collect();
-            self.model.search().languages(&mut contexts.iter_mut().collect::<Vec<_>>())
-        } else {
-            vec![LanguageProbabilities::new(vec![(Language::ENGLISH, 1.0)]); unknown.len()]
-        };
-        for (encoded, languages) in unknown.iter().zip(judged) {
-            // Another thread may have judged the same window meanwhile, to the same result.
-            let _ = encoded.0.languages.set(languages);
-        }
-    }
-
     fn request(&self, request: &DecodeRequest<'_>) -> Result<Request, Error> {
-        self.note_languages(&[request.encoded]);
         let options = request.options.clone();
+        let languages = request.encoded.0.languages.get().cloned();
+        // What stands here until the language is judged has to be one that the model knows.
+        let language = match &languages {
+            Some(languages) => choose(languages, options.language, options.follow_language),
+            None => options.language.unwrap_or(Language::ENGLISH),
+        };
         let previous = Previous {
             hotwords: options.hotwords.as_deref(),
             initial_prompt: options.initial_prompt.as_deref(),
         };
-        let prompt =
-            self.model.tokenizer.prompt(previous, request.language(), options.task, options.timestamps)?;
+        let prompt = self.model.tokenizer.prompt(previous, language, options.task, options.timestamps)?;
         let timing = match (options.timestamps, options.whole_windows) {
             (false, _) => Timing::None,
             (true, false) => Timing::Reference,
             (true, true) => Timing::Whole { duration: request.encoded.duration() },
         };
         let seed = options.seed.wrapping_add(request.encoded.0.window.index as u64);
-        Ok(Request { context: request.encoded.context(), prompt, options, timing, seed })
+        Ok(Request { context: request.encoded.context(), prompt, options, timing, seed, languages })
     }
 
     /// The window's segments; none where it is silent.
@@ -290,7 +281,7 @@ impl Transcriber {
 
     /// The encoder's view of a window's samples.
     fn memory(&self, samples: &[f32]) -> Arc<Memory> {
-        let mel = within(Stage::Mel, || self.model.mel.extract(samples));
+        let mel = within(Stage::Mel, || self.model.spectrogram(samples));
         let states = within(Stage::EncoderProducts, || self.model.encoder.forward(&mel));
         Arc::new(self.model.decoder.memory(&states))
     }

@@ -27,22 +27,16 @@ pub(crate) fn choose(detected: &LanguageProbabilities, asked: Option<Language>, 
 }
 
 impl Search<'_> {
-    /// For each window, how probable the model holds every language for it. Leaves the contexts empty.
-    pub(crate) fn languages(&self, contexts: &mut [&mut Context]) -> Vec<LanguageProbabilities> {
+    /// How probable the model holds every language for a window.
+    pub(crate) fn languages(&self, mut context: Context) -> LanguageProbabilities {
         let row = Row { token: self.tokenizer.start_of_transcript, path: &[0], wanted: true };
-        let mut feeds: Vec<Feed<'_>> =
-            contexts.iter_mut().map(|context| Feed { context, rows: vec![row] }).collect();
         let mut logits = Vec::new();
-        self.decoder.step(&mut feeds, &mut logits);
-        drop(feeds);
-        contexts.iter_mut().for_each(|context| context.clear());
-        logits
-            .chunks_exact(self.decoder.vocabulary())
-            .map(|logits| self.language_probabilities(logits))
-            .collect()
+        self.decoder.step(&mut [Feed { context: &mut context, rows: vec![row] }], &mut logits);
+        self.language_probabilities(&logits)
     }
 
-    fn language_probabilities(&self, logits: &[f32]) -> LanguageProbabilities {
+    /// By the logits behind the start of the transcript.
+    pub(super) fn language_probabilities(&self, logits: &[f32]) -> LanguageProbabilities {
         let languages = self.tokenizer.languages();
         let of_languages: Vec<f32> = languages.iter().map(|(_, token)| logits[*token as usize]).collect();
         let total = log_sum_exp(&of_languages);

@@ -12,13 +12,14 @@ use rand::rngs::StdRng;
 use rayon::prelude::*;
 
 use super::hypothesis::{Hypothesis, beams, samples};
+use super::language::choose;
 use super::rules::{Rules, Timing};
 use crate::network::decoder::{Context, Decoder, Feed, Row};
 use crate::text::repetition::loops;
 use crate::text::tokenizer::Tokenizer;
 use verbatim_kernels::stages::{Stage, within};
 use verbatim_kernels::vector::log_sum_exp;
-use verbatim_speech::DecodeOptions;
+use verbatim_speech::{DecodeOptions, LanguageProbabilities};
 
 /// All that decoding needs of a model.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,16 @@ pub(crate) struct Request {
     pub(crate) timing: Timing,
     /// Different for every window, so that their samples differ.
     pub(crate) seed: u64,
+    /// How probable every language is; `None` where that is to be judged as well.
+    pub(crate) languages: Option<LanguageProbabilities>,
+}
+
+impl Request {
+    /// Whether the prompt is right whatever language the window is in, and its first token's logits say which that is.
+    fn tells_language(&self, tokenizer: &Tokenizer) -> bool {
+        let DecodeOptions { language, follow_language, .. } = self.options;
+        language.is_some() && !follow_language && start_of_transcript(&self.prompt, tokenizer) == 0
+    }
 }
 
 /// A window's text as tokens, with the figures that tell how good it is.
@@ -88,14 +99,23 @@ struct Decoding {
     request: Request,
     /// Which of the temperatures is tried.
     attempt: usize,
-    /// Whether the prompt was fed.
-    started: bool,
+    next: Next,
     live: Vec<Hypothesis>,
     ended: Vec<Hypothesis>,
     no_speech_prob: f32,
     /// The results at the temperatures before.
     tried: Vec<Decoded>,
     rng: StdRng,
+}
+
+/// What is fed next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The start of the transcript alone, behind which the language is judged. The prompt's language depends on it.
+    Start,
+    Prompt,
+    /// The last token of every hypothesis.
+    Token,
 }
 
 /// A window that was decoded, and what it was decoded from.
@@ -113,8 +133,8 @@ impl<K> Default for Batch<K> {
 }
 
 impl<K: Send> Batch<K> {
-    pub(crate) fn add(&mut self, key: K, request: Request) {
-        self.decodings.push((key, Decoding::new(request)));
+    pub(crate) fn add(&mut self, key: K, request: Request, tokenizer: &Tokenizer) {
+        self.decodings.push((key, Decoding::new(request, tokenizer)));
     }
 
     /// Gives up the windows whose keys are not to be kept. The others are decoded as if those had never been there.
@@ -131,7 +151,7 @@ impl<K: Send> Batch<K> {
             return Vec::new();
         }
         // Prompts are the first rows of their windows, so that the path of the longest serves all.
-        let to_start = self.decodings.iter().filter(|(_, decoding)| !decoding.started);
+        let to_start = self.decodings.iter().filter(|(_, decoding)| decoding.next != Next::Token);
         let longest = to_start.map(|(_, decoding)| decoding.request.prompt.len()).max().unwrap_or(0);
         let prompt_path: Vec<u32> = (0..longest as u32).collect();
         let mut counts = Vec::with_capacity(self.decodings.len());
@@ -170,12 +190,13 @@ impl<K: Send> Batch<K> {
 }
 
 impl Decoding {
-    fn new(request: Request) -> Self {
+    fn new(request: Request, tokenizer: &Tokenizer) -> Self {
+        let is_judged = request.languages.is_some() || request.tells_language(tokenizer);
         let rng = StdRng::seed_from_u64(request.seed.wrapping_mul(1_000_003));
         Self {
             request,
             attempt: 0,
-            started: false,
+            next: if is_judged { Next::Prompt } else { Next::Start },
             live: Vec::new(),
             ended: Vec::new(),
             no_speech_prob: 0.0,
@@ -196,41 +217,68 @@ impl Decoding {
     /// The prompt at first, then the last token of every hypothesis.
     fn feed<'f>(&'f mut self, prompt_path: &'f [u32], tokenizer: &Tokenizer) -> Feed<'f> {
         let Request { prompt, context, .. } = &mut self.request;
-        let rows = if self.started {
-            let next = context.next_row();
-            for (row, hypothesis) in (next..).zip(&mut self.live) {
-                hypothesis.path.push(row);
+        let rows = match self.next {
+            Next::Start => {
+                vec![Row { token: tokenizer.start_of_transcript, path: &prompt_path[..1], wanted: true }]
             }
-            let last = |hypothesis: &'f Hypothesis| Row {
-                token: *hypothesis.tokens.last().expect("a hypothesis is fed once it has a token"),
-                path: &hypothesis.path,
-                wanted: true,
-            };
-            self.live.iter().map(last).collect()
-        } else {
-            // Whether there is speech is told behind the start of the transcript, which token comes first
-            // behind the whole prompt.
-            let wanted = [start_of_transcript(prompt, tokenizer), prompt.len() - 1];
-            let row = |(at, token): (usize, &u32)| Row {
-                token: *token,
-                path: &prompt_path[..=at],
-                wanted: wanted.contains(&at),
-            };
-            prompt.iter().enumerate().map(row).collect()
+            Next::Prompt => {
+                // Whether there is speech is told behind the start of the transcript, which token comes first
+                // behind the whole prompt.
+                let wanted = [start_of_transcript(prompt, tokenizer), prompt.len() - 1];
+                let row = |(at, token): (usize, &u32)| Row {
+                    token: *token,
+                    path: &prompt_path[..=at],
+                    wanted: wanted.contains(&at),
+                };
+                prompt.iter().enumerate().map(row).collect()
+            }
+            Next::Token => {
+                let next = context.next_row();
+                for (row, hypothesis) in (next..).zip(&mut self.live) {
+                    hypothesis.path.push(row);
+                }
+                let last = |hypothesis: &'f Hypothesis| Row {
+                    token: *hypothesis.tokens.last().expect("a hypothesis is fed once it has a token"),
+                    path: &hypothesis.path,
+                    wanted: true,
+                };
+                self.live.iter().map(last).collect()
+            }
         };
         Feed { context, rows }
+    }
+
+    /// Takes in the languages. Where they were judged before the prompt, it gets the language that is chosen.
+    fn note_languages(&mut self, languages: LanguageProbabilities, tokenizer: &Tokenizer) {
+        let Request { prompt, options, .. } = &mut self.request;
+        if self.next == Next::Start {
+            let language = choose(&languages, options.language, options.follow_language);
+            let start = start_of_transcript(prompt, tokenizer);
+            if let Some(token) = tokenizer.language_token(language) {
+                prompt[start + 1] = token;
+            }
+        }
+        self.request.languages = Some(languages);
     }
 
     /// Takes in the logits of the rows that were wanted. Gives the result once there is one.
     fn advance(&mut self, search: Search<'_>, logits: &mut [f32]) -> Option<Decoded> {
         let vocabulary = search.decoder.vocabulary();
+        if self.request.languages.is_none() {
+            self.note_languages(search.language_probabilities(&logits[..vocabulary]), search.tokenizer);
+        }
+        if self.next == Next::Start {
+            self.next = Next::Prompt;
+            self.request.context.clear();
+            return None;
+        }
         let options = &self.request.options;
         let width = if self.temperature() > 0.0 { options.best_of } else { options.beam_size }.max(1);
         let mut first;
-        let logits = if self.started {
+        let logits = if self.next == Next::Token {
             logits
         } else {
-            self.started = true;
+            self.next = Next::Token;
             self.live = vec![Hypothesis::new(self.prompt_path())];
             let start = &logits[..vocabulary];
             self.no_speech_prob = (start[search.tokenizer.no_speech as usize] - log_sum_exp(start)).exp();
@@ -289,7 +337,7 @@ impl Decoding {
         self.tried.push(decoded);
         if again {
             self.attempt += 1;
-            self.started = false;
+            self.next = Next::Prompt;
             self.request.context.clear();
             return None;
         }

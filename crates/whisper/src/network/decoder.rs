@@ -10,7 +10,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-use super::encoder::{STATES, heads, width_and_mels};
+use super::encoder::{heads, width_and_mels};
 use super::layers::{layer_norm, linear};
 use super::precision::Precision;
 use crate::Error;
@@ -148,11 +148,11 @@ impl Decoder {
         self.positions.len() / self.heads.width()
     }
 
-    /// Prepares a window's encoder states `[STATES, width]` for cross attention.
+    /// Prepares a window's encoder states, `[states, width]`, for cross attention.
     pub(crate) fn memory(&self, states: &[f32]) -> Memory {
         let width = self.heads.width();
         let of_layer = |layer: &Layer| {
-            let mut memory = KeysValues::new(self.precision.memory, self.heads, STATES);
+            let mut memory = KeysValues::new(self.precision.memory, self.heads, states.len() / width);
             states.par_chunks(BLOCK * width).zip(memory.blocks_mut()).for_each(|(states, mut block)| {
                 within(Stage::CrossMemory, || {
                     let rows = layer.cross_memory.apply(states);

@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use super::layers::{Weight, layer, layer_norm, linear};
-use super::mel::{self, LogMel};
+use super::mel::LogMel;
 use super::precision::Precision;
 use crate::Error;
 use crate::weights::Weights;
@@ -14,8 +14,11 @@ use verbatim_kernels::stages::{Stage, within};
 use verbatim_kernels::vector::{add, gelu};
 use verbatim_kernels::{LayerNorm, Linear};
 
-/// States that the encoder gives for a window: one for every 20 ms of 30 s.
+/// States that the encoder gives for 30 s, the longest window: one for every 20 ms.
 pub(crate) const STATES: usize = 1500;
+
+/// Frames of the spectrogram that make a state.
+pub(crate) const STATE_FRAMES: usize = 2;
 
 /// Width of both convolutions' kernels.
 const KERNEL: usize = 3;
@@ -77,17 +80,18 @@ impl Encoder {
         self.heads.width()
     }
 
-    /// One window's states, `[STATES, width]`.
+    /// One window's states, `[states, width]`: one for every two frames of its spectrogram.
     ///
     /// A few rows at a time go through all that is done row by row, so that they stay in the cache; only
     /// attention needs those of all others, as keys and values.
     pub(crate) fn forward(&self, mel: &LogMel) -> Vec<f32> {
         let width = self.width();
+        let states = mel.frames() / STATE_FRAMES;
         let mut x = self.convolve(mel);
-        add(&mut x, &self.positions);
+        add(&mut x, &self.positions[..states * width]);
         let mut queries = vec![0.0; x.len()];
-        let mut memory = KeysValues::new(self.precision.attention, self.heads, STATES);
-        let blocks = (STATES.div_ceil(BLOCK) / rayon::current_num_threads()).clamp(1, MOST_BLOCKS);
+        let mut memory = KeysValues::new(self.precision.attention, self.heads, states);
+        let blocks = (states.div_ceil(BLOCK) / rayon::current_num_threads()).clamp(1, MOST_BLOCKS);
         let at_once = blocks * BLOCK * width;
         for layer in &self.layers {
             let rows = x.par_chunks(at_once).zip(queries.par_chunks_mut(at_once));
@@ -134,8 +138,8 @@ impl Encoder {
     /// Both convolutions as matrix products: with time-major rows and one zero row of padding on either
     /// side, the inputs of output `t` are `KERNEL` whole rows that lie side by side in memory.
     fn convolve(&self, mel: &LogMel) -> Vec<f32> {
-        let x = self.convolution(&self.conv1, &mel.time_major(), self.n_mels, mel::FRAMES);
-        self.convolution(&self.conv2, &x, self.width(), STATES)
+        let x = self.convolution(&self.conv1, &mel.time_major(), self.n_mels, mel.frames());
+        self.convolution(&self.conv2, &x, self.width(), mel.frames() / STATE_FRAMES)
     }
 
     /// One convolution of rows of `inputs`, with so many outputs, and its GELU.

@@ -2,8 +2,8 @@
 //!
 //! As in OpenAI's reference: Hann window of 400 samples every 160, reflected at both ends, power
 //! spectrum, mel filters after Slaney, log10 clamped to 8 below the loudest, then (x + 4) / 4. As in
-//! faster-whisper, a clip under 30 s is transformed as it is (with 10 ms of silence behind it) and its
-//! spectrogram filled up with zeros.
+//! faster-whisper, a clip is transformed as it is (with 10 ms of silence behind it) and its spectrogram filled up
+//! with zeros.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use realfft::{RealFftPlanner, RealToComplex};
 
 use verbatim_speech::SAMPLE_RATE;
 
-/// Frames of a window: one every 10 ms of 30 s.
+/// Frames of 30 s, the longest window: one every 10 ms.
 pub(crate) const FRAMES: usize = 3000;
 
 const FFT_SIZE: usize = 400;
-const HOP: usize = 160;
+/// Samples from a frame to the next.
+pub(crate) const HOP: usize = 160;
 const BINS: usize = FFT_SIZE / 2 + 1;
 
 /// What a filter's weights, all below 0.03, may differ by from those that somebody else has computed.
@@ -27,7 +28,7 @@ const FILTER_ROUNDING: f32 = 1e-6;
 /// Frames a thread transforms at a time.
 const FRAMES_PER_TASK: usize = 100;
 
-/// A window's spectrogram, `[n_mels, FRAMES]`, row-major: a row for every mel band.
+/// A window's spectrogram, `[n_mels, frames]`, row-major: a row for every mel band.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LogMel {
     pub(crate) n_mels: usize,
@@ -35,10 +36,14 @@ pub(crate) struct LogMel {
 }
 
 impl LogMel {
-    /// `[FRAMES, n_mels]`: a row for every 10 ms.
+    pub(crate) fn frames(&self) -> usize {
+        self.values.len() / self.n_mels
+    }
+
+    /// `[frames, n_mels]`: a row for every 10 ms.
     pub(crate) fn time_major(&self) -> Vec<f32> {
         let mut rows = vec![0.0; self.values.len()];
-        for (band, values) in self.values.chunks_exact(FRAMES).enumerate() {
+        for (band, values) in self.values.chunks_exact(self.frames()).enumerate() {
             for (frame, value) in values.iter().enumerate() {
                 rows[frame * self.n_mels + band] = *value;
             }
@@ -91,9 +96,9 @@ impl MelExtractor {
             })
     }
 
-    /// The spectrogram of the first 30 s of `samples`, filled up with zeros to 30 s.
-    pub(crate) fn extract(&self, samples: &[f32]) -> LogMel {
-        let samples = &samples[..samples.len().min(FRAMES * HOP)];
+    /// The spectrogram of as many samples as `frames` have room for, filled up with zeros.
+    pub(crate) fn extract(&self, samples: &[f32], frames: usize) -> LogMel {
+        let samples = &samples[..samples.len().min(frames * HOP)];
         // One hop of silence behind the clip, then half a transform of reflection on either side.
         let mut padded = vec![0.0; samples.len() + HOP + FFT_SIZE];
         let middle = FFT_SIZE / 2;
@@ -103,15 +108,15 @@ impl MelExtractor {
             padded[middle - i] = padded[middle + i];
             padded[last + i] = padded[last - i];
         }
-        let frames = (samples.len() / HOP + 1).min(FRAMES);
-        let mut by_frame = vec![0.0f32; frames * self.n_mels];
+        let known = (samples.len() / HOP + 1).min(frames);
+        let mut by_frame = vec![0.0f32; known * self.n_mels];
         by_frame.par_chunks_mut(FRAMES_PER_TASK * self.n_mels).enumerate().for_each(|(task, out)| {
             self.transform(&padded[task * FRAMES_PER_TASK * HOP..], out);
         });
         let floor = verbatim_kernels::vector::max(&by_frame) - 8.0;
-        let mut values = vec![0.0; self.n_mels * FRAMES];
-        for (band, values) in values.chunks_exact_mut(FRAMES).enumerate() {
-            for (frame, value) in values[..frames].iter_mut().enumerate() {
+        let mut values = vec![0.0; self.n_mels * frames];
+        for (band, values) in values.chunks_exact_mut(frames).enumerate() {
+            for (frame, value) in values[..known].iter_mut().enumerate() {
                 *value = (by_frame[frame * self.n_mels + band].max(floor) + 4.0) / 4.0;
             }
         }
@@ -200,8 +205,8 @@ mod tests {
         let extractor = MelExtractor::new(80);
         for length in [0, 1, 159, 160, 399, 400, 16_000, 479_999, 480_000, 500_000] {
             let samples: Vec<f32> = (0..length).map(|i| ((i * 31) % 199) as f32 / 199.0 - 0.5).collect();
-            let mel = extractor.extract(&samples);
-            assert_eq!(mel.values.len(), 80 * FRAMES);
+            let mel = extractor.extract(&samples, FRAMES);
+            assert_eq!(mel.frames(), FRAMES);
             assert!(mel.values.iter().all(|value| value.is_finite()), "{length} samples");
         }
     }
@@ -213,8 +218,8 @@ mod tests {
             (0..16_000).map(|i| (std::f32::consts::TAU * hertz * i as f32 / 16_000.0).sin() * 0.5).collect()
         };
         let loudest = |hertz| {
-            let mel = extractor.extract(&tone(hertz));
-            let at = |band: usize| mel.values[band * FRAMES + 50];
+            let mel = extractor.extract(&tone(hertz), 100);
+            let at = |band: usize| mel.values[band * 100 + 50];
             (0..80).max_by(|a, b| at(*a).total_cmp(&at(*b))).unwrap()
         };
         for hertz in [440.0, 1000.0, 4000.0] {

@@ -25,7 +25,7 @@ struct Given<'t> {
 impl<'t> Given<'t> {
     fn new(record: &Value, samples: &[f32], transcriber: &'t Transcriber) -> Self {
         let model = transcriber.model();
-        let states = model.encoder.forward(&model.mel.extract(samples));
+        let states = model.encoder.forward(&model.spectrogram(samples));
         let segment = |segment: &Value| TextSegment {
             start: segment["start"].as_f64().unwrap(),
             end: segment["end"].as_f64().unwrap(),

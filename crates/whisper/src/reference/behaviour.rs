@@ -60,6 +60,29 @@ fn a_recording_that_changes_its_language_is_followed() {
 
 /// Somebody far from the microphone, whom the model by itself leaves out.
 #[test]
+fn the_language_is_judged_the_same_with_the_first_token_before_it_and_alone() {
+    let windows = [Window::new(0, 0.0, clip("german")[..5 * SAMPLE_RATE].to_vec())];
+    let detected = BASE.detect_language(&BASE.encode(&windows[0]));
+    assert_eq!(detected.best().unwrap().0.code(), "de");
+    let english =
+        || DecodeOptions { language: Some(Language::ENGLISH), beam_size: 1, ..DecodeOptions::default() };
+    let cases = [
+        (DecodeOptions { language: None, ..english() }, "de"),
+        (english(), "en"),
+        (DecodeOptions { follow_language: true, ..english() }, "de"),
+        // Behind a prompt the first token is not the start of the transcript.
+        (DecodeOptions { hotwords: Some("Berlin".into()), ..english() }, "en"),
+    ];
+    for (options, language) in cases {
+        let transcript = BASE.transcribe(&windows, &options).unwrap().remove(0);
+        assert_eq!(transcript.language.code(), language);
+        for (judged, probability) in transcript.language_probabilities.iter() {
+            assert!((probability - detected.of(judged)).abs() < 1e-6, "{judged}");
+        }
+    }
+}
+
+#[test]
 fn a_sentence_much_quieter_than_those_around_it_is_found_and_stands_in_its_place() {
     let quiet: Vec<f32> = clip("austen-0930").into_iter().map(|sample| 0.03 * sample).collect();
     let pause = |seconds: f64| vec![0.0; (seconds * SAMPLE_RATE as f64) as usize];

@@ -145,7 +145,7 @@ fn a_model_of_another_shape_computes_what_the_reference_does() {
     let mut compared = 0;
     for_each_record("generated.json", |record, samples| {
         let model = transcriber.model();
-        let error = relative_error(record, &model.encoder.forward(&model.mel.extract(samples)));
+        let error = relative_error(record, &model.encoder.forward(&model.spectrogram(samples)));
         assert!(error < 1e-3, "{}: relative error {error}", record["clip"]);
 
         let encoded = &transcriber.encode(&Window::new(0, 0.0, samples.to_vec()));

@@ -109,6 +109,11 @@ impl Tokenizer {
         &self.languages
     }
 
+    /// The token of a language; `None` where the model does not know it.
+    pub(crate) fn language_token(&self, language: Language) -> Option<u32> {
+        self.languages.iter().find(|(known, _)| *known == language).map(|(_, token)| *token)
+    }
+
     /// The token of 0.00 s; all tokens from it on are timestamps.
     pub(crate) fn first_timestamp(&self) -> u32 {
         self.no_timestamps + 1
@@ -164,8 +169,7 @@ impl Tokenizer {
         }
         prompt.push(self.start_of_transcript);
         if self.is_multilingual() {
-            let token = self.languages.iter().find(|(known, _)| *known == language);
-            prompt.push(token.ok_or(Error::Language(language))?.1);
+            prompt.push(self.language_token(language).ok_or(Error::Language(language))?);
             prompt.push(match task {
                 Task::Transcribe => self.transcribe,
                 Task::Translate => self.translate,
