@@ -3,8 +3,7 @@
 use verbatim_kernels::vector::log_sum_exp;
 use verbatim_speech::{Language, LanguageProbabilities};
 
-use super::search::Search;
-use crate::network::decoder::{Context, Feed, Row};
+use crate::text::tokenizer::Tokenizer;
 
 /// A window is followed into another language that is at least this probable, where the expected one is at most
 /// [`HARDLY`]. Short and noisy windows are seldom judged so firmly unless they are.
@@ -26,23 +25,13 @@ pub(crate) fn choose(detected: &LanguageProbabilities, asked: Option<Language>, 
     }
 }
 
-impl Search<'_> {
-    /// How probable the model holds every language for a window.
-    pub(crate) fn languages(&self, mut context: Context) -> LanguageProbabilities {
-        let row = Row { token: self.tokenizer.start_of_transcript, path: &[0], wanted: true };
-        let mut logits = Vec::new();
-        self.decoder.step(&mut [Feed { context: &mut context, rows: vec![row] }], &mut logits);
-        self.language_probabilities(&logits)
-    }
-
-    /// By the logits behind the start of the transcript.
-    pub(super) fn language_probabilities(&self, logits: &[f32]) -> LanguageProbabilities {
-        let languages = self.tokenizer.languages();
-        let of_languages: Vec<f32> = languages.iter().map(|(_, token)| logits[*token as usize]).collect();
-        let total = log_sum_exp(&of_languages);
-        let probabilities = languages.iter().zip(of_languages);
-        LanguageProbabilities::new(
-            probabilities.map(|((language, _), logit)| (*language, (logit - total).exp())).collect(),
-        )
-    }
+/// How probable every language of the model is, by the logits behind the start of the transcript.
+pub(crate) fn judged(logits: &[f32], tokenizer: &Tokenizer) -> LanguageProbabilities {
+    let languages = tokenizer.languages();
+    let of_languages: Vec<f32> = languages.iter().map(|(_, token)| logits[*token as usize]).collect();
+    let total = log_sum_exp(&of_languages);
+    let probabilities = languages.iter().zip(of_languages);
+    LanguageProbabilities::new(
+        probabilities.map(|((language, _), logit)| (*language, (logit - total).exp())).collect(),
+    )
 }

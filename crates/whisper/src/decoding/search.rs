@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rayon::prelude::*;
 
 use super::hypothesis::{Hypothesis, beams, samples};
-use super::language::choose;
+use super::language::{choose, judged};
 use super::rules::{Rules, Timing};
 use crate::network::decoder::{Context, Decoder, Feed, Row};
 use crate::text::repetition::loops;
@@ -27,6 +27,16 @@ pub(crate) struct Search<'a> {
     pub(crate) decoder: &'a Decoder,
     pub(crate) tokenizer: &'a Tokenizer,
     pub(crate) rules: &'a Rules,
+}
+
+impl Search<'_> {
+    /// How probable the model holds every language for a window.
+    pub(crate) fn languages(&self, mut context: Context) -> LanguageProbabilities {
+        let row = Row { token: self.tokenizer.start_of_transcript, path: &[0], wanted: true };
+        let mut logits = Vec::new();
+        self.decoder.step(&mut [Feed { context: &mut context, rows: vec![row] }], &mut logits);
+        judged(&logits, self.tokenizer)
+    }
 }
 
 /// One window to decode.
@@ -265,7 +275,7 @@ impl Decoding {
     fn advance(&mut self, search: Search<'_>, logits: &mut [f32]) -> Option<Decoded> {
         let vocabulary = search.decoder.vocabulary();
         if self.request.languages.is_none() {
-            self.note_languages(search.language_probabilities(&logits[..vocabulary]), search.tokenizer);
+            self.note_languages(judged(&logits[..vocabulary], search.tokenizer), search.tokenizer);
         }
         if self.next == Next::Start {
             self.next = Next::Prompt;

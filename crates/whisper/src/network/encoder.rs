@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use super::layers::{Weight, layer, layer_norm, linear};
-use super::mel::LogMel;
+use super::mel::{LogMel, STATE_FRAMES};
 use super::precision::Precision;
 use crate::Error;
 use crate::weights::Weights;
@@ -16,9 +16,6 @@ use verbatim_kernels::{LayerNorm, Linear};
 
 /// States that the encoder gives for 30 s, the longest window: one for every 20 ms.
 pub(crate) const STATES: usize = 1500;
-
-/// Frames of the spectrogram that make a state.
-pub(crate) const STATE_FRAMES: usize = 2;
 
 /// Width of both convolutions' kernels.
 const KERNEL: usize = 3;

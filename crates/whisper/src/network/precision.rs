@@ -2,9 +2,8 @@
 
 use verbatim_kernels::attention::{Format, is_supported};
 
-use super::encoder::STATE_FRAMES;
 use super::layers::Weight;
-use super::mel::{FRAMES, HOP};
+use super::mel::{FRAMES, HOP, STATE_FRAMES};
 
 /// How weights are kept and multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
