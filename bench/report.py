@@ -27,7 +27,7 @@ def sections(given):
         ("Ten minutes of speech", script("speed.py", *verbatim, *peers, *rounds)),
         ("One short clip", script("clip.py", *verbatim, *peers, *rounds)),
         ("The service", script("service.py", *verbatim, *rounds)),
-        ("Larger models", script("shapes.py", "--verbatim", given.verbatim, "--rounds", min(given.rounds, 2))),
+        ("Larger models", script("shapes.py", "--verbatim", given.verbatim, "--rounds", 1)),
         ("The English pipeline", script("english.py", *verbatim, *rounds)),
         ("Memory over hours", script("memory.py", *verbatim, "--hours", given.hours)),
         ("Where the time goes", script("stages.py", *verbatim)),

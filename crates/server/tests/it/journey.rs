@@ -45,6 +45,7 @@ async fn a_video_is_uploaded_watched_collected_and_announced() {
         ".transcript" => "[text]", ".topics[].sentences[]" => "[text]", ".topics[].seconds" => "[s]",
         ".topics[].end" => "[s]", ".topics[].summary" => "[text]", ".topics[].title" => "[text]",
         ".topics[].keywords" => "[phrases]",
+        ".keywords[].phrase" => "[phrase]", ".keywords[].lemma" => "[phrase]", ".keywords[].seconds" => "[s]",
         ".sentences[].text" => "[text]", ".sentences[].start" => "[s]", ".sentences[].end" => "[s]",
         ".file_size" => "[bytes]", ".job_id" => "[id]", ".processing_completed_at" => "[time]",
         ".language_detection.confidence" => "[p]", ".whisper_segments[].text" => "[text]",
