@@ -47,15 +47,17 @@ fn main() {
     let products = 2 * STATES * (LAYERS * layer + LAYERS * 2 * WIDTH * WIDTH);
     let attention = LAYERS * 4 * STATES * STATES * WIDTH;
     let convolutions = 2 * STATES * 3 * WIDTH * (2 * MELS + WIDTH);
-    let (attention_name, attention_rate) = match attention_in_bf16().as_str() {
-        "AMX" => ("encoder: attention in bfloat16, half as fast as int8", int8_rate / 2.0),
-        "AVX-512 BF16" => ("encoder: attention in bfloat16, twice as fast as f32", 2.0 * f32_rate),
-        _ => ("encoder: attention in f32", f32_rate),
+    let (format, bf16_rate) = match instructions_of("products in bfloat16").as_str() {
+        "AMX" => ("bfloat16, half as fast as int8", int8_rate / 2.0),
+        "AVX-512 BF16" => ("bfloat16, twice as fast as f32", 2.0 * f32_rate),
+        _ => ("f32", f32_rate),
     };
+    let attention_name = format!("encoder: attention in {format}");
+    let convolutions_name = format!("encoder: convolutions in {format}");
     let encoder = [
         ("encoder: products in int8, with keys and values for the decoder", products as f64 / int8_rate),
-        (attention_name, attention as f64 / attention_rate),
-        ("encoder: convolutions in f32", convolutions as f64 / f32_rate),
+        (&attention_name[..], attention as f64 / bf16_rate),
+        (&convolutions_name[..], convolutions as f64 / bf16_rate),
     ];
     // A step reads all weights once for its batch, and every window's keys and values; a byte each.
     let weights = LAYERS * (6 * WIDTH * WIDTH + 2 * WIDTH * HIDDEN) + VOCABULARY * WIDTH;
@@ -77,10 +79,9 @@ fn main() {
     println!("| in all | {:.1} ms, {:.0} times real time |", 1e3 * total, 30.0 / total);
 }
 
-/// The instructions that attend in bfloat16.
-fn attention_in_bf16() -> String {
-    let all = chosen().into_iter();
-    all.filter(|one| one.what == "attention in bfloat16").map(|one| one.instruction_set).collect()
+/// The instructions that this is computed with; empty where there are none.
+fn instructions_of(what: &str) -> String {
+    chosen().into_iter().filter(|one| one.what == what).map(|one| one.instruction_set).collect()
 }
 
 /// Operations a second of products by a packed matrix, every thread with blocks of rows of its own.

@@ -1,6 +1,6 @@
 //! Attention to many positions: keys and values packed for the kernel, and the way through them.
 //!
-//! The scores of a window's 1500 positions against each other never lie in memory: a few queries at a time
+//! The scores of a window's up to 1500 positions against each other never lie in memory: a few queries at a time
 //! are scored, weighed and summed up within the cache (Dao et al. 2022).
 
 #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,5 @@
 //! Layers in bfloat16, where the processor multiplies it by itself: as exact as the encoder's attention, twice as fast as
-//! `f32` or more.
+//! `f32` or more. (Unsafe: pointers into rows whose lengths are asserted, and the instructions, for which [`Bf16`] vouches.)
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ const BLOCK: usize = PAIRS * COLUMNS;
 const AT_ONCE: usize = 2;
 
 thread_local! {
-    /// The activations at hand, in bfloat16.
+    /// The activations at hand, in bfloat16. Borrowed while they are multiplied, which waits for no other thread.
     static WORDS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -38,9 +38,9 @@ pub(crate) struct Bf16Weights {
 type Words<'a> = Strided<&'a [u32]>;
 
 impl Bf16Weights {
-    /// Whether a layer can be computed: outputs are by whole blocks.
-    pub(crate) fn takes(outputs: usize) -> bool {
-        outputs.is_multiple_of(COLUMNS)
+    /// Whether a layer can be computed: by whole blocks of outputs, and by whole words of inputs.
+    pub(crate) fn takes(inputs: usize, outputs: usize) -> bool {
+        inputs.is_multiple_of(2) && outputs.is_multiple_of(COLUMNS)
     }
 
     /// `weight` is `[outputs, inputs]`, `bias` `[outputs]`.
@@ -69,22 +69,19 @@ impl Bf16Weights {
     pub(crate) fn multiply(&self, x: &[f32], stride: usize, y: &mut [f32]) {
         assert!(stride.is_multiple_of(2));
         let rows = y.len() / self.bias.len();
-        let x = &x[..(rows - 1) * stride + self.inputs];
-        let pair = match self.instructions {
-            Bf16::Tiles(tiles) => tiles.pair,
-            Bf16::Pair(pair) => pair,
-        };
+        let Some(last) = rows.checked_sub(1) else { return };
+        let x = &x[..last * stride + self.inputs];
         WORDS.with_borrow_mut(|words| {
             // What is read behind the last row, or by a tile of rows that are not, is multiplied with zeros or thrown
             // away.
             let last = rows.next_multiple_of(Bf16Tiles::ROWS) - 1;
             words.resize(last * (stride / 2) + self.blocks * PAIRS, 0);
-            pair.pack(x, words);
+            self.instructions.pair().pack(x, words);
             words[x.len().div_ceil(2)..].fill(0);
             let x = Strided { data: &words[..], stride: stride / 2 };
             match self.instructions {
                 Bf16::Tiles(tiles) => self.multiply_by_tiles(tiles, x, y),
-                // SAFETY: there is a `Bf16Pair` only where the processor has these. `x` has a row for each of `y`.
+                // SAFETY: there is a `Bf16Pair` only where the processor has the instructions.
                 Bf16::Pair(pair) => unsafe { self.multiply_by_pairs(pair, x, y) },
             }
         });
@@ -115,18 +112,17 @@ impl Bf16Weights {
         }
     }
 
-    /// # Safety
-    /// `x` has a row of `blocks` blocks for each row of `y`.
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,f16c")]
-    unsafe fn multiply_by_pairs(&self, pair: Bf16Pair, x: Words<'_>, y: &mut [f32]) {
+    fn multiply_by_pairs(&self, pair: Bf16Pair, x: Words<'_>, y: &mut [f32]) {
         let outputs = self.bias.len();
         let rows = y.len() / outputs;
+        assert!(rows > 0 && x.data.len() >= (rows - 1) * x.stride + self.blocks * PAIRS);
         for y in y.chunks_exact_mut(outputs) {
             y.copy_from_slice(&self.bias);
         }
         for (panel, weights) in self.panels() {
             for (number, weights) in weights.chunks(AT_ONCE * BLOCK).enumerate() {
-                // SAFETY: as the caller vouches; `y` has `rows` rows, of which 64 outputs are this panel's.
+                // SAFETY: `x` has `rows` rows of all blocks, `y` as many, of which 64 outputs are this panel's.
                 unsafe {
                     product(
                         pair.isa(),

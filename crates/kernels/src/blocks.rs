@@ -14,13 +14,22 @@ use rten_simd::Isa;
 use rten_simd::ops::BitOps;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use amx::{Bf16Tiles, Strided, multiply as multiply_tiles};
+pub(crate) use amx::{Bf16Tiles, multiply as multiply_tiles};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512_bf16::Bf16Pair;
 pub(crate) use operand::{Operand, Single, WidenedPair};
 
 /// Columns of a block.
 pub(crate) const COLUMNS: usize = 64;
+
+#[cfg(target_arch = "x86_64")]
+/// A matrix in memory, by rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strided<T> {
+    pub(crate) data: T,
+    /// Elements from a row, or a block, to the next.
+    pub(crate) stride: usize,
+}
 
 /// Instructions that multiply bfloat16 by themselves.
 #[cfg(target_arch = "x86_64")]
@@ -36,6 +45,14 @@ impl Bf16 {
     pub(crate) fn detect() -> Option<Self> {
         let pair = || Bf16Pair::detect().filter(|pair| pair.is_fast());
         Bf16Tiles::detect().map(Self::Tiles).or_else(|| pair().map(Self::Pair))
+    }
+
+    /// What turns `f32` to pairs.
+    pub(crate) fn pair(self) -> Bf16Pair {
+        match self {
+            Self::Tiles(tiles) => tiles.pair,
+            Self::Pair(pair) => pair,
+        }
     }
 
     pub(crate) fn instruction_set(self) -> &'static str {

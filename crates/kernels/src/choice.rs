@@ -42,6 +42,8 @@ mod tests {
         assert!(["products in float32", "products in bytes"].iter().all(|what| of(what).is_some()));
         assert_eq!(of("attention in float32"), of("small products and vectors"));
         assert_eq!(of("attention in bytes").is_some(), attention::is_supported(Format::Int8));
+        // Where bfloat16 is multiplied, it is so in both.
+        assert!(of("products in bfloat16").is_none_or(|name| of("attention in bfloat16") == Some(name)));
     }
 
     #[cfg(target_arch = "x86_64")]

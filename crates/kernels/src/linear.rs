@@ -83,7 +83,7 @@ impl Linear {
     /// it. Strides of its rows are to be even.
     pub fn bf16(weight: &[f32], bias: Option<Vec<f32>>, inputs: usize, outputs: usize) -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(instructions) = Bf16::detect().filter(|_| Bf16Weights::takes(outputs)) {
+        if let Some(instructions) = Bf16::detect().filter(|_| Bf16Weights::takes(inputs, outputs)) {
             let matrix = Packed::Bf16(Bf16Weights::new(instructions, weight, bias, [inputs, outputs]));
             return Self { matrix, bias: None, inputs, outputs };
         }

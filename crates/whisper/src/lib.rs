@@ -19,6 +19,10 @@ mod text;
 mod transcriber;
 mod weights;
 
+/// Counts the changes to what the engine makes of a window. A job's windows that were stored by another version are not
+/// mixed with new ones.
+pub const ENGINE_VERSION: u32 = 2;
+
 pub use error::Error;
 pub use model::Model;
 pub use network::precision::ComputeType;

@@ -60,8 +60,11 @@ impl Transcriber {
 
     /// A probability for every language. English-only models say English, 1.0.
     pub fn detect_language(&self, encoded: &Encoded) -> LanguageProbabilities {
-        let judged = || self.model.search().languages(encoded.context());
-        encoded.0.languages.get_or_init(judged).clone()
+        // Not within the cell's initialisation: while the decoder waits for other threads, this one may come here again.
+        if encoded.0.languages.get().is_none() {
+            let _ = encoded.0.languages.set(self.model.search().languages(encoded.context()));
+        }
+        encoded.languages()
     }
 
     /// Decodes a batch of windows together, each by its own options. A window's transcript does not

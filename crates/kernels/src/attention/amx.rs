@@ -1,7 +1,7 @@
 //! Attention to keys and values in bfloat16, by tiles.
 //!
 //! As [`super::kernel`] does it, 32 queries at a time: keys and values lie as tiles want them, pairs of elements side by
-//! side.
+//! side. (Unsafe: the processor's features, for which [`Bf16Tiles`] vouches.)
 
 use super::kernel::{Attend, scale_query};
 use super::packing::{BLOCK, HEAD};

@@ -1,4 +1,5 @@
 //! Attention to keys and values in bfloat16, by the instruction that multiplies two at once (AVX-512 BF16).
+//! (Unsafe: the processor's features, for which [`Bf16Pair`] vouches.)
 
 use rten_simd::isa::Avx512Isa;
 

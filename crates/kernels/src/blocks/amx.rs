@@ -1,6 +1,6 @@
 //! Products of bfloat16 by tiles, 32 rows at a time. (Unsafe: pointers into the operands, whose lengths are asserted.)
 
-use super::{Bf16Pair, COLUMNS};
+use super::{Bf16Pair, COLUMNS, Strided};
 use crate::amx::{self, Amx, Tiles};
 
 /// Exists only where the processor has tiles and AVX-512 BF16, which every such processor has.
@@ -14,14 +14,6 @@ pub(crate) struct Bf16Tiles {
 const TILE_COLUMNS: usize = 32;
 
 const _: () = assert!(COLUMNS == 2 * TILE_COLUMNS);
-
-/// A matrix in memory, by rows.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Strided<T> {
-    pub(crate) data: T,
-    /// Elements from a row, or a block, to the next.
-    pub(crate) stride: usize,
-}
 
 impl Bf16Tiles {
     /// Rows of a product: those of two tiles.

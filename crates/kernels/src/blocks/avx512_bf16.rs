@@ -88,10 +88,10 @@ unsafe impl Operand<Avx512Isa> for Bf16Pair {
 
     #[inline(always)]
     fn left_words(self, _isa: Avx512Isa, row: &mut [f32]) {
-        let row = row.as_mut_ptr_range();
+        let (length, row) = (row.len(), row.as_mut_ptr());
         // SAFETY: both are the row, whose length `pack` asks for. `Self` exists only where the processor has the
         // instruction.
-        unsafe { pack(row.start, row.start.cast(), row.end.offset_from_unsigned(row.start)) }
+        unsafe { pack(row, row.cast(), length) }
     }
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! How words are multiplied, on every processor.
+//! How words are multiplied, on every processor. (Unsafe: pointers to left-hand words, for which the callers vouch.)
 
 use rten_simd::ops::{BitOps, IntOps, NumOps};
 use rten_simd::{Isa, Simd};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use verbatim_speech::Language;
 use verbatim_vad::Vad;
-use verbatim_whisper::{Model, Transcriber};
+use verbatim_whisper::{ENGINE_VERSION, Model, Transcriber};
 
 use super::AppError;
 use crate::models::hash_model;
@@ -27,7 +27,7 @@ pub(super) fn start(settings: &ModelSettings, engine: &EngineSettings) -> Result
     let compute = engine.compute();
     load(settings, engine, move || {
         let hash = hashing.join().unwrap_or_else(|_| Err(io::Error::other("hashing the model panicked")))?;
-        Ok(format!("{hash} {compute:?}"))
+        Ok(format!("{hash} {compute:?} {ENGINE_VERSION}"))
     })
 }
 

@@ -75,9 +75,9 @@ pub struct EngineSettings {
 pub enum ComputeType {
     /// The fastest that keeps the words
     Auto,
-    /// Matrix products in bytes, attention to the audio in bytes and bfloat16
+    /// Matrix products in bytes, attention to the audio in bytes and bfloat16, no more silence than counts
     Int8,
-    /// All in 32-bit floating point
+    /// All in 32-bit floating point, every window filled up to 30 s, as the reference computes
     #[value(alias = "float32")]
     F32,
 }

@@ -224,7 +224,7 @@ impl Decoding {
         (0..self.request.prompt.len() as u32).collect()
     }
 
-    /// The prompt at first, then the last token of every hypothesis.
+    /// The rows of what is [`Next`].
     fn feed<'f>(&'f mut self, prompt_path: &'f [u32], tokenizer: &Tokenizer) -> Feed<'f> {
         let Request { prompt, context, .. } = &mut self.request;
         let rows = match self.next {
@@ -264,9 +264,8 @@ impl Decoding {
         if self.next == Next::Start {
             let language = choose(&languages, options.language, options.follow_language);
             let start = start_of_transcript(prompt, tokenizer);
-            if let Some(token) = tokenizer.language_token(language) {
-                prompt[start + 1] = token;
-            }
+            let token = tokenizer.language_token(language);
+            prompt[start + 1] = token.expect("a prompt is made only for a language of the model's");
         }
         self.request.languages = Some(languages);
     }

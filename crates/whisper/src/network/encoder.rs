@@ -4,9 +4,9 @@
 
 use rayon::prelude::*;
 
-use super::layers::{Weight, layer, layer_norm, linear};
-use super::mel::{LogMel, STATE_FRAMES};
-use super::precision::Precision;
+use super::layers::{Weight, layer_norm, linear};
+use super::mel::{FRAMES, LogMel, STATE_FRAMES};
+use super::precision::{Convolution, Precision};
 use crate::Error;
 use crate::weights::Weights;
 use verbatim_kernels::attention::{BLOCK, Block, HEAD, Heads, KeysValues, Rows};
@@ -15,7 +15,7 @@ use verbatim_kernels::vector::{add, gelu};
 use verbatim_kernels::{LayerNorm, Linear};
 
 /// States that the encoder gives for 30 s, the longest window: one for every 20 ms.
-pub(crate) const STATES: usize = 1500;
+pub(crate) const STATES: usize = FRAMES / STATE_FRAMES;
 
 /// Width of both convolutions' kernels.
 const KERNEL: usize = 3;
@@ -83,6 +83,7 @@ impl Encoder {
     /// attention needs those of all others, as keys and values.
     pub(crate) fn forward(&self, mel: &LogMel) -> Vec<f32> {
         let width = self.width();
+        assert!(mel.frames().is_multiple_of(STATE_FRAMES));
         let states = mel.frames() / STATE_FRAMES;
         let mut x = self.convolve(mel);
         add(&mut x, &self.positions[..states * width]);
@@ -196,7 +197,7 @@ pub(crate) fn heads(weights: &Weights, part: &str, width: usize) -> Result<Heads
 /// `[out, KERNEL * in]`.
 fn convolution(
     weights: &Weights,
-    kind: Weight,
+    kind: Convolution,
     name: &str,
     inputs: usize,
     outputs: usize,
@@ -209,7 +210,10 @@ fn convolution(
         }
     }
     let bias = weights.tensor(&format!("{name}/bias"), &[outputs])?;
-    Ok(layer(kind, &by_row, Some(bias), KERNEL * inputs, outputs))
+    Ok(match kind {
+        Convolution::F32 => Linear::new(&by_row, Some(bias), KERNEL * inputs, outputs),
+        Convolution::Bf16 => Linear::bf16(&by_row, Some(bias), KERNEL * inputs, outputs),
+    })
 }
 
 /// Rows of `width` with a row of zeros before and after.

@@ -13,8 +13,6 @@ const EPSILON: f32 = 1e-5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
     F32,
-    /// bfloat16, as are activations, where the processor multiplies it by itself; else as [`Self::F32`].
-    Bf16,
     /// Bytes with a scale for every output; activations are turned to bytes row by row.
     Int8,
 }
@@ -30,29 +28,15 @@ pub(crate) fn linear(
     let weight = format!("{name}/weight");
     let bias = format!("{name}/bias");
     let bias = weights.contains(&bias).then(|| weights.tensor(&bias, &[outputs])).transpose()?;
-    if kind == Weight::Int8 {
-        let mut quantized = Int8Weights::new(inputs, outputs);
-        weights.read(&weight, &[outputs, inputs], |rows| quantized.extend(rows))?;
-        return Ok(Linear::int8(quantized, bias));
-    }
-    Ok(layer(kind, &weights.tensor(&weight, &[outputs, inputs])?, bias, inputs, outputs))
-}
-
-/// A layer of weights `[outputs, inputs]` and of a bias `[outputs]`.
-pub(crate) fn layer(
-    kind: Weight,
-    weight: &[f32],
-    bias: Option<Vec<f32>>,
-    inputs: usize,
-    outputs: usize,
-) -> Linear {
     match kind {
-        Weight::F32 => Linear::new(weight, bias, inputs, outputs),
-        Weight::Bf16 => Linear::bf16(weight, bias, inputs, outputs),
+        Weight::F32 => {
+            let weight = weights.tensor(&weight, &[outputs, inputs])?;
+            Ok(Linear::new(&weight, bias, inputs, outputs))
+        }
         Weight::Int8 => {
             let mut quantized = Int8Weights::new(inputs, outputs);
-            quantized.extend(weight);
-            Linear::int8(quantized, bias)
+            weights.read(&weight, &[outputs, inputs], |rows| quantized.extend(rows))?;
+            Ok(Linear::int8(quantized, bias))
         }
     }
 }

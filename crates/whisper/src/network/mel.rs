@@ -17,10 +17,10 @@ use verbatim_speech::SAMPLE_RATE;
 /// Frames of 30 s, the longest window: one every 10 ms.
 pub(crate) const FRAMES: usize = 3000;
 
-const FFT_SIZE: usize = 400;
 /// Frames of which the encoder makes a state.
 pub(crate) const STATE_FRAMES: usize = 2;
 
+const FFT_SIZE: usize = 400;
 /// Samples from a frame to the next.
 pub(crate) const HOP: usize = 160;
 const BINS: usize = FFT_SIZE / 2 + 1;

@@ -23,13 +23,20 @@ pub enum ComputeType {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Precision {
     pub(crate) weight: Weight,
-    /// Of the encoder's convolutions.
-    pub(crate) convolution: Weight,
+    pub(crate) convolution: Convolution,
     /// Of the encoder's attention.
     pub(crate) attention: Format,
     /// Of the decoder's attention to the encoder's states.
     pub(crate) memory: Format,
     pub(crate) padding: Padding,
+}
+
+/// How the encoder's convolutions are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Convolution {
+    F32,
+    /// Weights and activations in bfloat16 where the processor multiplies it by itself, else as [`Self::F32`].
+    Bf16,
 }
 
 /// How much silence behind a window's sound is encoded with it.
@@ -48,7 +55,8 @@ impl Padding {
     /// In less than 15 s the model gets more words wrong of languages that it knows little.
     const LEAST: usize = 1500;
 
-    /// Frames of the spectrogram of so many samples.
+    /// Frames of the spectrogram of so many samples: never fewer than those of the sound, up to 30 s, in which words are
+    /// looked for.
     pub(crate) fn frames(self, samples: usize) -> usize {
         match self {
             Self::Full => FRAMES,
@@ -67,7 +75,7 @@ impl From<ComputeType> for Precision {
                 let memory = if is_supported(Format::Int8) { Format::Int8 } else { Format::Bf16 };
                 Self {
                     weight: Weight::Int8,
-                    convolution: Weight::Bf16,
+                    convolution: Convolution::Bf16,
                     attention: Format::Bf16,
                     memory,
                     padding: Padding::Short,
@@ -75,7 +83,7 @@ impl From<ComputeType> for Precision {
             }
             ComputeType::F32 => Self {
                 weight: Weight::F32,
-                convolution: Weight::F32,
+                convolution: Convolution::F32,
                 attention: Format::F32,
                 memory: Format::F32,
                 padding: Padding::Full,

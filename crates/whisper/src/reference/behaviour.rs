@@ -58,7 +58,6 @@ fn a_recording_that_changes_its_language_is_followed() {
     assert_eq!(followed.windows(2).filter(|pair| pair[0] != pair[1]).count(), 1, "{followed:?}");
 }
 
-/// Somebody far from the microphone, whom the model by itself leaves out.
 #[test]
 fn the_language_is_judged_the_same_with_the_first_token_before_it_and_alone() {
     let windows = [Window::new(0, 0.0, clip("german")[..5 * SAMPLE_RATE].to_vec())];
@@ -82,6 +81,7 @@ fn the_language_is_judged_the_same_with_the_first_token_before_it_and_alone() {
     }
 }
 
+/// Somebody far from the microphone, whom the model by itself leaves out.
 #[test]
 fn a_sentence_much_quieter_than_those_around_it_is_found_and_stands_in_its_place() {
     let quiet: Vec<f32> = clip("austen-0930").into_iter().map(|sample| 0.03 * sample).collect();

@@ -73,6 +73,18 @@ fn encoder_output_is_within_a_thousandth_relative() {
 }
 
 #[test]
+fn states_are_as_many_as_their_spectrogram_has() {
+    for_each_record("encoder.json", |record, samples| {
+        let encoder = &named(&record["model"]).model().encoder;
+        let extractor = MelExtractor::new(80);
+        let states = |frames: usize| encoder.forward(&extractor.extract(samples, frames));
+        let (whole, half) = (states(FRAMES), states(FRAMES / 2));
+        assert_eq!(half.len(), whole.len() / 2);
+        assert!(half.iter().all(|state| state.is_finite()));
+    });
+}
+
+#[test]
 fn language_probabilities_are_within_a_hundredth() {
     for_each_record("language.json", |record, samples| {
         let encoded = BASE.encode(&Window::new(0, 0.0, samples.to_vec()));
