@@ -15,6 +15,8 @@ mod blocks;
 mod choice;
 mod layer_norm;
 pub mod linear;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod numbers;
 pub mod panels;
 mod quantize;
 mod simd;

@@ -2,13 +2,7 @@
 
 use super::*;
 use crate::amx::emulation;
-
-/// Numbers that differ from place to place.
-fn numbers(count: usize, seed: u32) -> Vec<f32> {
-    let number =
-        |at: u32| (at.wrapping_add(seed).wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0;
-    (0..count as u32).map(number).collect()
-}
+use crate::numbers::numbers;
 
 /// As bfloat16 has it.
 fn rounded(number: f32) -> f64 {
