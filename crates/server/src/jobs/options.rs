@@ -9,6 +9,9 @@ use crate::units;
 /// [`DecodeOptions::initial_prompt`].
 const MAX_TEXT_BYTES: usize = 4096;
 
+/// The name by which clients of OpenAI's API ask for whatever model there is.
+pub const OPENAI_MODEL: &str = "whisper-1";
+
 /// The most temperatures. Each of them may cost another decoding of a window.
 const MAX_TEMPERATURES: usize = 10;
 
@@ -19,6 +22,8 @@ const MAX_TEMPERATURES: usize = 10;
 pub struct JobOptions {
     /// `None` to use the language of the settings, or to detect it.
     pub language: Option<Language>,
+    /// The name of the model.
+    pub model: Option<String>,
     pub task: Option<Task>,
     pub word_timestamps: Option<bool>,
     pub initial_prompt: Option<String>,
@@ -28,8 +33,8 @@ pub struct JobOptions {
 
 impl JobOptions {
     /// The names of the options in queries and forms.
-    pub const NAMES: [&str; 6] =
-        ["language", "task", "word_timestamps", "initial_prompt", "hotwords", "temperature"];
+    pub const NAMES: [&str; 7] =
+        ["language", "model", "task", "word_timestamps", "initial_prompt", "hotwords", "temperature"];
 
     /// Sets the option of this name, one of [`Self::NAMES`], from text. An empty text gives `None`, because forms send
     /// empty fields for inputs that were not filled in. The error is a sentence.
@@ -38,6 +43,7 @@ impl JobOptions {
         let with_name = |reason: String| format!("{name}: {reason}.");
         match name {
             "language" => self.language = given.map(parse_language).transpose()?,
+            "model" => self.model = given.filter(|name| *name != OPENAI_MODEL).map(str::to_owned),
             "task" => self.task = given.map(parse_task).transpose().map_err(with_name)?,
             "word_timestamps" => {
                 self.word_timestamps = given.map(units::parse_switch).transpose().map_err(with_name)?;
@@ -57,6 +63,7 @@ impl JobOptions {
     pub fn or(self, other: Self) -> Self {
         Self {
             language: self.language.or(other.language),
+            model: self.model.or(other.model),
             task: self.task.or(other.task),
             word_timestamps: self.word_timestamps.or(other.word_timestamps),
             initial_prompt: self.initial_prompt.or(other.initial_prompt),
@@ -141,6 +148,7 @@ mod tests {
     fn all() -> JobOptions {
         options(&[
             ("language", "German"),
+            ("model", " tiny.en "),
             ("task", "Translate"),
             ("word_timestamps", "no"),
             ("initial_prompt", " Auf Gleis sieben. "),
@@ -153,6 +161,7 @@ mod tests {
     fn every_option_is_set_by_its_name() {
         let expected = JobOptions {
             language: Language::parse("de"),
+            model: Some("tiny.en".into()),
             task: Some(Task::Translate),
             word_timestamps: Some(false),
             initial_prompt: Some("Auf Gleis sieben.".into()),
@@ -161,6 +170,7 @@ mod tests {
         };
         assert_eq!(all(), expected);
         assert_eq!(options(&JobOptions::NAMES.map(|name| (name, " "))), JobOptions::default());
+        assert_eq!(options(&[("model", "whisper-1")]), JobOptions::default(), "the default model");
         let fields = serde_json::to_value(expected).unwrap();
         let fields: Vec<&str> = fields.as_object().unwrap().keys().map(String::as_str).collect();
         let mut names = JobOptions::NAMES;

@@ -19,7 +19,7 @@ use verbatim_speech::{DecodeOptions, Language, Task};
 use crate::jobs::formats::Format;
 use crate::jobs::options;
 use crate::units;
-pub use engine::{ComputeType, EngineSettings, ModelSettings};
+pub use engine::{ComputeType, EngineSettings, ModelSettings, PoolSettings};
 pub use log::{LogFilter, LogFormat};
 pub use models_dir::ModelsDir;
 pub use structure::{StructureCommand, StructureSettings};
@@ -89,6 +89,9 @@ pub struct ServeSettings {
     pub model: ModelSettings,
 
     #[command(flatten)]
+    pub pool: PoolSettings,
+
+    #[command(flatten)]
     pub engine: EngineSettings,
 
     #[command(flatten)]
@@ -96,6 +99,9 @@ pub struct ServeSettings {
 
     #[command(flatten)]
     pub limits: UploadLimits,
+
+    #[command(flatten)]
+    pub retention: RetentionSettings,
 
     /// How many jobs are worked on at the same time
     #[arg(help_heading = "Limits", long, env = "MAX_CONCURRENT_JOBS", default_value = "4", value_parser = one_to::<1000>)]
@@ -147,6 +153,19 @@ pub struct UploadLimits {
     /// The longest recording taken, as in 24h, 90m or plain seconds
     #[arg(long, env = "MAX_MEDIA_DURATION", default_value = "24h", value_parser = units::parse_duration)]
     pub max_media_duration: Duration,
+}
+
+/// How long what ended jobs leave is kept.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Storage")]
+pub struct RetentionSettings {
+    /// How long jobs and their results are kept after their end, as in 30d or 12h [default: for ever]
+    #[arg(long, env = "RESULT_RETENTION", value_parser = units::parse_duration)]
+    pub result_retention: Option<Duration>,
+
+    /// How long uploads are kept after the end of their job; 0 removes them at once
+    #[arg(long, env = "UPLOAD_RETENTION", default_value = "0", value_parser = units::parse_duration_or_zero)]
+    pub upload_retention: Duration,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -2,7 +2,6 @@
 //! interrupted reads its media again, which is quick, and computes only what is not stored yet.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use rayon::ThreadPoolBuilder;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use verbatim_media::{MediaError, PcmStream, Tracks};
+use verbatim_media::MediaError;
 use verbatim_speech::{DecodeOptions, WindowTranscript};
 use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
@@ -20,13 +19,16 @@ use super::analysis::Analysis;
 use super::assemble::{Recording, assemble};
 use super::decoding::Place;
 use super::fingerprint::{fingerprint, model_of};
-use super::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
-use super::source::{Sound, Source};
+use super::progress::{DETECTING, Done, LOADING, STRUCTURING, TRANSCRIBING};
+use super::source::Source;
 use super::transcribe::{Ended, Sink, Transcribing, Transcription};
-use crate::blobs::{Blobs, OpenBlob};
-use crate::recognizer::{Recognizer, RecognizerError};
+use super::upload_sound::UploadSound;
+use crate::blobs::Blobs;
+use crate::jobs::Job;
+use crate::recognizer::{PoolError, RecognizerError, RecognizerPool};
+use crate::signals::Notifier;
 use crate::store::{
-    Analyses, Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow,
+    Analyses, Claim, JobStore, Lease, MAX_STRIKES, Progress, STARTED, StoreError, StoreResult, StoredWindow,
 };
 
 /// What is said of a transcript that is not structured any more.
@@ -65,6 +67,15 @@ impl From<RecognizerError> for PipelineError {
     }
 }
 
+impl From<PoolError> for PipelineError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Stopping => Self::Stopped,
+            PoolError::Unknown { .. } | PoolError::Load { .. } => Self::Job(error.to_string()),
+        }
+    }
+}
+
 /// What a job ends with.
 #[derive(Debug)]
 pub struct Finished {
@@ -79,12 +90,14 @@ pub struct Finished {
 pub struct Pipeline {
     pub store: Arc<dyn JobStore>,
     pub blobs: Arc<dyn Blobs>,
-    pub recognizer: Arc<dyn Recognizer>,
+    pub recognizers: RecognizerPool,
     pub vad: Arc<Vad>,
     pub structurer: Structurer,
     /// What is found out about windows besides their words.
     pub analyses: Vec<Arc<dyn Analysis>>,
     pub max_media_duration: Duration,
+    /// Notified of every event of a job that is under way.
+    pub changed: Notifier,
     /// How to decode what does not ask for anything else.
     pub options: DecodeOptions,
 }
@@ -95,9 +108,17 @@ impl Pipeline {
     pub async fn run(&self, claim: &Claim, stop: &CancellationToken) -> Result<Finished, PipelineError> {
         let (job, lease) = (&claim.job, &claim.lease);
         let options = job.options.over(&self.options);
-        let fingerprint = fingerprint(self.recognizer.model(), &options, &self.analyses)
+        let model = self.model_of(job);
+        if !self.recognizers.loaded().iter().any(|loaded| loaded == model) {
+            let progress = Progress { percentage: 0, step: LOADING.to_owned() };
+            retried(|| self.store.set_progress(lease, &progress, Timestamp::now())).await?;
+        }
+        let acquired = stop.run_until_cancelled(self.recognizers.acquire(model)).await;
+        let acquired = acquired.ok_or(PipelineError::Stopped)??;
+        let recognizer = acquired.recognizer();
+        let fingerprint = fingerprint(recognizer.model(), &options, &self.analyses)
             .map_err(|error| PipelineError::Job(format!("The options cannot be written down: {error}.")))?;
-        let checkpoint = retried(|| self.store.checkpoint(lease, &fingerprint)).await?;
+        let checkpoint = retried(|| self.store.checkpoint(lease, &fingerprint, Timestamp::now())).await?;
         if checkpoint.discarded > 0 {
             tracing::warn!(
                 job = %job.id, windows = checkpoint.discarded,
@@ -124,7 +145,7 @@ impl Pipeline {
             .start(open)
             .map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))?;
         let transcription = Transcription {
-            recognizer: self.recognizer.clone(),
+            recognizer: recognizer.clone(),
             job: job.id,
             options,
             detected: checkpoint.language,
@@ -137,7 +158,13 @@ impl Pipeline {
         // Earlier starts had nothing left to do but this, and took the process down with them.
         let give_up = claim.strikes + 1 >= MAX_STRIKES && resumed && run.transcribed == 0;
         let structurer = if give_up { Err(UNSTRUCTURED) } else { Ok(self.structurer.clone()) };
-        self.assemble(claim, &self.recognizer.model().name, structurer).await
+        drop(acquired);
+        self.assemble(claim, model, structurer).await
+    }
+
+    /// The name of the model that the job asks for.
+    fn model_of<'a>(&'a self, job: &'a Job) -> &'a str {
+        job.options.model.as_deref().unwrap_or(self.recognizers.default_name())
     }
 
     /// What a job has that will not come to its end, in the form of a result, without structure; `None` where that is
@@ -148,7 +175,7 @@ impl Pipeline {
         }
         // A job that is given up was not started here, so its windows may be another model's.
         let not_started = claim.fingerprint.as_deref().filter(|_| claim.strikes >= MAX_STRIKES);
-        let whisper = not_started.map_or(self.recognizer.model().name.as_str(), model_of);
+        let whisper = not_started.map_or(self.model_of(&claim.job), model_of);
         Ok(Some(self.assemble(claim, whisper, Err(PARTIAL)).await?.result))
     }
 
@@ -185,37 +212,6 @@ impl Pipeline {
     }
 }
 
-/// An upload's sound.
-struct UploadSound {
-    pcm: PcmStream,
-    /// What `pcm` may open again.
-    _upload: OpenBlob,
-}
-
-impl UploadSound {
-    fn open(upload: OpenBlob, tracks: Option<Tracks>, longest: Duration) -> Result<Self, MediaError> {
-        let pcm = match tracks {
-            Some(tracks) => PcmStream::open_tracks(&upload.path(), tracks, longest)?,
-            None => PcmStream::open(&upload.path(), longest)?,
-        };
-        Ok(Self { pcm, _upload: upload })
-    }
-}
-
-impl Iterator for UploadSound {
-    type Item = io::Result<Vec<f32>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.pcm.next()
-    }
-}
-
-impl Sound for UploadSound {
-    fn damage(&self) -> Option<&str> {
-        self.pcm.damage()
-    }
-}
-
 /// On threads of its own: in a pool that all share, a short transcript's work would wait behind a long one's.
 fn in_own_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     match ThreadPoolBuilder::new().build() {
@@ -242,7 +238,9 @@ impl Run<'_> {
 
     async fn report(&self, step: &str) -> StoreResult<()> {
         let progress = self.done.progress(step);
-        retried(|| self.pipeline.store.set_progress(self.lease(), &progress, Timestamp::now())).await
+        retried(|| self.pipeline.store.set_progress(self.lease(), &progress, Timestamp::now())).await?;
+        self.pipeline.changed.notify();
+        Ok(())
     }
 
     /// Notes that the recognizer has this window.
@@ -259,7 +257,9 @@ impl Run<'_> {
         let window = StoredWindow { index, start, end, transcript, analyses };
         let progress = self.done.progress(TRANSCRIBING);
         let store = &self.pipeline.store;
-        retried(|| store.store_window(self.lease(), &window, &progress, Timestamp::now())).await
+        retried(|| store.store_window(self.lease(), &window, &progress, Timestamp::now())).await?;
+        self.pipeline.changed.notify();
+        Ok(())
     }
 }
 

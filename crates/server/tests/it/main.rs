@@ -8,6 +8,7 @@ mod batches;
 mod chaos;
 mod cli;
 mod interruption;
+mod jobs;
 mod journey;
 mod live;
 mod models;

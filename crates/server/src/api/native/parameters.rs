@@ -9,6 +9,9 @@ use url::Url;
 use crate::api::intake::{Fields, Intake, IntakeError, Submission};
 use crate::jobs::JobOptions;
 
+/// The parameter that names a file whose body has no form. In a form, the file's part has a name.
+const FILENAME: &str = "filename";
+
 /// The parameters of one upload.
 #[derive(Debug, Default)]
 pub(super) struct Parameters {
@@ -21,21 +24,23 @@ pub(super) struct Parameters {
 struct Values {
     options: JobOptions,
     webhook_url: Option<String>,
+    /// The name of a file that is the body itself.
+    filename: String,
 }
 
 impl Parameters {
     /// Reads the query. Fails if a parameter is wrong or occurs twice.
-    pub(super) fn from_query(intake: &Intake, head: &Parts) -> Result<Self, IntakeError> {
+    pub(super) fn from_query(head: &Parts) -> Result<Self, IntakeError> {
         let unreadable = |reason: &str| IntakeError::Invalid(format!("The query cannot be read: {reason}."));
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&head.uri)
             .map_err(|error| unreadable(&error.body_text()))?;
         let mut query = Values::default();
         let mut seen = HashSet::new();
-        for (name, text) in pairs.iter().filter(|(name, _)| is_known(name)) {
+        for (name, text) in pairs.iter().filter(|(name, _)| is_known(name) || *name == FILENAME) {
             if !seen.insert(name) {
                 return Err(unreadable(&format!("{name} is in it twice")));
             }
-            query.set(intake, name, text)?;
+            query.set(name, text)?;
         }
         Ok(Self { query, form: Values::default() })
     }
@@ -43,13 +48,22 @@ impl Parameters {
 
 impl Fields for Parameters {
     const FILE: &'static str = "file";
+    const RAW_BODY: bool = true;
 
     fn is_known(&self, name: &str) -> bool {
         is_known(name)
     }
 
-    fn set(&mut self, intake: &Intake, name: &str, text: &str) -> Result<(), IntakeError> {
-        self.form.set(intake, name, text)
+    fn set(&mut self, _: &Intake, name: &str, text: &str) -> Result<(), IntakeError> {
+        self.form.set(name, text)
+    }
+
+    fn options(&self) -> JobOptions {
+        self.query.options.clone().or(self.form.options.clone())
+    }
+
+    fn filename(&self) -> &str {
+        &self.query.filename
     }
 }
 
@@ -60,13 +74,13 @@ impl From<Parameters> for Submission {
 }
 
 impl Values {
-    fn set(&mut self, intake: &Intake, name: &str, text: &str) -> Result<(), IntakeError> {
-        if name == "webhook_url" {
-            self.webhook_url = webhook_url(text)?;
-            return Ok(());
+    fn set(&mut self, name: &str, text: &str) -> Result<(), IntakeError> {
+        match name {
+            "webhook_url" => self.webhook_url = webhook_url(text)?,
+            FILENAME => self.filename = text.to_owned(),
+            _ => self.options.set(name, text).map_err(IntakeError::Invalid)?,
         }
-        self.options.set(name, text).map_err(IntakeError::Invalid)?;
-        intake.check_options(&self.options)
+        Ok(())
     }
 }
 
