@@ -37,7 +37,7 @@ class OpenAiPackage(unittest.TestCase):
         with_logprobs = self.transcribe(include=["logprobs"])
         self.assertEqual("".join(one.token for one in with_logprobs.logprobs).strip(), with_logprobs.text)
         self.assertTrue(all(one.logprob <= 0 for one in with_logprobs.logprobs))
-        self.assertEqual(bytes(with_logprobs.logprobs[0].bytes).decode(), with_logprobs.logprobs[0].token)
+        self.assertEqual(bytes(map(int, with_logprobs.logprobs[0].bytes)).decode(), with_logprobs.logprobs[0].token)
 
     def test_text_and_subtitles_come_as_text(self):
         self.assertIn("John Dashwood", self.transcribe(response_format="text"))
