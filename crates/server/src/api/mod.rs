@@ -1,9 +1,11 @@
 //! The HTTP API. [`intake`] makes a job of an upload and is the same for every dialect. A dialect translates requests
-//! for [`intake`] and renders answers and errors in its own form; [`native`] is the dialect of Verbatim's own API.
+//! for [`intake`] and renders answers and errors in its own form; [`native`] is the dialect of Verbatim's own API, and
+//! [`uploads`] that of resumable uploads.
 
 mod access;
 mod intake;
 mod native;
+mod uploads;
 
 use std::time::Instant;
 
@@ -12,6 +14,7 @@ use axum::middleware::from_fn;
 use serde::Serialize;
 
 pub use self::intake::{Intake, Prober};
+pub use self::uploads::finish_uploads;
 use crate::signals::{Faults, Liveness};
 use crate::store::JobStore;
 
@@ -51,5 +54,5 @@ pub struct ModelsLoaded {
 
 /// All routes. Unknown paths and methods are answered with errors in JSON.
 pub fn router(state: ApiState) -> Router {
-    native::router().layer(from_fn(access::log)).with_state(state)
+    native::router().merge(uploads::router()).layer(from_fn(access::log)).with_state(state)
 }

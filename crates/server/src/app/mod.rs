@@ -155,6 +155,7 @@ impl App {
             workers.run(count).await;
         });
         let webhooks = tokio::spawn(webhooks.run(notifiers.ended, stop.soft.clone()));
+        tokio::spawn(api::finish_uploads(state.intake.clone()));
         let server = tokio::spawn(serve_http(listener, state, stop.soft.clone()));
         Ok(Self { address, store, recognizer, stop, workers, webhooks, server, _process: process })
     }

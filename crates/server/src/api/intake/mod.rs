@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 use verbatim_speech::{Language, Task};
 
 pub(super) use self::error::IntakeError;
+pub(super) use self::filename::sanitise;
+pub(super) use self::form::STALL_TIMEOUT;
 pub use self::prober::Prober;
-pub(super) use self::receive::{Fields, Received};
+pub(super) use self::receive::{Fields, Received, linger};
 use crate::blobs::{Blob, Blobs};
 use crate::jobs::{Job, JobOptions, NewJob};
 use crate::recognizer::RecognizerModel;

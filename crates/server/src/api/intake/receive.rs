@@ -117,7 +117,7 @@ impl Intake {
 
 /// Reads the rest of a refused request for [`LINGER`] and discards it. Closing at once would reset the connection, and
 /// a client that is still sending would not get the error.
-fn linger(mut body: BodyDataStream) {
+pub(in crate::api) fn linger(mut body: BodyDataStream) {
     tokio::spawn(timeout(LINGER, async move { while let Some(Ok(_)) = body.next().await {} }));
 }
 

@@ -29,7 +29,7 @@ impl ApiError {
         IntakeError::Internal(reason.to_string()).into()
     }
 
-    fn status(&self) -> StatusCode {
+    pub(in crate::api) fn status(&self) -> StatusCode {
         match self {
             Self::Intake(error) => match error {
                 IntakeError::Refused(_) => StatusCode::BAD_REQUEST,
@@ -59,15 +59,16 @@ impl IntoResponse for ApiError {
         if let Self::Intake(IntakeError::Internal(reason)) = &self {
             tracing::error!("a request failed: {reason}");
         }
-        let status = self.status();
-        let problem = Problem {
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            detail: self.to_string(),
-        };
-        let problem_json = HeaderValue::from_static("application/problem+json");
-        (status, [(header::CONTENT_TYPE, problem_json)], Json(problem)).into_response()
+        problem(self.status(), self.to_string())
     }
+}
+
+/// An error as RFC 9457 has it; `detail` is a sentence for people.
+pub(in crate::api) fn problem(status: StatusCode, detail: String) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let problem = Problem { title, status: status.as_u16(), detail };
+    let problem_json = HeaderValue::from_static("application/problem+json");
+    (status, [(header::CONTENT_TYPE, problem_json)], Json(problem)).into_response()
 }
 
 impl From<StoreError> for ApiError {

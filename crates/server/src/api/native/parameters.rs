@@ -11,7 +11,7 @@ use crate::jobs::JobOptions;
 
 /// The parameters of one upload.
 #[derive(Debug, Default)]
-pub(super) struct Parameters {
+pub(in crate::api) struct Parameters {
     query: Values,
     form: Values,
 }
