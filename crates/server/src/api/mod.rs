@@ -1,6 +1,7 @@
 //! The HTTP API. [`intake`] makes a job of an upload and is the same for every dialect. A dialect translates requests
 //! for [`intake`] and renders answers and errors in its own form: [`native`] is the dialect of Verbatim's own API,
-//! [`openai`], [`asr`] (whisper-asr-webservice) and [`whisper_cpp`] are those of other services.
+//! [`uploads`] that of resumable uploads; [`openai`], [`asr`] (whisper-asr-webservice) and [`whisper_cpp`] are those of
+//! other services.
 
 mod access;
 mod asr;
@@ -9,6 +10,7 @@ mod intake;
 mod native;
 mod openai;
 mod outlook;
+mod uploads;
 mod waiting;
 mod whisper_cpp;
 
@@ -20,6 +22,7 @@ use serde::Serialize;
 
 pub use self::intake::{Intake, KeysInUse, Prober};
 pub use self::outlook::Outlook;
+pub use self::uploads::finish_uploads;
 use crate::signals::{Faults, Liveness};
 use crate::store::JobStore;
 use crate::work::LanguageDetector;
@@ -60,6 +63,7 @@ pub struct StructureModels {
 /// All routes. Unknown paths and methods are answered with errors in JSON.
 pub fn router(state: ApiState) -> Router {
     native::router()
+        .merge(uploads::router())
         .merge(openai::router())
         .merge(asr::router())
         .merge(whisper_cpp::router())

@@ -168,6 +168,7 @@ impl App {
             workers.run(count).await;
         });
         let webhooks = tokio::spawn(webhooks.run(notifiers.ended, stop.soft.clone()));
+        tokio::spawn(api::finish_uploads(state.intake.clone()));
         let server = tokio::spawn(serve_http(listener, state, stop.soft.clone()));
         let idle = recognizers.clone();
         let until = stop.soft.clone();

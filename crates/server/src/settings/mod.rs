@@ -140,6 +140,10 @@ pub struct StorageSettings {
     /// The folder for uploads while their job waits and runs
     #[arg(long, env = "DATA_DIR", default_value = "./data", value_parser = path)]
     pub data_dir: PathBuf,
+
+    /// How long the beginning of a resumable upload is kept after its last byte arrived, as in 24h, 90m or plain seconds
+    #[arg(long, env = "UPLOAD_EXPIRY", default_value = "24h", value_parser = units::parse_duration)]
+    pub upload_expiry: Duration,
 }
 
 /// What is taken and what is refused.
@@ -378,6 +382,7 @@ mod tests {
         assert_eq!(settings.webhook.retry_delay, Duration::from_secs(5));
         assert_eq!(settings.limits.max_file_size, 10_000_000_000);
         assert_eq!(settings.limits.max_media_duration, Duration::from_secs(24 * 3600));
+        assert_eq!(settings.storage.upload_expiry, Duration::from_secs(24 * 3600));
         assert_eq!(settings.engine.options(), DecodeOptions { beam_size: 4, ..DecodeOptions::default() });
         assert!(settings.model.whisper_path().ends_with("models/base"));
         assert_eq!(settings.structure.topics(), Some(TopicOptions::default()));
@@ -403,6 +408,7 @@ mod tests {
             ("--host", "nowhere", "HOST"),
             ("--port", "65536", "PORT"),
             ("--database-path", "", "DATABASE_PATH"),
+            ("--upload-expiry", "0", "UPLOAD_EXPIRY"),
             ("--whisper-model", "base model", "WHISPER_MODEL"),
             ("--max-file-size", "lots", "MAX_FILE_SIZE"),
             ("--max-media-duration", "0", "MAX_MEDIA_DURATION"),

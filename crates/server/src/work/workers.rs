@@ -263,6 +263,9 @@ impl Workers {
             if let Err(error) = self.blobs.purge_orphans(SystemTime::now()).await {
                 tracing::error!("what was set aside could not be removed: {error}");
             }
+            if let Err(error) = self.blobs.partials().purge_expired(Timestamp::now()).await {
+                tracing::error!("partial uploads that have expired could not be removed: {error}");
+            }
         }
     }
 

@@ -24,6 +24,7 @@ mod structure;
 mod support;
 mod synchronous;
 mod upload;
+mod uploads;
 mod webhook;
 mod wire;
 mod workers;

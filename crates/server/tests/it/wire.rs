@@ -123,13 +123,9 @@ async fn the_list_of_endpoints_is_true() {
             "GET" => api.client.post(&path, form::named("x", vec![])).await,
             _ => api.client.get(&path).await,
         };
-        assert_eq!(
-            wrong.headers()["allow"].to_str().unwrap().split(',').next(),
-            match endpoint["method"].as_str() {
-                Some("GET") => Some("GET"),
-                other => other,
-            }
-        );
+        let allowed = wrong.headers()["allow"].to_str().unwrap().to_owned();
+        let method = endpoint["method"].as_str().unwrap();
+        assert!(allowed.split(',').any(|allowed| allowed.trim() == method), "{method} {path}: {allowed}");
         problem(wrong, 405).await;
     }
     assert_json_snapshot!("index", body, { ".version" => "[version]" });

@@ -20,10 +20,12 @@ use tokio_util::sync::CancellationToken;
 use verbatim_speech::{Language, Task};
 
 pub(super) use self::error::IntakeError;
+pub(super) use self::filename::sanitise;
+pub(super) use self::form::STALL_TIMEOUT;
 use self::keys::KeyInUse;
 pub use self::keys::KeysInUse;
 pub use self::prober::Prober;
-pub(super) use self::receive::{Fields, Received};
+pub(super) use self::receive::{Fields, Received, linger};
 use crate::blobs::{Blob, Blobs};
 use crate::jobs::{FileType, Job, JobId, JobOptions, NewJob};
 use crate::recognizer::RecognizerPool;
@@ -125,9 +127,8 @@ impl Intake {
         {
             return self.job_of(keyed, key).await.map(Some);
         }
-        let Some(age) = join else { return Ok(None) };
-        let (hash, options) = (&received.content_hash, received.fields.options());
-        match self.store.same_content(hash, &options, before_now(age)).await? {
+        let Some((age, hash)) = join.zip(received.content_hash.as_ref()) else { return Ok(None) };
+        match self.store.same_content(hash, &received.fields.options(), before_now(age)).await? {
             Some(id) => Ok(self.store.get(id).await?),
             None => Ok(None),
         }
@@ -164,14 +165,14 @@ impl Intake {
             tracks: Some(info.tracks),
             options,
             webhook_url,
-            content_hash: Some(content_hash),
+            content_hash,
         };
         Ok((new, upload))
     }
 
     /// Stores the job and hands the upload over to it. Run this in a task of its own, so that it is never cancelled
     /// between the two. Where another process has stored the same request meanwhile, its job is given.
-    async fn submit(
+    pub(super) async fn submit(
         &self,
         new: NewJob,
         upload: Box<dyn Blob>,

@@ -61,12 +61,19 @@ pub(in crate::api) struct Received<F> {
     pub(in crate::api) upload: Box<dyn Blob>,
     pub(in crate::api) filename: String,
     pub(in crate::api) fields: F,
-    /// SHA-256, in hexadecimal.
-    pub(in crate::api) content_hash: String,
+    /// SHA-256, in hexadecimal; `None` if the upload came in several requests.
+    pub(in crate::api) content_hash: Option<String>,
     /// The request's `Idempotency-Key`.
     pub(super) key: Option<KeyInUse>,
     /// SHA-256 of all that was asked, in hexadecimal.
     pub(super) request_hash: String,
+}
+
+impl<F> Received<F> {
+    /// An upload that came in several requests.
+    pub(in crate::api) fn in_parts(job: JobId, upload: Box<dyn Blob>, filename: String, fields: F) -> Self {
+        Self { job, upload, filename, fields, content_hash: None, key: None, request_hash: String::new() }
+    }
 }
 
 /// How the file comes.
@@ -158,7 +165,7 @@ impl Intake {
             request_hash: digest.finish(&file.filename, &file.hash),
             filename: file.filename,
             fields,
-            content_hash: file.hash,
+            content_hash: Some(file.hash),
             key,
         })
     }
@@ -253,7 +260,7 @@ fn may_be_a_file(content_type: &str) -> bool {
 
 /// Reads the rest of a refused request for [`LINGER`] and discards it. Closing at once would reset the connection, and
 /// a client that is still sending would not get the error.
-fn linger(mut body: BodyDataStream) {
+pub(in crate::api) fn linger(mut body: BodyDataStream) {
     tokio::spawn(timeout(LINGER, async move { while let Some(Ok(_)) = body.next().await {} }));
 }
 

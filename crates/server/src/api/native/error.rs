@@ -33,7 +33,7 @@ impl ApiError {
         IntakeError::Internal(reason.to_string()).into()
     }
 
-    fn status(&self) -> StatusCode {
+    pub(in crate::api) fn status(&self) -> StatusCode {
         match self {
             Self::Intake(error) => error.status(),
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -57,14 +57,7 @@ impl IntoResponse for ApiError {
         if let Self::Intake(error) = &self {
             error.log();
         }
-        let status = self.status();
-        let problem = Problem {
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            detail: self.to_string(),
-        };
-        let problem_json = HeaderValue::from_static("application/problem+json");
-        (status, [(header::CONTENT_TYPE, problem_json)], Json(problem)).into_response()
+        problem(self.status(), self.to_string())
     }
 }
 
@@ -75,6 +68,14 @@ impl From<WaitError> for ApiError {
             WaitError::Failed(sentence) => Self::JobFailed(sentence),
         }
     }
+}
+
+/// An error as RFC 9457 has it; `detail` is a sentence for people.
+pub(in crate::api) fn problem(status: StatusCode, detail: String) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let problem = Problem { title, status: status.as_u16(), detail };
+    let problem_json = HeaderValue::from_static("application/problem+json");
+    (status, [(header::CONTENT_TYPE, problem_json)], Json(problem)).into_response()
 }
 
 impl From<StoreError> for ApiError {

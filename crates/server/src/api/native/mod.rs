@@ -17,7 +17,8 @@ use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::routing::{get, post};
 
-pub(super) use self::error::ApiError;
+pub(super) use self::error::{ApiError, problem};
+pub(super) use self::parameters::Parameters;
 use super::ApiState;
 use crate::jobs::{Job, JobId};
 

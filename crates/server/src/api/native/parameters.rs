@@ -14,7 +14,7 @@ const FILENAME: &str = "filename";
 
 /// The parameters of one upload.
 #[derive(Debug, Default)]
-pub(super) struct Parameters {
+pub(in crate::api) struct Parameters {
     query: Values,
     form: Values,
 }
