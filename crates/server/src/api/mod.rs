@@ -20,7 +20,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use serde::Serialize;
 
-pub use self::intake::{Intake, KeysInUse, Prober};
+pub use self::intake::{Fetcher, Intake, KeysInUse, Prober};
 pub use self::outlook::Outlook;
 pub use self::uploads::finish_uploads;
 use crate::signals::{Faults, Liveness};

@@ -21,8 +21,9 @@ use self::data_dir::PairError;
 pub use self::engine::Recognition;
 pub(crate) use self::engine::start_without_fingerprint;
 use self::storage::Storage;
-use crate::api::{self, ApiState, Intake, KeysInUse, Outlook, Prober, StructureModels};
+use crate::api::{self, ApiState, Fetcher, Intake, KeysInUse, Outlook, Prober, StructureModels};
 use crate::blobs::SweepError;
+use crate::http_client::Networks;
 use crate::recognizer::{PoolLimits, RecognizerPool};
 use crate::settings::{EngineSettings, ModelSettings, PoolSettings, ServeSettings, WhisperModel};
 use crate::signals::{Faults, Notifiers, Running};
@@ -62,6 +63,8 @@ pub enum AppError {
     Media(#[from] MediaError),
     #[error(transparent)]
     Webhooks(#[from] ClientError),
+    #[error("files cannot be fetched from addresses: {0}")]
+    Fetcher(#[from] reqwest::Error),
     #[error("cannot listen on {address}: {error}; choose another address with HOST and PORT")]
     Listen { address: SocketAddr, error: io::Error },
     #[error("cannot start: {0}")]
@@ -123,6 +126,7 @@ impl App {
                 limits: settings.limits,
                 recognizers: recognizers.clone(),
                 notifiers: notifiers.clone(),
+                fetcher: fetcher(&settings)?,
                 keys: KeysInUse::default(),
                 stopping: stop.soft.clone(),
             },
@@ -208,6 +212,15 @@ impl App {
 
 async fn serve_http(listener: TcpListener, state: ApiState, stop: CancellationToken) -> io::Result<()> {
     axum::serve(listener, api::router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// A service that only this machine can reach may fetch from it.
+fn fetcher(settings: &ServeSettings) -> Result<Option<Fetcher>, AppError> {
+    if !settings.urls.allow_urls {
+        return Ok(None);
+    }
+    let own = if settings.listen.host.is_loopback() { Networks::loopback() } else { Networks::default() };
+    Ok(Some(Fetcher::new(own.and(&settings.urls.allowed_networks))?))
 }
 
 fn pool_limits(settings: PoolSettings) -> PoolLimits {

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn json_is_the_result_object_of_the_api() {
-        let numbered = |(id, segment)| NumberedSegment { id, segment, language: None };
+        let numbered = |(id, segment)| NumberedSegment { id, segment, language: None, channel: None };
         let result = TranscriptionResult {
             transcript: "Hello, world.".to_owned(),
             language_detection: LanguageDetection { language: Some("en".to_owned()), confidence: 0.75 },

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use verbatim_speech::{Language, Segment, Task, WindowTranscript, Word};
 
 use super::{Claim, Counts, EventKind, JobStore, Lease, Outcome, Progress, StoreError, StoredWindow};
-use crate::jobs::options::{JobOptions, Temperatures};
+use crate::jobs::options::{Channels, JobOptions, Temperatures};
 use crate::jobs::{FileType, Job, JobId, JobStatus, NewJob};
 use crate::store::ProcessId;
 
@@ -58,6 +58,8 @@ fn new_job() -> NewJob {
             initial_prompt: Some("Grüße aus \"Zürich\", 🎙".to_owned()),
             hotwords: None,
             temperature: Temperatures::parse("0,0.1").ok(),
+            audio_track: Some("2".to_owned()),
+            channels: Some(Channels::Separate),
         },
         webhook_url: None,
         content_hash: Some("00ff".to_owned()),

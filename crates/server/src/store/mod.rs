@@ -133,6 +133,16 @@ pub struct StoredWindow {
     pub analyses: Analyses,
 }
 
+impl StoredWindow {
+    /// The channel of the recording that it was heard on, from 0; `None` if channels are not told apart.
+    pub fn channel(&self) -> Option<u64> {
+        self.analyses.get(CHANNEL).and_then(serde_json::Value::as_u64)
+    }
+}
+
+/// The kind of analysis that the channel of a window is stored as.
+pub const CHANNEL: &str = "channel";
+
 /// What was found out about a window besides its words, by kind.
 pub type Analyses = BTreeMap<String, serde_json::Value>;
 

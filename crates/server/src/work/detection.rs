@@ -57,7 +57,7 @@ impl LanguageDetector {
         let source = Source { vad: self.vad.clone(), known: HashSet::new(), analyses: Vec::new() };
         let longest = self.max_media_duration;
         let mut events = source
-            .start(move || UploadSound::open(upload, tracks, longest))
+            .start(move || UploadSound::open(Arc::new(upload), tracks, longest))
             .map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))?;
         let mut windows = Vec::new();
         // The thread ends when this receiver is dropped.

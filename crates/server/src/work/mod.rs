@@ -6,6 +6,7 @@
 
 mod analysis;
 mod assemble;
+mod channels;
 mod decoding;
 mod detection;
 mod fingerprint;
@@ -18,7 +19,7 @@ mod upload_sound;
 mod workers;
 
 pub use analysis::Analysis;
-pub(crate) use assemble::{Recording, assemble};
+pub(crate) use assemble::{Recording, assemble, segments_of};
 pub use decoding::Place;
 pub use detection::LanguageDetector;
 pub use pipeline::{Finished, Pipeline, PipelineError};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rayon::ThreadPoolBuilder;
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -20,11 +21,13 @@ use super::assemble::{Recording, assemble};
 use super::decoding::Place;
 use super::fingerprint::{fingerprint, model_of};
 use super::progress::{DETECTING, Done, LOADING, STRUCTURING, TRANSCRIBING};
-use super::source::Source;
+use super::channels::SeparateChannels;
+use super::source::{Source, SourceEvent};
 use super::transcribe::{Ended, Sink, Transcribing, Transcription};
-use super::upload_sound::UploadSound;
+use super::upload_sound::{SharedUpload, UploadSound};
 use crate::blobs::Blobs;
 use crate::jobs::Job;
+use crate::jobs::options::Channels;
 use crate::recognizer::{PoolError, RecognizerError, RecognizerPool};
 use crate::signals::Notifier;
 use crate::store::{
@@ -137,13 +140,9 @@ impl Pipeline {
         let upload = self.blobs.open(job.id).await;
         let upload =
             upload.map_err(|error| PipelineError::Job(format!("The file could not be opened: {error}.")))?;
-        let (tracks, longest) = (job.tracks.clone(), self.max_media_duration);
-        let open = move || UploadSound::open(upload, tracks, longest);
         let source =
             Source { vad: self.vad.clone(), known: checkpoint.windows, analyses: self.analyses.clone() };
-        let events = source
-            .start(open)
-            .map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))?;
+        let events = self.read(job, Arc::new(upload), source, &mut run.done).await?;
         let transcription = Transcription {
             recognizer: recognizer.clone(),
             job: job.id,
@@ -160,6 +159,29 @@ impl Pipeline {
         let structurer = if give_up { Err(UNSTRUCTURED) } else { Ok(self.structurer.clone()) };
         drop(acquired);
         self.assemble(claim, model, structurer).await
+    }
+
+    /// Starts reading the windows of an upload.
+    async fn read(
+        &self,
+        job: &Job,
+        upload: SharedUpload,
+        source: Source,
+        done: &mut Done,
+    ) -> Result<mpsc::Receiver<SourceEvent>, PipelineError> {
+        let (tracks, longest) = (job.tracks.clone(), self.max_media_duration);
+        if job.options.channels == Some(Channels::Separate)
+            && let Some(tracks) = tracks.clone()
+        {
+            let separate = SeparateChannels { upload: upload.clone(), tracks, longest };
+            let channels = separate.distinct().await?;
+            if channels.len() > 1 {
+                *done = Done::new(job.duration.map(|seconds| seconds * channels.len() as f64));
+                return Ok(separate.start(source, channels));
+            }
+        }
+        let started = source.start(move || UploadSound::open(upload, tracks, longest));
+        started.map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))
     }
 
     /// The name of the model that the job asks for.
@@ -227,8 +249,9 @@ struct Run<'a> {
     done: Done,
     /// Windows that this attempt has transcribed.
     transcribed: usize,
-    /// What was found out about windows whose transcripts are not there yet.
-    found: HashMap<usize, Analyses>,
+    /// Where windows whose transcripts are not there yet end, among all that is to be read, and what was found out about
+    /// them.
+    found: HashMap<usize, (f64, Analyses)>,
 }
 
 impl Run<'_> {
@@ -251,9 +274,9 @@ impl Run<'_> {
     async fn keep(&mut self, place: Place, transcript: WindowTranscript) -> StoreResult<()> {
         let Place { index, start, end } = place;
         tracing::debug!(job = %self.claim.job.id, window = index, start, end, "window transcribed");
-        self.done.window(index, end);
+        let (read_until, analyses) = self.found.remove(&index).unwrap_or((end, Analyses::new()));
+        self.done.window(index, read_until);
         self.transcribed += 1;
-        let analyses = self.found.remove(&index).unwrap_or_default();
         let window = StoredWindow { index, start, end, transcript, analyses };
         let progress = self.done.progress(TRANSCRIBING);
         let store = &self.pipeline.store;
@@ -275,8 +298,8 @@ impl Sink for Run<'_> {
             Transcribing::Started => self.report(TRANSCRIBING).await?,
             Transcribing::Read(seconds) => self.done.read(seconds),
             Transcribing::Skipped { index, end } => self.done.window(index, end),
-            Transcribing::Analyzed { index, found } => {
-                self.found.insert(index, found);
+            Transcribing::Analyzed { index, end, found } => {
+                self.found.insert(index, (end, found));
             }
             Transcribing::Begun(place) => self.begin(place).await?,
             Transcribing::Transcribed(place, transcript) => self.keep(place, transcript).await?,

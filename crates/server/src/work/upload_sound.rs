@@ -1,6 +1,7 @@
 //! The sound of an upload.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use verbatim_media::{MediaError, PcmStream, Tracks};
@@ -8,17 +9,20 @@ use verbatim_media::{MediaError, PcmStream, Tracks};
 use super::source::Sound;
 use crate::blobs::OpenBlob;
 
+/// An upload that is read several times.
+pub(super) type SharedUpload = Arc<OpenBlob>;
+
 /// The samples of an upload, which stays open meanwhile.
 pub(super) struct UploadSound {
     pcm: PcmStream,
     /// What `pcm` may open again.
-    _upload: OpenBlob,
+    _upload: SharedUpload,
 }
 
 impl UploadSound {
     /// Opens these tracks of the upload, or finds them out. Longer sound than `longest` is an error.
     pub(super) fn open(
-        upload: OpenBlob,
+        upload: SharedUpload,
         tracks: Option<Tracks>,
         longest: Duration,
     ) -> Result<Self, MediaError> {

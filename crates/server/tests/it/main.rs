@@ -19,6 +19,7 @@ mod recognizer;
 mod recovery;
 mod service;
 mod sounds;
+mod sources;
 mod speech;
 mod structure;
 mod support;

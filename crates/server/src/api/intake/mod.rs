@@ -6,6 +6,7 @@
 
 mod digest;
 mod error;
+mod fetch;
 mod filename;
 mod form;
 mod keys;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use verbatim_speech::{Language, Task};
 
 pub(super) use self::error::IntakeError;
+pub use self::fetch::Fetcher;
 pub(super) use self::filename::sanitise;
 pub(super) use self::form::STALL_TIMEOUT;
 use self::keys::KeyInUse;
@@ -43,6 +45,8 @@ pub struct Intake {
     /// Options that the job's model does not support are refused.
     pub recognizers: RecognizerPool,
     pub notifiers: Notifiers,
+    /// `None` if files are not fetched from addresses.
+    pub fetcher: Option<Fetcher>,
     /// The idempotency keys of requests under way.
     pub keys: KeysInUse,
     /// Cancelled when the server begins to stop.
@@ -153,7 +157,8 @@ impl Intake {
         F: Fields + Into<Submission>,
     {
         let Received { job, upload, filename, fields, content_hash, .. } = received;
-        let probe = self.prober.probe(upload.open()?, self.limits.max_media_duration);
+        let track = fields.options().audio_track;
+        let probe = self.prober.probe(upload.open()?, self.limits.max_media_duration, track);
         let info = self.stopping.run_until_cancelled(probe).await.ok_or_else(stopping)??;
         let Submission { options, webhook_url } = fields.into();
         let new = NewJob {

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
+use url::form_urlencoded;
 
 use super::digest::RequestDigest;
 use super::filename::sanitise;
@@ -22,6 +23,9 @@ use crate::units::format_size;
 
 /// The bytes that a form may hold besides the file: its other fields, boundaries and headers.
 const FORM_OVERHEAD: u64 = 1 << 20;
+
+/// The longest body that has no file, in bytes.
+const MAX_FIELDS_BYTES: usize = 64 << 10;
 
 /// How long the rest of a refused request is read.
 const LINGER: Duration = Duration::from_secs(10);
@@ -42,6 +46,11 @@ pub(in crate::api) trait Fields: Sized {
 
     /// The options that the fields so far ask for.
     fn options(&self) -> JobOptions;
+
+    /// The address of the file, if it is to be fetched.
+    fn url(&self) -> Option<&str> {
+        None
+    }
 
     /// The file's name, if it is not in a form.
     fn filename(&self) -> &str {
@@ -80,7 +89,10 @@ impl<F> Received<F> {
 enum BodyKind {
     /// As a form with this boundary.
     Form(String),
+    /// The body is the file.
     Raw,
+    /// From an address, which is in the query or in the body, as curl sends the fields of a form without a file.
+    Fetch,
 }
 
 /// A file that was written to its blob, but not finished.
@@ -132,6 +144,8 @@ impl Intake {
         let kind = match multer::parse_boundary(content_type.unwrap_or_default()) {
             Ok(boundary) => BodyKind::Form(boundary),
             Err(_) if F::RAW_BODY && content_type.is_some_and(may_be_a_file) => BodyKind::Raw,
+            Err(_) if fields.url().is_some() => BodyKind::Fetch,
+            Err(_) if F::RAW_BODY && content_type.is_some_and(is_url_encoded) => BodyKind::Fetch,
             Err(_) => return Err(missing_file::<F>()),
         };
         let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -157,6 +171,10 @@ impl Intake {
             BodyKind::Raw => {
                 let filename = sanitise(fields.filename());
                 self.write_file(&mut RawBody(body), job, filename, fields.prefix()).await?
+            }
+            BodyKind::Fetch => {
+                self.read_url_encoded(body, &mut fields, &mut digest).await?;
+                self.fetch_file(job, &fields).await?
             }
         };
         Ok(Received {
@@ -198,7 +216,51 @@ impl Intake {
                 _ => while part.chunk().await?.is_some() {},
             }
         }
-        file.ok_or_else(missing_file::<F>)
+        match file {
+            Some(_) if fields.url().is_some() => {
+                Err(IntakeError::Invalid("There are a file and a url; send one of them.".into()))
+            }
+            Some(file) => Ok(file),
+            None => self.fetch_file(job, fields).await,
+        }
+    }
+
+    /// Reads fields from a body without a file.
+    async fn read_url_encoded<F: Fields>(
+        &self,
+        body: &mut BodyDataStream,
+        fields: &mut F,
+        digest: &mut RequestDigest,
+    ) -> Result<(), IntakeError> {
+        let (mut bytes, mut body) = (Vec::new(), RawBody(body));
+        while let Some(chunk) = body.next().await? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_FIELDS_BYTES {
+                return Err(missing_file::<F>());
+            }
+        }
+        for (name, text) in form_urlencoded::parse(&bytes) {
+            if fields.is_known(&name) {
+                digest.field(&name, &text);
+                fields.set(self, &name, &text)?;
+            }
+        }
+        self.check_options(&fields.options()).await
+    }
+
+    async fn fetch_file<F: Fields>(&self, job: JobId, fields: &F) -> Result<WrittenFile, IntakeError> {
+        let address = fields.url().ok_or_else(missing_file::<F>)?;
+        let fetcher = self.fetcher.as_ref().ok_or_else(|| {
+            IntakeError::Invalid("This server fetches no addresses; ALLOW_URLS=true lets it.".into())
+        })?;
+        let mut fetched = fetcher.fetch(address).await?;
+        let length = fetched.length.unwrap_or(0);
+        if length > self.limits.max_file_size {
+            return Err(too_large(&self.limits));
+        }
+        self.blobs.require_room(length)?;
+        let filename = fetched.filename.clone();
+        self.write_file(&mut fetched, job, filename, &[]).await
     }
 
     async fn write_file(
@@ -229,7 +291,7 @@ impl Intake {
 }
 
 /// The bytes of a file as they arrive.
-trait Chunks {
+pub(super) trait Chunks {
     /// The next bytes; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, IntakeError>;
 }
@@ -249,6 +311,10 @@ impl Chunks for RawBody<'_> {
         let chunk = chunk.map_err(|_| IntakeError::Stalled(STALL_TIMEOUT.as_secs()))?;
         chunk.transpose().map_err(|error| IntakeError::Refused(format!("The request broke off: {error}.")))
     }
+}
+
+fn is_url_encoded(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim() == "application/x-www-form-urlencoded"
 }
 
 /// Whether a body of this media type may be a file. Forms, and what curl says if nobody says anything, may not.

@@ -20,6 +20,7 @@ use crate::api::waiting::parse;
 use crate::jobs::result::NumberedSegment;
 use crate::jobs::{JobId, JobStatus};
 use crate::store::{Event, EventKind};
+use crate::work::segments_of;
 
 /// The time between comments that keep a silent connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -98,15 +99,7 @@ pub(super) async fn segments(
     // The result replaces the windows.
     let segments = match state.store().result(job.id).await? {
         Some(result) => parse(&result)?.whisper_segments,
-        None => {
-            let segments = windows.into_iter().flat_map(|window| {
-                let language = window.transcript.language.code();
-                let with_language = move |segment| (segment, Some(language.to_owned()));
-                window.transcript.segments.into_iter().map(with_language)
-            });
-            let number = |(id, (segment, language))| NumberedSegment { id, segment, language };
-            (0..).zip(segments).map(number).collect()
-        }
+        None => segments_of(&windows),
     };
     Ok(Json(Segments { job_id: job.id, status: job.status, segments }))
 }

@@ -26,6 +26,8 @@ struct Values {
     webhook_url: Option<String>,
     /// The name of a file that is the body itself.
     filename: String,
+    /// The address of a file that is to be fetched.
+    url: Option<String>,
 }
 
 impl Parameters {
@@ -62,6 +64,10 @@ impl Fields for Parameters {
         self.query.options.clone().or(self.form.options.clone())
     }
 
+    fn url(&self) -> Option<&str> {
+        self.query.url.as_deref().or(self.form.url.as_deref())
+    }
+
     fn filename(&self) -> &str {
         &self.query.filename
     }
@@ -76,7 +82,8 @@ impl From<Parameters> for Submission {
 impl Values {
     fn set(&mut self, name: &str, text: &str) -> Result<(), IntakeError> {
         match name {
-            "webhook_url" => self.webhook_url = webhook_url(text)?,
+            "webhook_url" => self.webhook_url = address(name, text)?,
+            "url" => self.url = address(name, text)?,
             FILENAME => self.filename = text.to_owned(),
             _ => self.options.set(name, text).map_err(IntakeError::Invalid)?,
         }
@@ -85,24 +92,24 @@ impl Values {
 }
 
 fn is_known(name: &str) -> bool {
-    name == "webhook_url" || JobOptions::NAMES.contains(&name)
+    matches!(name, "webhook_url" | "url") || JobOptions::NAMES.contains(&name)
 }
 
-/// Validates a webhook address. An empty text gives `None`, as in [`JobOptions::set`].
-fn webhook_url(text: &str) -> Result<Option<String>, IntakeError> {
+/// Validates an address. An empty text gives `None`, as in [`JobOptions::set`].
+fn address(name: &str, text: &str) -> Result<Option<String>, IntakeError> {
     const MAX_BYTES: usize = 2048;
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);
     }
     if text.len() > MAX_BYTES {
-        return Err(IntakeError::Invalid(format!("The webhook_url is longer than {MAX_BYTES} bytes.")));
+        return Err(IntakeError::Invalid(format!("The {name} is longer than {MAX_BYTES} bytes.")));
     }
     let is_callable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
     match Url::parse(text) {
         Ok(url) if is_callable(&url) => Ok(Some(text.to_owned())),
         _ => Err(IntakeError::Invalid(format!(
-            "The webhook_url “{text}” cannot be called; it must be a whole address that begins with \
+            "The {name} “{text}” cannot be called; it must be a whole address that begins with \
              http:// or https://."
         ))),
     }

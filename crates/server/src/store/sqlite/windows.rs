@@ -32,6 +32,8 @@ struct SegmentData<'a> {
     #[serde(flatten)]
     segment: &'a Segment,
     language: Language,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<u64>,
 }
 
 impl Payload {
@@ -44,6 +46,7 @@ impl Payload {
             window: window.index,
             segment,
             language: window.transcript.language,
+            channel: window.channel(),
         });
         Ok(Self {
             transcript: serde_json::to_string(&window.transcript).map_err(failed)?,

@@ -80,6 +80,7 @@ impl ApiAlone {
                 limits,
                 recognizers: recognizers.clone(),
                 notifiers: notifiers.clone(),
+                fetcher: None,
                 keys: KeysInUse::default(),
                 stopping: stopping.clone(),
             },
