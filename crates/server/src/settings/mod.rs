@@ -17,6 +17,7 @@ use url::Url;
 use verbatim_speech::{DecodeOptions, Language, Task};
 
 use crate::jobs::formats::Format;
+use crate::jobs::formats::subtitles::Layout;
 use crate::jobs::options;
 use crate::units;
 pub use engine::{ComputeType, EngineSettings, ModelSettings};
@@ -198,6 +199,9 @@ pub struct TranscribeSettings {
     /// Say in the end, on standard error, where the time went
     #[arg(long)]
     pub stages: bool,
+
+    #[command(flatten)]
+    pub layout: Layout,
 
     #[command(flatten)]
     pub model: ModelSettings,
