@@ -260,8 +260,11 @@ impl Language {
     /// in any case; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let wanted = text.trim().to_lowercase();
-        let wanted =
-            ALIASES.iter().chain(&ISO_639_2).find(|(alias, _)| *alias == wanted).map_or(wanted.as_str(), |(_, code)| code);
+        let wanted = ALIASES
+            .iter()
+            .chain(&ISO_639_2)
+            .find(|(alias, _)| *alias == wanted)
+            .map_or(wanted.as_str(), |(_, code)| code);
         let position =
             |wanted: &str| LANGUAGES.iter().position(|(code, name)| *code == wanted || *name == wanted);
         let region = || wanted.split_once(['-', '_']).and_then(|(code, _)| position(code));

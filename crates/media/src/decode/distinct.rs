@@ -41,7 +41,9 @@ fn are_same(path: &Path, tracks: &Tracks, pair: [usize; 2], longest: Duration) -
     let [one, other] = pair.map(open);
     for (one, other) in one?.zip(other?) {
         let unpacked = |error: std::io::Error| {
-            error.downcast().unwrap_or_else(|error| MediaError::Tool(format!("The sound cannot be read: {error}.")))
+            error
+                .downcast()
+                .unwrap_or_else(|error| MediaError::Tool(format!("The sound cannot be read: {error}.")))
         };
         if differ(&one.map_err(unpacked)?, &other.map_err(unpacked)?) {
             return Ok(false);

@@ -177,16 +177,23 @@ mod tests {
                 sound(5, tagged("tlh")),
             ])))
         };
-        let index = |wanted: &str| found().choose(wanted).map(|Tracks(tracks)| {
-            assert_eq!(tracks.len(), 1, "no other one is tried instead");
-            tracks[0].index
-        });
-        for (wanted, expected) in [("1", 1), ("3", 3), ("de", 1), ("German", 1), ("deu", 1), (" en ", 2), ("TLH", 5)] {
+        let index = |wanted: &str| {
+            found().choose(wanted).map(|Tracks(tracks)| {
+                assert_eq!(tracks.len(), 1, "no other one is tried instead");
+                tracks[0].index
+            })
+        };
+        for (wanted, expected) in
+            [("1", 1), ("3", 3), ("de", 1), ("German", 1), ("deu", 1), (" en ", 2), ("TLH", 5)]
+        {
             assert_eq!(index(wanted).unwrap(), expected, "{wanted}");
         }
         for wanted in ["0", "6", "fr", "klingon", "und", ""] {
             let error = index(wanted).unwrap_err().to_string();
-            assert!(error.ends_with("it has: 1 (ger), 2 (eng), 3, 4 (English), 5 (tlh)."), "{wanted}: {error}");
+            assert!(
+                error.ends_with("it has: 1 (ger), 2 (eng), 3, 4 (English), 5 (tlh)."),
+                "{wanted}: {error}"
+            );
         }
     }
 

@@ -19,6 +19,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::middleware::from_fn;
 use serde::Serialize;
+use verbatim_structure::Structurer;
 
 pub use self::intake::{Fetcher, Intake, KeysInUse, Prober};
 pub use self::outlook::Outlook;
@@ -32,6 +33,8 @@ use crate::work::LanguageDetector;
 pub struct ApiState {
     pub intake: Intake,
     pub structure_models: StructureModels,
+    /// Finds the phrases that subtitles keep together.
+    pub structurer: Structurer,
     /// How many jobs are processed at the same time.
     pub max_workers: u32,
     /// Whether the background processor runs.

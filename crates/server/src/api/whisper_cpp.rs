@@ -12,7 +12,7 @@ use super::ApiState;
 use super::intake::{Demands, Fields, Intake, IntakeError, Submission};
 use super::waiting::{OnDisconnect, WaitError, wait_for_transcription};
 use crate::jobs::JobOptions;
-use crate::jobs::formats::{segment_srt, segment_vtt};
+use crate::jobs::formats::subtitles::{segment_srt, segment_vtt};
 use crate::jobs::result::TranscriptionResult;
 use crate::units::parse_switch;
 
@@ -156,12 +156,11 @@ fn render(result: &TranscriptionResult, format: Format, duration: Option<f64>) -
     let text = |body: String, media_type: &'static str| {
         ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], body).into_response()
     };
-    let segments = || result.whisper_segments.iter().map(|numbered| &numbered.segment);
     match format {
         Format::Json => Json(json!({ "text": result.transcript })).into_response(),
         Format::Text => text(format!("{}\n", result.transcript), "text/plain; charset=utf-8"),
-        Format::Srt => text(segment_srt(segments()), "application/x-subrip; charset=utf-8"),
-        Format::Vtt => text(segment_vtt(segments()), "text/vtt; charset=utf-8"),
+        Format::Srt => text(segment_srt(result), "application/x-subrip; charset=utf-8"),
+        Format::Vtt => text(segment_vtt(result), "text/vtt; charset=utf-8"),
         Format::VerboseJson => Json(verbose(result, duration)).into_response(),
     }
 }

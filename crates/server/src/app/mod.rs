@@ -131,6 +131,7 @@ impl App {
                 stopping: stop.soft.clone(),
             },
             structure_models: structure_models(&structurer),
+            structurer: structurer.clone(),
             max_workers: settings.max_concurrent_jobs,
             worker: running.watch(),
             faults: faults.clone(),

@@ -53,7 +53,11 @@ impl FromStr for Networks {
             let parsed = text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into()));
             parsed.map_err(|_| format!("“{text}” is not a network such as 192.168.0.0/16 or fd00::/8"))
         };
-        text.split(',').filter(|text| !text.trim().is_empty()).map(network).collect::<Result<_, _>>().map(Self)
+        text.split(',')
+            .filter(|text| !text.trim().is_empty())
+            .map(network)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -166,9 +170,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     };
     match parts {
         // Of the form ::a.b.c.d and ::ffff:a.b.c.d, with ::1 and ::.
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => {
-            high != 0 && is_public_v4(v4(high, low))
-        }
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => high != 0 && is_public_v4(v4(high, low)),
         // NAT64, and 6to4.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(v4(high, low)),
         [0x2002, high, low, ..] => is_public_v4(v4(high, low)),

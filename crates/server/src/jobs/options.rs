@@ -46,8 +46,17 @@ pub enum Channels {
 
 impl JobOptions {
     /// The names of the options in queries and forms.
-    pub const NAMES: [&str; 9] =
-        ["language", "model", "task", "word_timestamps", "initial_prompt", "hotwords", "temperature", "audio_track", "channels"];
+    pub const NAMES: [&str; 9] = [
+        "language",
+        "model",
+        "task",
+        "word_timestamps",
+        "initial_prompt",
+        "hotwords",
+        "temperature",
+        "audio_track",
+        "channels",
+    ];
 
     /// Sets the option of this name, one of [`Self::NAMES`], from text. An empty text gives `None`, because forms send
     /// empty fields for inputs that were not filled in. The error is a sentence.

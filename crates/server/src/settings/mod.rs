@@ -18,6 +18,7 @@ use verbatim_speech::{DecodeOptions, Language, Task};
 
 use crate::http_client::Networks;
 use crate::jobs::formats::Format;
+use crate::jobs::formats::subtitles::Layout;
 use crate::jobs::options;
 use crate::units;
 pub use engine::{ComputeType, EngineSettings, ModelSettings, PoolSettings};
@@ -238,6 +239,9 @@ pub struct TranscribeSettings {
     /// Say in the end, on standard error, where the time went
     #[arg(long)]
     pub stages: bool,
+
+    #[command(flatten)]
+    pub layout: Layout,
 
     #[command(flatten)]
     pub model: ModelSettings,

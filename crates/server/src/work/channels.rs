@@ -86,7 +86,8 @@ impl SeparateChannels {
         channel: usize,
         first: usize,
     ) -> Result<mpsc::Receiver<SourceEvent>, MediaError> {
-        let known: HashSet<usize> = source.known.iter().filter_map(|index| index.checked_sub(first)).collect();
+        let known: HashSet<usize> =
+            source.known.iter().filter_map(|index| index.checked_sub(first)).collect();
         let source = Source { vad: source.vad.clone(), known, analyses: source.analyses.clone() };
         let (upload, tracks, longest) = (self.upload.clone(), self.tracks.channel(channel), self.longest);
         let started = source.start(move || UploadSound::open(upload, tracks, longest));

@@ -18,10 +18,10 @@ use verbatim_vad::Vad;
 
 use super::analysis::Analysis;
 use super::assemble::{Recording, assemble};
+use super::channels::SeparateChannels;
 use super::decoding::Place;
 use super::fingerprint::{fingerprint, model_of};
 use super::progress::{DETECTING, Done, LOADING, STRUCTURING, TRANSCRIBING};
-use super::channels::SeparateChannels;
 use super::source::{Source, SourceEvent};
 use super::transcribe::{Ended, Sink, Transcribing, Transcription};
 use super::upload_sound::{SharedUpload, UploadSound};

@@ -79,7 +79,9 @@ async fn channels_are_transcribed_on_their_own_and_what_they_share_once() {
     let of_channel = |channel: u64| -> Vec<&Value> {
         segments.iter().filter(|segment| segment["channel"] == channel).collect()
     };
-    let languages = |channel: u64| of_channel(channel).iter().all(|one| one["language"] == ["en", "de"][channel as usize]);
+    let languages = |channel: u64| {
+        of_channel(channel).iter().all(|one| one["language"] == ["en", "de"][channel as usize])
+    };
     assert!(!of_channel(0).is_empty() && !of_channel(1).is_empty(), "{segments:?}");
     assert_eq!(of_channel(0).len() + of_channel(1).len(), segments.len());
     assert!(languages(0) && languages(1), "{segments:?}");
@@ -89,13 +91,17 @@ async fn channels_are_transcribed_on_their_own_and_what_they_share_once() {
     assert_eq!(ids, (0..ids.len() as u64).collect::<Vec<_>>());
 
     let mixed = transcribed(&server, &sides, "?channels=mixed").await;
-    assert!(mixed["whisper_segments"].as_array().unwrap().iter().all(|segment| segment.get("channel").is_none()));
+    assert!(
+        mixed["whisper_segments"].as_array().unwrap().iter().all(|segment| segment.get("channel").is_none())
+    );
     let mono = format!("-i {} -ac 2 -b:a 96k", clips::dashwood().display());
     let twice = make(dir.path(), "twice.mp3", &mono);
     let once = transcribed(&server, &twice, "?channels=separate").await;
     let expected = transcribed(&server, &twice, "").await;
     assert_eq!(once["transcript"], expected["transcript"]);
-    assert!(once["whisper_segments"].as_array().unwrap().iter().all(|segment| segment.get("channel").is_none()));
+    assert!(
+        once["whisper_segments"].as_array().unwrap().iter().all(|segment| segment.get("channel").is_none())
+    );
 }
 
 /// A web server with a recording at `/talk%20one.wav`, and other things beside it.

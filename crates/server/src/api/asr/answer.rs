@@ -1,6 +1,5 @@
 //! Transcripts and errors as whisper-asr-webservice gives them.
 
-use std::fmt::Write;
 use std::io;
 
 use axum::Json;
@@ -12,7 +11,7 @@ use serde_json::json;
 use super::form::Output;
 use crate::api::intake::IntakeError;
 use crate::api::waiting::WaitError;
-use crate::jobs::formats::{segment_srt, segment_vtt};
+use crate::jobs::formats::{self, Cues, Format, RenderOptions};
 use crate::jobs::result::TranscriptionResult;
 
 /// An error of a request.
@@ -59,12 +58,15 @@ pub(super) fn render(
     output: Output,
     filename: &str,
 ) -> Result<Response, AsrError> {
-    let segments = || result.whisper_segments.iter().map(|numbered| &numbered.segment);
+    let file = |format| {
+        let options = RenderOptions { cues: Cues::Segments, structurer: None };
+        formats::render(result, format, &options).map_err(AsrError::internal)
+    };
     let body = match output {
-        Output::Txt => segments().fold(String::new(), |text, segment| text + segment.text.trim() + "\n"),
-        Output::Srt => segment_srt(segments()),
-        Output::Vtt => segment_vtt(segments()),
-        Output::Tsv => tsv(result),
+        Output::Txt => file(Format::Txt)?,
+        Output::Srt => file(Format::Srt)?,
+        Output::Vtt => file(Format::Vtt)?,
+        Output::Tsv => file(Format::Tsv)?,
         Output::Json => json!({
             "text": result.transcript,
             "language": result.language_detection.language,
@@ -79,16 +81,4 @@ pub(super) fn render(
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     let headers = [(header::CONTENT_TYPE, plain), (header::CONTENT_DISPOSITION, disposition)];
     Ok((headers, body).into_response())
-}
-
-/// A line for each segment, with its times in milliseconds.
-fn tsv(result: &TranscriptionResult) -> String {
-    let mut out = "start\tend\ttext\n".to_owned();
-    for segment in result.whisper_segments.iter().map(|numbered| &numbered.segment) {
-        let milliseconds = |seconds: f64| (seconds * 1000.0).round() as u64;
-        let text = segment.text.trim().replace('\t', " ");
-        writeln!(out, "{}\t{}\t{text}", milliseconds(segment.start), milliseconds(segment.end))
-            .expect("a String takes all");
-    }
-    out
 }

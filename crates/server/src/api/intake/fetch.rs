@@ -38,8 +38,9 @@ impl Fetcher {
 
     /// Asks for a file. `address` begins with `http://` or `https://`.
     pub(super) async fn fetch(&self, address: &str) -> Result<Fetched, IntakeError> {
-        let refused =
-            |reason: String| IntakeError::Refused(format!("The address {address} cannot be fetched: {reason}."));
+        let refused = |reason: String| {
+            IntakeError::Refused(format!("The address {address} cannot be fetched: {reason}."))
+        };
         let url: Url = address.parse().map_err(|error| refused(format!("{error}")))?;
         let request = self.0.get(url).map_err(|error| refused(error.to_string()))?;
         let answer = timeout(ANSWER_TIMEOUT, request.send()).await;
@@ -51,7 +52,8 @@ impl Fetcher {
         let disposition = answer.headers().get(header::CONTENT_DISPOSITION);
         let named = disposition.and_then(|value| Disposition::parse(value.as_bytes()).filename);
         let of_path = || {
-            let last = answer.url().path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
+            let last =
+                answer.url().path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
             percent_encoding::percent_decode_str(last).decode_utf8_lossy().into_owned()
         };
         Ok(Fetched {
@@ -65,7 +67,8 @@ impl Fetcher {
 impl Chunks for Fetched {
     async fn next(&mut self) -> Result<Option<Bytes>, IntakeError> {
         let chunk = timeout(STALL_TIMEOUT, self.body.next()).await;
-        let chunk = chunk.map_err(|_| broke_off(format!("nothing arrived for {} s", STALL_TIMEOUT.as_secs())))?;
+        let chunk =
+            chunk.map_err(|_| broke_off(format!("nothing arrived for {} s", STALL_TIMEOUT.as_secs())))?;
         chunk.transpose().map_err(|error| broke_off(innermost(&error)))
     }
 }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use verbatim_speech::{Language, Segment, Task};
 
 use super::form::{ResponseFormat, Wanted};
-use crate::jobs::formats::{segment_srt, segment_vtt};
+use crate::jobs::formats::Format;
+use crate::jobs::formats::subtitles::{segment_srt, segment_vtt};
 use crate::jobs::result::TranscriptionResult;
 
 #[derive(Debug, Serialize)]
@@ -45,13 +46,12 @@ pub(super) fn render(result: &TranscriptionResult, duration: Option<f64>, wanted
     let text = |body: String, media_type: &'static str| {
         ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], body).into_response()
     };
-    let segments = || result.whisper_segments.iter().map(|numbered| &numbered.segment);
     match wanted.format {
         ResponseFormat::Json => Json(json(result, duration, wanted.logprobs)).into_response(),
         ResponseFormat::VerboseJson => Json(verbose(result, duration, wanted)).into_response(),
         ResponseFormat::Text => text(format!("{}\n", result.transcript), "text/plain; charset=utf-8"),
-        ResponseFormat::Srt => text(segment_srt(segments()), "text/plain; charset=utf-8"),
-        ResponseFormat::Vtt => text(segment_vtt(segments()), "text/vtt; charset=utf-8"),
+        ResponseFormat::Srt => text(segment_srt(result), "text/plain; charset=utf-8"),
+        ResponseFormat::Vtt => text(segment_vtt(result), Format::Vtt.media_type()),
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use verbatim_media::{MediaError, PcmStream, Tools, identify, measure_duration};
 use verbatim_speech::{DecodeOptions, Language};
-use verbatim_structure::Structurer;
+use verbatim_structure::{Structurer, StructurerOptions};
 use verbatim_vad::Vad;
 
 use self::output::Plan;
@@ -28,7 +28,7 @@ pub use self::output::PlanError;
 use crate::app::start_without_fingerprint;
 use crate::commands::terminal::print_error;
 use crate::jobs::JobId;
-use crate::jobs::formats::Format;
+use crate::jobs::formats::{Cues, RenderOptions};
 use crate::jobs::result::TranscriptionResult;
 use crate::recognizer::{Recognizer, RecognizerError};
 use crate::settings::TranscribeSettings;
@@ -54,9 +54,7 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
     let (started, structurer) = thread::scope(|scope| {
         // The first file asks for them again, and says what is wrong with them.
         scope.spawn(|| drop(Tools::installed()));
-        // Only JSON contains the structure.
-        let structure =
-            settings.format.contains(&Format::Json).then(|| settings.structure.options(models_dir));
+        let structure = structure_to_load(settings);
         let structurer = scope.spawn(move || structure.map(|options| Structurer::load(&options)).transpose());
         let started = start_without_fingerprint(&settings.model, &settings.engine);
         (started, structurer.join().unwrap_or_else(|panic| resume_unwind(panic)))
@@ -68,13 +66,21 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
         recognizer,
         options: settings.options(),
         vad,
-        structurer,
+        structurer: if settings.format.iter().any(|format| format.shows_structure()) {
+            structurer.clone()
+        } else {
+            Structurer::default()
+        },
         max_duration: settings.max_media_duration,
         structuring: Cell::default(),
     };
+    let rendering = RenderOptions { cues: Cues::Broadcast(settings.layout), structurer: Some(&structurer) };
     let mut all_ok = true;
     for (index, file) in settings.files.iter().enumerate() {
-        match run.transcribe(file, settings.language).and_then(|result| plan.write(index, &result, stdout)) {
+        let written = run
+            .transcribe(file, settings.language)
+            .and_then(|result| plan.write(index, &result, &rendering, stdout));
+        match written {
             Ok(()) => {}
             // The reader has closed standard output, so nothing more can be written.
             Err(FileError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -93,6 +99,21 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
     Ok(all_ok)
 }
 
+/// The models of structure that the formats need; `None` if they need none. Subtitles need only those that find the
+/// phrases of English, and those only if there may be English.
+fn structure_to_load(settings: &TranscribeSettings) -> Option<StructurerOptions> {
+    let options = settings.structure.options(&settings.model.models_dir);
+    let may_be_english =
+        settings.language.is_none_or(|spoken| settings.task.written(spoken) == Language::ENGLISH);
+    if settings.format.iter().any(|format| format.shows_structure()) {
+        Some(options)
+    } else if may_be_english && settings.format.iter().any(|format| format.is_subtitles()) {
+        Some(StructurerOptions { topics: None, ..options })
+    } else {
+        None
+    }
+}
+
 /// What the transcription of all files shares.
 struct Run {
     /// Only waits: the source and the recognizer have threads of their own.
@@ -100,6 +121,7 @@ struct Run {
     recognizer: Arc<dyn Recognizer>,
     options: DecodeOptions,
     vad: Arc<Vad>,
+    /// Without models if no format shows what it finds.
     structurer: Structurer,
     max_duration: Duration,
     /// The processor time of structuring, over all threads and files.

@@ -36,8 +36,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true)
-        // Has an effect before the first table is made. Pages that are free are given back by `release_pages`.
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
 }
 
 /// The connections: one to write, some to read, and one for [`crate::store::JobStore::check`].
@@ -84,7 +82,10 @@ fn is_race(error: &MigrateError) -> bool {
 async fn try_to_open(path: &Path) -> Result<Pools, MigrateError> {
     // Migrations can recreate tables that others refer to only while foreign keys are off, a setting of the whole
     // connection.
-    let mut connection = options(path).foreign_keys(false).connect().await?;
+    // The vacuum has an effect before the first table is made; `release_pages` gives free pages back. Setting it writes,
+    // so the other connections must not: they would wait for writers.
+    let making = options(path).foreign_keys(false).auto_vacuum(SqliteAutoVacuum::Incremental);
+    let mut connection = making.connect().await?;
     let migrated = MIGRATOR.run_direct(None, &mut connection, false).await;
     if migrated.is_ok() {
         prepare_vacuum(&mut connection).await;

@@ -24,6 +24,7 @@ use verbatim::store::{self, JobStore};
 use verbatim::work::LanguageDetector;
 use verbatim_media::Tools;
 use verbatim_speech::{DecodeOptions, Language, LanguageProbabilities, WindowTranscript};
+use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
 
 const LIMITS: UploadLimits =
@@ -84,6 +85,7 @@ impl ApiAlone {
                 keys: KeysInUse::default(),
                 stopping: stopping.clone(),
             },
+            structurer: Structurer::default(),
             structure_models: StructureModels {
                 vad: "silero_vad_v6".into(),
                 spacy: Some("en_core_web_sm".into()),
