@@ -59,13 +59,13 @@ impl IntoResponse for ApiError {
         if let Self::Intake(IntakeError::Internal(reason)) = &self {
             tracing::error!("a request failed: {reason}");
         }
-        problem(self.status(), self.to_string())
+        let status = self.status();
+        problem(status, status.canonical_reason().unwrap_or("Error"), self.to_string())
     }
 }
 
-/// An error as RFC 9457 has it; `detail` is a sentence for people.
-pub(in crate::api) fn problem(status: StatusCode, detail: String) -> Response {
-    let title = status.canonical_reason().unwrap_or("Error");
+/// An error as RFC 9457 has it; `title` is the name of the status, `detail` a sentence for people.
+pub(in crate::api) fn problem(status: StatusCode, title: &'static str, detail: String) -> Response {
     let problem = Problem { title, status: status.as_u16(), detail };
     let problem_json = HeaderValue::from_static("application/problem+json");
     (status, [(header::CONTENT_TYPE, problem_json)], Json(problem)).into_response()
