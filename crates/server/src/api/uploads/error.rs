@@ -6,7 +6,7 @@ use std::io;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::headers::{TUS_VERSION, VERSION};
+use super::protocol::{TUS_VERSION, VERSION};
 use crate::api::intake::{IntakeError, STALL_TIMEOUT};
 use crate::api::native::{ApiError, problem};
 use crate::jobs::JobId;
