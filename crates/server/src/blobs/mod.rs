@@ -46,7 +46,7 @@ pub trait Blobs: fmt::Debug + Send + Sync + 'static {
     async fn jobs(&self) -> io::Result<Vec<JobId>>;
 
     /// Moves files that belong to no job and to no running upload, as after a crash, to a folder of orphans. Gives the
-    /// names of the moved files. Uploads of jobs that have ended are removed.
+    /// names of the moved files.
     ///
     /// Safe while other processes receive uploads.
     async fn sweep(&self, store: &dyn JobStore) -> Result<Vec<String>, SweepError>;

@@ -37,8 +37,8 @@ pub fn render(result: &TranscriptionResult, format: Format) -> serde_json::Resul
     let segments = result.whisper_segments.iter().map(|numbered| &numbered.segment);
     Ok(match format {
         Format::Txt => txt(segments),
-        Format::Srt => srt(segments),
-        Format::Vtt => vtt(segments),
+        Format::Srt => segment_srt(segments),
+        Format::Vtt => segment_vtt(segments),
         Format::Json => json(result)?,
     })
 }
@@ -53,8 +53,8 @@ fn txt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     out
 }
 
-/// SubRip. It has no escapes, so `-->` in the text becomes `->`: `-->` separates the times of a cue.
-fn srt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
+/// SubRip, with a cue for each segment. It has no escapes, so `-->` in the text becomes `->`: `-->` separates the times of a cue.
+pub fn segment_srt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     let mut out = String::new();
     for (index, cue) in cues(segments).enumerate() {
         let text = cue.text.replace("-->", "->");
@@ -64,8 +64,8 @@ fn srt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     out
 }
 
-/// WebVTT.
-fn vtt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
+/// WebVTT, with a cue for each segment.
+pub fn segment_vtt<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> String {
     let mut out = "WEBVTT\n\n".to_owned();
     for cue in cues(segments) {
         let text = cue.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn srt_numbers_its_cues_and_replaces_arrows_in_text() {
-        assert_snapshot!(srt(&segments()), @r"
+        assert_snapshot!(segment_srt(&segments()), @r"
         1
         00:00:00,000 --> 00:00:02,000
         Hello, world.
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn vtt_escapes_its_special_characters() {
-        assert_snapshot!(vtt(&segments()), @r"
+        assert_snapshot!(segment_vtt(&segments()), @r"
         WEBVTT
 
         00:00:00.000 --> 00:00:02.000
@@ -200,13 +200,13 @@ mod tests {
     #[test]
     fn a_transcript_without_segments_is_an_empty_file() {
         assert_eq!(txt(&[]), "");
-        assert_eq!(srt(&[]), "");
-        assert_eq!(vtt(&[]), "WEBVTT\n\n");
+        assert_eq!(segment_srt(&[]), "");
+        assert_eq!(segment_vtt(&[]), "WEBVTT\n\n");
     }
 
     #[test]
     fn json_is_the_result_object_of_the_api() {
-        let numbered = |(id, segment)| NumberedSegment { id, segment, language: None };
+        let numbered = |(id, segment)| NumberedSegment { id, segment, language: None, channel: None };
         let result = TranscriptionResult {
             transcript: "Hello, world.".to_owned(),
             language_detection: LanguageDetection { language: Some("en".to_owned()), confidence: 0.75 },

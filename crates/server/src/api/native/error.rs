@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::api::intake::IntakeError;
+use crate::api::waiting::WaitError;
 use crate::store::StoreError;
 
 /// An error of a request. Its text becomes the problem's `detail`.
@@ -18,6 +19,9 @@ pub(in crate::api) enum ApiError {
     NotFound(String),
     #[error("{0}")]
     MethodNotAllowed(String),
+    /// The job is in a state that does not allow this. A sentence.
+    #[error("{0}")]
+    Conflict(String),
     /// The job of a synchronous request failed; the text is the job's error message.
     #[error("{0}")]
     JobFailed(String),
@@ -31,16 +35,10 @@ impl ApiError {
 
     pub(in crate::api) fn status(&self) -> StatusCode {
         match self {
-            Self::Intake(error) => match error {
-                IntakeError::Refused(_) => StatusCode::BAD_REQUEST,
-                IntakeError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
-                IntakeError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                IntakeError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-                IntakeError::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
-                IntakeError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            },
+            Self::Intake(error) => error.status(),
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::JobFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -56,11 +54,20 @@ struct Problem {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Intake(IntakeError::Internal(reason)) = &self {
-            tracing::error!("a request failed: {reason}");
+        if let Self::Intake(error) = &self {
+            error.log();
         }
         let status = self.status();
         problem(status, status.canonical_reason().unwrap_or("Error"), self.to_string())
+    }
+}
+
+impl From<WaitError> for ApiError {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Intake(error) => error.into(),
+            WaitError::Failed(sentence) => Self::JobFailed(sentence),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Endpoint {
     description: &'static str,
 }
 
-pub(super) const ENDPOINTS: [Endpoint; 12] = [
+pub(super) const ENDPOINTS: [Endpoint; 19] = [
     endpoint("GET", "/", "This list"),
     endpoint("GET", "/health", "Whether the service is well, and how busy it is"),
     endpoint("POST", "/process", "Submit an audio or video file; answers with a job id at once"),
@@ -29,7 +29,14 @@ pub(super) const ENDPOINTS: [Endpoint; 12] = [
     endpoint("DELETE", "/uploads/{job_id}", "Give an upload up"),
     endpoint("GET", "/status/{job_id}", "How far a job is"),
     endpoint("GET", "/result/{job_id}", "The result of a completed job"),
+    endpoint("GET", "/jobs", "All jobs, the newest first"),
     endpoint("GET", "/jobs/processing", "The jobs that are being processed"),
+    endpoint("GET", "/jobs/{job_id}", "How far a job is"),
+    endpoint("DELETE", "/jobs/{job_id}", "Remove a job and all that belongs to it"),
+    endpoint("POST", "/jobs/{job_id}/cancel", "End a job that has not ended"),
+    endpoint("POST", "/jobs/{job_id}/retry", "Do a failed or cancelled job anew"),
+    endpoint("GET", "/jobs/{job_id}/events", "What happens to a job, as server-sent events"),
+    endpoint("GET", "/jobs/{job_id}/segments", "The transcript of a job so far"),
 ];
 
 const fn endpoint(method: &'static str, path: &'static str, description: &'static str) -> Endpoint {

@@ -11,7 +11,7 @@ use super::metadata;
 use super::protocol::{UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET};
 use super::transfer::{Arrived, require_fit, too_large, transfer};
 use super::unread::Unread;
-use crate::api::intake::{Intake, IntakeError};
+use crate::api::intake::{Fields, Intake, IntakeError};
 use crate::blobs::PartialUpload;
 use crate::jobs::JobId;
 
@@ -22,7 +22,8 @@ pub(super) async fn create(
 ) -> Result<Response, UploadError> {
     let length = length(intake, headers)?;
     let metadata = text(headers, &UPLOAD_METADATA)?.unwrap_or_default();
-    metadata::parse(intake, metadata)?;
+    let parsed = metadata::parse(intake, metadata)?;
+    intake.check_options(&parsed.parameters.options()).await?;
     let carries_bytes = carries_bytes(headers)?;
     let checksum = Checksum::of(headers)?;
     require_fit(intake, length, 0, bytes(headers, &header::CONTENT_LENGTH)?.unwrap_or_default())?;

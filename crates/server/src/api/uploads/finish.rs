@@ -52,7 +52,7 @@ async fn finish_here(intake: &Intake, partial: Box<dyn PartialUpload>) -> Result
 async fn submit(intake: &Intake, partial: &dyn PartialUpload) -> Result<Job, IntakeError> {
     let Metadata { filename, parameters } = metadata::parse(intake, &partial.state().metadata)?;
     let upload = partial.finish().await?;
-    let received = Received { job: partial.id(), upload, filename, fields: parameters };
+    let received = Received::in_parts(partial.id(), upload, filename, parameters);
     let (new, upload) = intake.probe(received).await?;
-    intake.submit(new, upload).await
+    intake.submit(new, upload, None).await
 }
