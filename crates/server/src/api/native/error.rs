@@ -57,7 +57,8 @@ impl IntoResponse for ApiError {
         if let Self::Intake(error) = &self {
             error.log();
         }
-        problem(self.status(), self.to_string())
+        let status = self.status();
+        problem(status, status.canonical_reason().unwrap_or("Error"), self.to_string())
     }
 }
 
@@ -70,9 +71,8 @@ impl From<WaitError> for ApiError {
     }
 }
 
-/// An error as RFC 9457 has it; `detail` is a sentence for people.
-pub(in crate::api) fn problem(status: StatusCode, detail: String) -> Response {
-    let title = status.canonical_reason().unwrap_or("Error");
+/// An error as RFC 9457 has it; `title` is the name of the status, `detail` a sentence for people.
+pub(in crate::api) fn problem(status: StatusCode, title: &'static str, detail: String) -> Response {
     let problem = Problem { title, status: status.as_u16(), detail };
     let problem_json = HeaderValue::from_static("application/problem+json");
     (status, [(header::CONTENT_TYPE, problem_json)], Json(problem)).into_response()

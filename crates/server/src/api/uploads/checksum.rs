@@ -6,7 +6,8 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use super::error::UploadError;
-use super::headers::{UPLOAD_CHECKSUM, text};
+use super::headers::text;
+use super::protocol::UPLOAD_CHECKSUM;
 
 /// The algorithms by their names in the protocol.
 pub(super) const ALGORITHMS: &str = "sha1,sha256";

@@ -6,11 +6,9 @@ use jiff::Timestamp;
 
 use super::checksum::Checksum;
 use super::error::UploadError;
-use super::headers::{
-    UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, bytes, carries_bytes, insert_expiry,
-    text,
-};
+use super::headers::{bytes, carries_bytes, insert_expiry, text};
 use super::metadata;
+use super::protocol::{UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET};
 use super::transfer::{Arrived, require_fit, too_large, transfer};
 use super::unread::Unread;
 use crate::api::intake::{Fields, Intake, IntakeError};

@@ -6,7 +6,7 @@ use std::io;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::headers::{TUS_VERSION, VERSION};
+use super::protocol::{TUS_VERSION, VERSION};
 use crate::api::intake::{IntakeError, STALL_TIMEOUT};
 use crate::api::native::{ApiError, problem};
 use crate::jobs::JobId;
@@ -83,17 +83,19 @@ impl UploadError {
 impl IntoResponse for UploadError {
     fn into_response(self) -> Response {
         let (status, detail) = (self.status(), self.to_string());
+        // 460 is a status of the protocol, not of HTTP.
+        let title = status.canonical_reason().unwrap_or("Checksum Mismatch");
         match self {
             Self::Api(error) => error.into_response(),
             Self::Version => {
                 let version = [(TUS_VERSION, HeaderValue::from_static(VERSION))];
-                (version, problem(status, detail)).into_response()
+                (version, problem(status, title, detail)).into_response()
             }
             Self::MethodNotAllowed { allowed, .. } => {
                 let allow = [(header::ALLOW, HeaderValue::from_static(allowed))];
-                (allow, problem(status, detail)).into_response()
+                (allow, problem(status, title, detail)).into_response()
             }
-            _ => problem(status, detail),
+            _ => problem(status, title, detail),
         }
     }
 }

@@ -1,30 +1,11 @@
-//! The names of the protocol's headers, and their values.
+//! The values of the protocol's headers.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
 use super::error::UploadError;
-
-/// The version of the protocol.
-pub(super) const VERSION: &str = "1.0.0";
-
-/// The extensions of the protocol that are implemented.
-pub(super) const EXTENSIONS: &str =
-    "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum";
-
-pub(super) const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
-pub(super) const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
-pub(super) const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
-pub(super) const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
-pub(super) const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
-pub(super) const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
-pub(super) const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
-pub(super) const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
-pub(super) const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
-pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
-pub(super) const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
-pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+use super::protocol::UPLOAD_EXPIRES;
 
 /// The only type of a body with bytes of an upload.
 const OFFSET_OCTET_STREAM: &str = "application/offset+octet-stream";

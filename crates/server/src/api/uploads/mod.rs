@@ -13,6 +13,7 @@ mod finish;
 mod headers;
 mod inspect;
 mod metadata;
+mod protocol;
 mod resume;
 mod transfer;
 mod unread;
@@ -27,7 +28,7 @@ use axum::routing::any;
 
 use self::error::UploadError;
 pub use self::finish::finish_uploads;
-use self::headers::{
+use self::protocol::{
     EXTENSIONS, METHOD_OVERRIDE, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_RESUMABLE,
     TUS_VERSION, VERSION,
 };
