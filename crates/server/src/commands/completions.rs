@@ -29,7 +29,7 @@ pub fn write_man(settings: &ManSettings, out: &mut impl Write) -> anyhow::Result
     let mut program = Cli::command();
     program.build();
     let Some(dir) = &settings.output else {
-        Man::new(program).render(out)?;
+        man(program).render(out)?;
         out.flush()?;
         return Ok(());
     };
@@ -41,9 +41,13 @@ fn write_pages(command: clap::Command, dir: &Path) -> anyhow::Result<()> {
     for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
         write_pages(below.clone(), dir)?;
     }
-    let man = Man::new(command);
+    let man = man(command);
     let path = dir.join(man.get_filename());
     let mut page = Vec::new();
     man.render(&mut page)?;
     fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn man(command: clap::Command) -> Man {
+    Man::new(command).source(concat!("verbatim ", env!("CARGO_PKG_VERSION")))
 }

@@ -118,7 +118,7 @@ async fn a_file_is_sent_with_its_options_and_the_id_of_its_job_is_printed() {
                  --hotwords Größe --temperature 0,0.5 --webhook-url http://example.com/hook";
     let printed = fixture.prints(words).await;
     fixture.assert_uploaded(&printed);
-    let metadata = &fixture.running.get().uploads[printed.trim_end()].metadata;
+    let metadata = fixture.running.get().uploads[printed.trim_end()].metadata.clone();
     let options = metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let expected = [
         ("filename", "talk.mp3"),
@@ -495,7 +495,9 @@ async fn output_that_nobody_reads_ends_a_client_quietly() {
     {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let run = fixture.command(words).stdout(writer).stderr(Stdio::piped()).output().await.unwrap();
+        // Not `output`, which would read the standard output itself.
+        let run = fixture.command(words).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let run = run.wait_with_output().await.unwrap();
         assert_eq!(run.status.code(), Some(141), "{words}: {}", text(&run.stderr));
         assert!(!text(&run.stderr).contains("verbatim:"), "{words}: {}", text(&run.stderr));
     }

@@ -24,6 +24,7 @@ use super::stages;
 use crate::app::start_without_fingerprint;
 use crate::commands::terminal::print_error;
 use crate::jobs::JobId;
+use crate::jobs::formats::{Format, render};
 use crate::jobs::result::TranscriptionResult;
 use crate::recognizer::{Recognizer, RecognizerError};
 use crate::settings::LocalSettings;
@@ -80,14 +81,14 @@ pub(in crate::commands) struct LocalTranscriber {
 }
 
 impl LocalTranscriber {
-    /// Loads the models. Without `structure`, results have no sentences, topics, entities and keywords. Blocks for about
-    /// a second.
-    pub(in crate::commands) fn start(settings: &LocalSettings, structure: bool) -> anyhow::Result<Self> {
+    /// Loads the models, for transcripts in these formats. Blocks for about a second.
+    pub(in crate::commands) fn start(settings: &LocalSettings, formats: &[Format]) -> anyhow::Result<Self> {
         let models_dir = &settings.model.models_dir;
         let (started, structurer) = thread::scope(|scope| {
             // The first file asks for them again, and says what is wrong with them.
             scope.spawn(|| drop(Tools::installed()));
-            let structure = structure.then(|| settings.structure.options(models_dir));
+            // Only JSON contains the structure.
+            let structure = formats.contains(&Format::Json).then(|| settings.structure.options(models_dir));
             let structurer =
                 scope.spawn(move || structure.map(|options| Structurer::load(&options)).transpose());
             let started = start_without_fingerprint(&settings.model, &settings.engine);
@@ -144,6 +145,15 @@ impl LocalTranscriber {
         let result = assemble(recording, &windows, Vec::new(), Timestamp::now());
         self.structuring.set(self.structuring.get() + stages::own_time().saturating_sub(before));
         Ok(Transcribed { result, seconds })
+    }
+
+    /// A transcript in one of the formats.
+    pub(in crate::commands) fn render(
+        &self,
+        result: &TranscriptionResult,
+        format: Format,
+    ) -> io::Result<String> {
+        Ok(render(result, format)?)
     }
 
     /// The processor time of structuring so far.

@@ -17,7 +17,6 @@ pub(super) use self::local::{FileError, Input, LocalTranscriber};
 use self::stdin::Spooled;
 use super::output::{self, Plan};
 use super::terminal::{print_error, print_note};
-use crate::jobs::formats::{Format, render};
 use crate::settings::TranscribeSettings;
 
 /// The name of standard input in results and of its transcripts.
@@ -29,13 +28,11 @@ pub fn run(settings: &TranscribeSettings, stdout: &mut impl Write) -> anyhow::Re
     let names: Vec<PathBuf> = settings.files.iter().map(|file| name(file)).collect();
     let plan = Plan::new(&names, &settings.format, settings.output.as_deref())?;
     fetch_missing(&settings.local)?;
-    // Only JSON contains the structure.
-    let structure = settings.format.contains(&Format::Json);
-    let transcriber = LocalTranscriber::start(&settings.local, structure)?;
+    let transcriber = LocalTranscriber::start(&settings.local, &settings.format)?;
     let (begun, mut done) = (Instant::now(), Done::default());
     for (index, file) in settings.files.iter().enumerate() {
         let written = transcribe(&transcriber, file, settings)
-            .and_then(|transcribed| write(&plan, index, transcribed, stdout));
+            .and_then(|transcribed| write(&transcriber, &plan, index, &transcribed, stdout));
         match written {
             Ok(seconds) => done.add(seconds),
             // The reader has closed standard output, so nothing more can be written.
@@ -75,13 +72,14 @@ fn transcribe(
 
 /// Writes a transcript in every format. Gives the seconds of audio that it is of.
 fn write(
+    transcriber: &LocalTranscriber,
     plan: &Plan,
     index: usize,
-    transcribed: Transcribed,
+    transcribed: &Transcribed,
     stdout: &mut impl Write,
 ) -> Result<f64, FileError> {
     for (format, path) in plan.outputs(index) {
-        output::write(path, &render(&transcribed.result, format).map_err(io::Error::from)?, stdout)?;
+        output::write(path, &transcriber.render(&transcribed.result, format)?, stdout)?;
     }
     Ok(transcribed.seconds)
 }

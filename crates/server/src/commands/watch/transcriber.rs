@@ -14,7 +14,7 @@ use crate::commands::client::{
 };
 use crate::commands::transcribe::{FileError, Input, LocalTranscriber, fetch_missing};
 use crate::jobs::JobId;
-use crate::jobs::formats::{Format, render};
+use crate::jobs::formats::Format;
 use crate::recognizer::RecognizerError;
 use crate::settings::{WatchSettings, uploads_file};
 
@@ -55,9 +55,7 @@ impl Transcriber {
             })));
         }
         fetch_missing(&settings.local)?;
-        // Only JSON contains the structure.
-        let structure = formats.contains(&Format::Json);
-        Ok(Self::Local(Box::new(LocalTranscriber::start(&settings.local, structure)?)))
+        Ok(Self::Local(Box::new(LocalTranscriber::start(&settings.local, formats)?)))
     }
 
     /// The transcript of a recording in every format.
@@ -72,7 +70,7 @@ impl Transcriber {
         match self {
             Self::Local(local) => {
                 let result = local.transcribe(&Input::file(&path))?.result;
-                let texts = formats.iter().map(|format| Ok((*format, render(&result, *format)?)));
+                let texts = formats.iter().map(|format| Ok((*format, local.render(&result, *format)?)));
                 texts.collect::<Result<_, io::Error>>().map_err(WatchError::from)
             }
             Self::Remote(remote) => remote.runtime.block_on(remote.transcribe(&path, file, formats, record)),
