@@ -8,9 +8,10 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use verbatim::app::{App, AppError};
+use verbatim::commands::client::actions::{self, Action};
+use verbatim::commands::client::{jobs, result, submit};
 use verbatim::commands::terminal::{Output, print_error};
-use verbatim::commands::transcribe::{self, PlanError};
-use verbatim::commands::{models, structure, version};
+use verbatim::commands::{PlanError, completions, models, structure, transcribe, version, watch};
 use verbatim::settings::{Cli, Command, LogFilter, LogSettings, ServeSettings, explain};
 use verbatim::telemetry;
 use verbatim_structure::LoadError;
@@ -52,15 +53,26 @@ fn main() -> ExitCode {
 fn run(command: Command, log: &LogSettings, out: &mut Output) -> anyhow::Result<ExitCode> {
     let default = match command {
         Command::Serve(_) => LevelFilter::INFO,
-        Command::Transcribe(_) | Command::Structure(_) | Command::Models(_) => LevelFilter::WARN,
+        _ => LevelFilter::WARN,
     };
     let filter = log.log_level.clone().unwrap_or_else(|| LogFilter::level(default));
     telemetry::init(&filter, log.log_format);
     match command {
         Command::Serve(settings) => serve(settings).map(|()| ExitCode::SUCCESS),
         Command::Transcribe(settings) => transcribe::run(&settings, out).map(exit_code),
+        Command::Watch(settings) => watch::run(&settings, out).map(exit_code),
+        Command::Submit(settings) => submit::run(&settings, out).map(exit_code),
+        Command::Jobs(settings) => jobs::run(&settings, out).map(|()| ExitCode::SUCCESS),
+        Command::Result(settings) => result::run(&settings, out).map(|()| ExitCode::SUCCESS),
+        Command::Cancel(settings) => actions::run(Action::Cancel, &settings, out).map(exit_code),
+        Command::Retry(settings) => actions::run(Action::Retry, &settings, out).map(exit_code),
+        Command::Delete(settings) => actions::run(Action::Delete, &settings, out).map(exit_code),
         Command::Structure(settings) => structure::run(&settings, out).map(|()| ExitCode::SUCCESS),
         Command::Models(settings) => models::run(&settings, out).map(exit_code),
+        Command::Completions(settings) => {
+            completions::run(settings.shell, out).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+        Command::Man(settings) => completions::write_man(&settings, out).map(|()| ExitCode::SUCCESS),
     }
 }
 

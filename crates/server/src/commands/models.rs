@@ -21,9 +21,9 @@ pub fn run(settings: &ModelsSettings, out: &mut impl Write) -> anyhow::Result<bo
     let dir = &settings.models_dir;
     match &settings.command {
         ModelsCommand::List => list(&manifest, dir, out).map(|()| true),
-        ModelsCommand::Fetch { names, hf_endpoint } => {
+        ModelsCommand::Fetch { names, hub } => {
             let models = manifest.find(names).map_err(anyhow::Error::msg)?;
-            fetch(&models, dir, hf_endpoint.clone(), out).map(|()| true)
+            fetch(&models, dir, hub.hf_endpoint.clone(), out).map(|()| true)
         }
         ModelsCommand::Check { names } => {
             let models = manifest.find(names).map_err(anyhow::Error::msg)?;
@@ -44,7 +44,13 @@ fn list(manifest: &Manifest, dir: &Path, out: &mut impl Write) -> anyhow::Result
     Ok(())
 }
 
-fn fetch(models: &[&KnownModel], dir: &Path, endpoint: Url, out: &mut impl Write) -> anyhow::Result<()> {
+/// Fetches models, with a progress bar. Writes a line for each to `out`.
+pub(super) fn fetch(
+    models: &[&KnownModel],
+    dir: &Path,
+    endpoint: Url,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let hub = Hub::new(endpoint, RETRY_DELAY)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for model in models {

@@ -1,7 +1,7 @@
 //! Standard output and standard error, whose readers may close them before everything is written.
 
 use std::fmt::Display;
-use std::io::{self, Stdout, Write};
+use std::io::{self, IsTerminal, Stdout, Write};
 
 /// Standard output, which records whether its reader has closed it, as `head` does.
 ///
@@ -45,4 +45,27 @@ impl Write for Output {
 /// Prints an error on standard error. Ignores a failure to do so.
 pub fn print_error(message: impl Display) {
     let _ = writeln!(io::stderr(), "verbatim: {message}");
+}
+
+/// Prints a line that is no error on standard error, where it does not mix with what a program reads. Ignores a failure
+/// to do so.
+pub fn print_note(message: impl Display) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// Asks a question on the terminal, to be answered by y or n. `None` where standard input or standard error is no
+/// terminal: nobody would answer. An empty answer is no.
+pub fn ask(question: impl Display) -> Option<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    let _ = write!(io::stderr(), "{question} [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).ok()?;
+    Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// A text of somebody else on one line: control characters, which could steer the terminal, become `\u{fffd}`.
+pub fn printable(text: &str) -> String {
+    text.trim().chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 pub use error::HubError;
 pub use fetch::Hub;
+pub(crate) use retry::retry_after;
 pub use verify::{State, check, hash_model, quick_check};
 
 /// `models.toml` as it was when this program was built.
@@ -86,6 +87,11 @@ impl Manifest {
     /// The models with these names. Fails if a name is unknown; the error names the known ones.
     pub fn find(&self, names: &[String]) -> Result<Vec<&KnownModel>, String> {
         names.iter().map(|name| self.find_one(name)).collect()
+    }
+
+    /// The Whisper model with this name, if it is known.
+    pub fn whisper(&self, name: &str) -> Option<&KnownModel> {
+        self.models.iter().find(|model| model.kind == Kind::Whisper && model.name == name)
     }
 
     fn find_one(&self, name: &str) -> Result<&KnownModel, String> {

@@ -19,7 +19,7 @@ pub struct ModelSettings {
     pub models_dir: ModelsDir,
 
     /// The Whisper model: a folder or a ggml-*.bin, by its name in the models' folder or by its path
-    #[arg(long, env = "WHISPER_MODEL", default_value = "base", value_parser = WhisperModel::parse)]
+    #[arg(long, visible_alias = "model", env = "WHISPER_MODEL", default_value = "base", value_parser = WhisperModel::parse)]
     pub whisper_model: WhisperModel,
 }
 

@@ -1,9 +1,13 @@
 //! Parses and validates the command line and the environment. No other module reads the environment.
 
+mod client;
 mod engine;
 mod log;
 mod models_dir;
 mod structure;
+mod transcribe;
+mod user_dir;
+mod watch;
 mod whisper_model;
 
 use std::error::Error;
@@ -13,18 +17,22 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use url::Url;
-use verbatim_speech::{DecodeOptions, Language, Task};
+use verbatim_speech::Language;
 
 use crate::http_client::Networks;
-use crate::jobs::formats::Format;
-use crate::jobs::formats::subtitles::Layout;
-use crate::jobs::options;
 use crate::units;
+pub use client::{
+    ApiKey, ConnectionSettings, JobIdsSettings, JobSettings, JobsSettings, ResultSettings, ServerSettings,
+    SubmitSettings, uploads_file,
+};
 pub use engine::{ComputeType, EngineSettings, ModelSettings, PoolSettings};
 pub use log::{LogFilter, LogFormat};
 pub use models_dir::ModelsDir;
 pub use structure::{StructureCommand, StructureSettings};
+pub use transcribe::{LocalSettings, TranscribeSettings};
+pub use watch::{TypedOptions, WatchSettings};
 pub use whisper_model::WhisperModel;
 
 /// Transcribes audio and video on your own machine.
@@ -60,10 +68,28 @@ pub enum Command {
     Serve(ServeSettings),
     /// Transcribe files here and now, without a server
     Transcribe(TranscribeSettings),
+    /// Transcribe every recording that appears in a folder
+    Watch(WatchSettings),
+    /// Send files to a server
+    Submit(SubmitSettings),
+    /// List the jobs of a server
+    Jobs(JobsSettings),
+    /// Write the result of a server's job
+    Result(ResultSettings),
+    /// Stop jobs of a server
+    Cancel(JobIdsSettings),
+    /// Have a server do jobs again that failed or were cancelled
+    Retry(JobIdsSettings),
+    /// Delete jobs of a server, with their results
+    Delete(JobIdsSettings),
     /// Structure stored results or plain text again, without their sound
     Structure(StructureCommand),
     /// List, fetch and check model files
     Models(ModelsSettings),
+    /// Print what a shell needs to complete commands and flags
+    Completions(CompletionsSettings),
+    /// Write manual pages
+    Man(ManSettings),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -207,65 +233,6 @@ pub struct WebhookSettings {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct TranscribeSettings {
-    /// Audio or video files
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-
-    /// The language spoken, as a code (de) or a name (German) [default: detect it]
-    #[arg(long, value_parser = language)]
-    pub language: Option<Language>,
-
-    /// transcribe, or translate into English
-    #[arg(long, default_value = "transcribe", value_parser = options::parse_task)]
-    pub task: Task,
-
-    /// What to write; several, separated by commas, need --output
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "txt")]
-    pub format: Vec<Format>,
-
-    /// Where to write: a folder, or for one file in one format a file's name [default: the terminal]
-    #[arg(long, short, value_parser = path)]
-    pub output: Option<PathBuf>,
-
-    /// The longest recording taken, as in 24h, 90m or plain seconds
-    #[arg(long, env = "MAX_MEDIA_DURATION", default_value = "24h", value_parser = units::parse_duration)]
-    pub max_media_duration: Duration,
-
-    /// Leave the times of words out of the result, whatever WORD_TIMESTAMPS says
-    #[arg(long)]
-    pub no_word_timestamps: bool,
-
-    /// Say in the end, on standard error, where the time went
-    #[arg(long)]
-    pub stages: bool,
-
-    #[command(flatten)]
-    pub layout: Layout,
-
-    #[command(flatten)]
-    pub model: ModelSettings,
-
-    #[command(flatten)]
-    pub engine: EngineSettings,
-
-    #[command(flatten)]
-    pub structure: StructureSettings,
-}
-
-impl TranscribeSettings {
-    /// The options of decoding.
-    pub fn options(&self) -> DecodeOptions {
-        let options = self.engine.options();
-        DecodeOptions {
-            task: self.task,
-            word_timestamps: options.word_timestamps && !self.no_word_timestamps,
-            ..options
-        }
-    }
-}
-
-#[derive(Debug, Clone, Args)]
 #[command(arg_required_else_help = true)]
 pub struct ModelsSettings {
     #[command(subcommand)]
@@ -285,9 +252,8 @@ pub enum ModelsCommand {
         #[arg(required = true, value_name = "MODEL")]
         names: Vec<String>,
 
-        /// Where the hub is
-        #[arg(long, env = "HF_ENDPOINT", default_value = "https://huggingface.co", value_parser = http_url)]
-        hf_endpoint: Url,
+        #[command(flatten)]
+        hub: HubSettings,
     },
     /// Read every file that is here and compare it with its pinned hash
     Check {
@@ -295,6 +261,28 @@ pub enum ModelsCommand {
         #[arg(value_name = "MODEL")]
         names: Vec<String>,
     },
+}
+
+/// Where models are fetched from.
+#[derive(Debug, Clone, Args)]
+pub struct HubSettings {
+    /// Where the hub is
+    #[arg(long, help_heading = "Model", env = "HF_ENDPOINT", default_value = "https://huggingface.co", value_parser = http_url)]
+    pub hf_endpoint: Url,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsSettings {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ManSettings {
+    /// The folder for a page of every command; created if it is not there [default: print the first page]
+    #[arg(long, short, value_parser = path)]
+    pub output: Option<PathBuf>,
 }
 
 /// What is wrong with a value of the command line or the environment, as one sentence. `None` if the error is of
@@ -307,8 +295,8 @@ pub fn explain(error: &clap::Error) -> Option<String> {
         Some(ContextValue::String(text)) if !text.is_empty() => Some(text.as_str()),
         _ => None,
     };
-    // As in "--port <PORT>".
-    let argument = context(ContextKind::InvalidArg)?.split(' ').next()?;
+    // As in "--port <PORT>" and "<FILE>...".
+    let argument = context(ContextKind::InvalidArg)?.split(' ').next()?.trim_end_matches("...");
     let name = match environment_variable(&Cli::command(), argument) {
         Some(variable) => format!("{variable} ({argument})"),
         None => argument.to_owned(),
@@ -377,6 +365,7 @@ fn http_url(text: &str) -> Result<Url, String> {
 mod tests {
     use clap::FromArgMatches;
 
+    use verbatim_speech::DecodeOptions;
     use verbatim_structure::TopicOptions;
 
     use super::*;

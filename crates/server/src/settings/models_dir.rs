@@ -1,12 +1,12 @@
 //! The setting of the folder of model files.
 
-use std::env;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::path;
+use super::user_dir::user_dir;
 
 /// The folder in the working directory. A checkout of the repository has its models there.
 const LOCAL: &str = "./models";
@@ -60,19 +60,14 @@ impl Deref for ModelsDir {
 }
 
 /// The folder in the user's data folder: `$XDG_DATA_HOME/verbatim/models`, or `~/.local/share/verbatim/models`.
-/// Relative paths are ignored (XDG Base Directory Specification 0.8).
-fn of_user(data_home: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
-    let data_home = data_home.filter(|path| path.is_absolute());
-    let home = home.filter(|path| path.is_absolute());
-    let data_home = data_home.or_else(|| home.map(|home| home.join(".local/share")))?;
-    Some(data_home.join("verbatim/models"))
+fn of_user() -> Option<PathBuf> {
+    user_dir("XDG_DATA_HOME", ".local/share").map(|data_home| data_home.join("verbatim/models"))
 }
 
 impl FromArgMatches for ModelsDir {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = Given::from_arg_matches(matches)?.models_dir;
-        let of_user = of_user(env::var_os("XDG_DATA_HOME").map(PathBuf::from), env::home_dir());
-        Ok(Self::find(given, Path::new(LOCAL), of_user))
+        Ok(Self::find(given, Path::new(LOCAL), of_user()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -118,19 +113,5 @@ mod tests {
             assert_eq!(&*found, expected);
             assert_eq!(found.explain(anyhow::anyhow!("no base")).to_string(), "no base");
         }
-    }
-
-    #[test]
-    fn the_data_folder_follows_xdg() {
-        let of_user = |data: Option<&str>, home: Option<&str>| {
-            of_user(data.map(PathBuf::from), home.map(PathBuf::from))
-        };
-        assert_eq!(of_user(Some("/data"), Some("/home/a")), Some("/data/verbatim/models".into()));
-        let default = Some("/home/a/.local/share/verbatim/models".into());
-        for data in [None, Some(""), Some("data")] {
-            assert_eq!(of_user(data, Some("/home/a")), default);
-        }
-        assert_eq!(of_user(None, None), None);
-        assert_eq!(of_user(None, Some("")), None);
     }
 }

@@ -3,11 +3,14 @@
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::PipeWriter;
+use std::io::{PipeWriter, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use axum::Router;
+use axum::extract::Path as PathParameter;
+use axum::routing::get;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -215,6 +218,116 @@ fn several_files_and_formats_go_to_a_folder_and_a_bad_one_stops_none() {
     assert_eq!(written, expected);
     let srt = fs::read_to_string(dir.path().join("out/novel.srt")).unwrap();
     assert!(srt.starts_with("1\n00:00:0") && srt.contains(" --> "), "{srt}");
+}
+
+#[test]
+fn standard_input_is_transcribed_and_leaves_nothing() {
+    let (dir, novel) = (TempDir::new().unwrap(), clips::novel());
+    let temporary = TempDir::new().unwrap();
+    let run = |words: &str, input: Stdio| {
+        let mut command = command(dir.path(), &arguments(words, &[]));
+        command.stdin(input).env("TMPDIR", temporary.path()).output().unwrap()
+    };
+    // The index of this container is at its end, where a pipe cannot go.
+    let video = fs::read(clips::video(dir.path())).unwrap();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let sending = std::thread::spawn(move || writer.write_all(&video));
+    let piped = run("transcribe - --model tiny.en --format json --output out/", reader.into());
+    assert!(piped.status.success(), "{}", text(&piped.stderr));
+    sending.join().unwrap().unwrap();
+    let result: Value =
+        serde_json::from_slice(&fs::read(dir.path().join("out/stdin.json")).unwrap()).unwrap();
+    assert!(result["transcript"].as_str().unwrap().to_lowercase().contains("young man"), "{result}");
+    assert_eq!((&result["filename"], &result["source_type"]), (&"stdin".into(), &"video".into()));
+
+    let empty = run("transcribe -", Stdio::null());
+    assert_eq!(
+        (empty.status.code(), text(&empty.stderr)),
+        (Some(1), "verbatim: -: standard input is empty\n")
+    );
+    let large = run("transcribe - --max-file-size 10kB", fs::File::open(novel).unwrap().into());
+    assert_eq!(large.status.code(), Some(1));
+    assert!(text(&large.stderr).contains("more than 10 kB (--max-file-size"), "{}", text(&large.stderr));
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn several_files_end_with_a_line_that_says_how_much_was_done_and_how_fast() {
+    let (dir, novel) = (TempDir::new().unwrap(), clips::novel());
+    let run = verbatim(dir.path(), &arguments("transcribe missing.mp3", &[&novel, &novel]));
+    assert_eq!(run.status.code(), Some(1));
+    let summary = text(&run.stderr).lines().last().unwrap();
+    assert!(summary.starts_with("2 of 3 files: "), "{summary}");
+    assert!(summary.contains(" s of audio in ") && summary.ends_with(" times real time"), "{summary}");
+}
+
+/// A hub that has the files of the model `tiny.en`, on an address of its own.
+async fn hub() -> String {
+    async fn file(
+        PathParameter((_, _, _, name)): PathParameter<(String, String, String, String)>,
+    ) -> Vec<u8> {
+        fs::read(models_dir().join("tiny.en").join(name)).unwrap()
+    }
+    let router = Router::new().route("/{owner}/{repository}/resolve/{revision}/{name}", get(file));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_here_is_fetched_on_request_and_only_then() {
+    let (dir, novel, hub) = (TempDir::new().unwrap(), clips::novel(), hub().await);
+    let models = dir.path().join("models");
+    fs::create_dir(&models).unwrap();
+    fs::copy(models_dir().join("silero_vad_v6.onnx"), models.join("silero_vad_v6.onnx")).unwrap();
+    let transcribe = async |flag: &str| {
+        let mut command = command(dir.path(), &arguments(&format!("transcribe{flag}"), &[&novel]));
+        command.env("MODELS_DIR", "models").env("HF_ENDPOINT", &hub);
+        tokio::process::Command::from(command).output().await.unwrap()
+    };
+    let missing = transcribe("").await;
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("`verbatim models fetch tiny.en`"), "{}", text(&missing.stderr));
+    // As a download leaves it that was interrupted.
+    fs::create_dir(models.join("tiny.en")).unwrap();
+    let part = &fs::read(models_dir().join("tiny.en/model.bin")).unwrap()[..1000];
+    fs::write(models.join("tiny.en/model.bin.part"), part).unwrap();
+    let fetched = transcribe(" --fetch").await;
+    assert!(text(&fetched.stdout).to_lowercase().contains("young man"), "{}", text(&fetched.stderr));
+    assert_eq!(text(&fetched.stderr), "tiny.en is in models/tiny.en\n");
+    assert_eq!(text(&transcribe(" --fetch").await.stderr), "", "it is here now");
+
+    fs::remove_file(models.join("silero_vad_v6.onnx")).unwrap();
+    fs::remove_dir_all(models.join("tiny.en")).unwrap();
+    let without = transcribe(" --fetch").await;
+    assert!(text(&without.stderr).contains("silero-vad-v6 is not on the hub"), "{}", text(&without.stderr));
+}
+
+#[test]
+fn shells_and_the_manual_know_every_command() {
+    let dir = TempDir::new().unwrap();
+    let commands = ["serve", "transcribe", "watch", "submit", "jobs", "result", "cancel", "retry", "delete"];
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let run = verbatim(dir.path(), &arguments(&format!("completions {shell}"), &[]));
+        assert!(run.status.success(), "{shell}: {}", text(&run.stderr));
+        for command in commands {
+            assert!(text(&run.stdout).contains(command), "{shell}: {command}");
+        }
+    }
+    let unknown = verbatim(dir.path(), &arguments("completions tcsh", &[]));
+    assert!(text(&unknown.stderr).contains("“tcsh” is not one of bash"), "{}", text(&unknown.stderr));
+
+    assert!(verbatim(dir.path(), &arguments("man --output pages/man1", &[])).status.success());
+    for command in commands {
+        let page = fs::read_to_string(dir.path().join(format!("pages/man1/verbatim-{command}.1"))).unwrap();
+        assert!(page.contains(&format!("verbatim\\-{command}")), "{page}");
+    }
+    let submit = fs::read_to_string(dir.path().join("pages/man1/verbatim-submit.1")).unwrap();
+    assert!(submit.contains("VERBATIM_API_KEY") && submit.contains("Send files to a server"), "{submit}");
+    assert!(dir.path().join("pages/man1/verbatim-models-fetch.1").exists());
+    let page = fs::read(dir.path().join("pages/man1/verbatim.1")).unwrap();
+    assert_eq!(verbatim(dir.path(), &arguments("man", &[])).stdout, page);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod bad_input;
 mod batches;
 mod chaos;
 mod cli;
+mod client;
 mod formats;
 mod interruption;
 mod jobs;

@@ -1,14 +1,12 @@
-//! Where transcripts are written: planned before anything is computed. A file appears only once it is complete.
+//! Where transcripts are written: planned before anything is computed or sent. A file appears only once it is complete.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::jobs::formats::{Format, RenderOptions, render};
-use crate::jobs::result::TranscriptionResult;
-
-use super::FileError;
+use crate::jobs::formats::Format;
 
 /// The outputs on the command line are contradictory.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -26,7 +24,7 @@ pub enum PlanError {
 
 /// Where the transcript of each file is written, in each format.
 #[derive(Debug)]
-pub(super) enum Plan {
+pub(crate) enum Plan {
     /// All transcripts, in this format, to standard output.
     Stdout(Format),
     /// For each input, its formats and their files.
@@ -34,7 +32,9 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    pub(super) fn new(
+    /// The outputs of these inputs: of one in one format, `output` may be a file; otherwise it is a folder. Without it, the
+    /// output is standard output.
+    pub(crate) fn new(
         inputs: &[PathBuf],
         formats: &[Format],
         output: Option<&Path>,
@@ -43,7 +43,7 @@ impl Plan {
         formats.sort();
         formats.dedup();
         let plan = match (output, formats.as_slice()) {
-            (None, [format]) if format.is_subtitles() && inputs.len() > 1 => {
+            (None, [Format::Srt | Format::Vtt]) if inputs.len() > 1 => {
                 return Err(PlanError::SeveralSubtitles);
             }
             (None, [format]) => return Ok(Self::Stdout(*format)),
@@ -57,29 +57,30 @@ impl Plan {
         Ok(Self::Files(plan))
     }
 
-    /// Writes the transcript of the input with this index.
-    pub(super) fn write(
-        &self,
-        input: usize,
-        result: &TranscriptionResult,
-        options: &RenderOptions<'_>,
-        stdout: &mut impl Write,
-    ) -> Result<(), FileError> {
-        let rendered = |format: Format| render(result, format, options).map_err(io::Error::from);
+    /// The outputs of the input with this index: each format, and its file unless it goes to standard output.
+    pub(crate) fn outputs(&self, input: usize) -> Vec<(Format, Option<&Path>)> {
         match self {
-            Self::Stdout(format) => {
-                stdout.write_all(rendered(*format)?.as_bytes())?;
-                stdout.flush()?;
-            }
-            Self::Files(plan) => {
-                for (format, path) in &plan[input] {
-                    write_file(path, &rendered(*format)?).map_err(|error| {
-                        io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
-                    })?;
-                }
-            }
+            Self::Stdout(format) => vec![(*format, None)],
+            Self::Files(plan) => plan[input].iter().map(|(format, path)| (*format, Some(&**path))).collect(),
         }
-        Ok(())
+    }
+
+    /// Whether transcripts go to standard output.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self, Self::Stdout(_))
+    }
+}
+
+/// Writes a transcript to a file, in folders that are made if they are not there, or to standard output.
+pub(crate) fn write(file: Option<&Path>, text: &str, stdout: &mut impl Write) -> io::Result<()> {
+    match file {
+        Some(path) => write_file(path, text).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+        }),
+        None => {
+            stdout.write_all(text.as_bytes())?;
+            stdout.flush()
+        }
     }
 }
 
@@ -91,13 +92,15 @@ fn is_folder(path: &Path) -> bool {
 /// The outputs of an input in a folder: `interview.mp3` -> `dir/interview.srt`.
 fn in_folder(dir: &Path, input: &Path, formats: &[Format]) -> Vec<(Format, PathBuf)> {
     let stem = input.file_stem().unwrap_or(input.as_os_str());
-    let path = |format: Format| {
-        let mut name = stem.to_owned();
-        name.push(".");
-        name.push(format.extension());
-        dir.join(name)
-    };
-    formats.iter().map(|format| (*format, path(*format))).collect()
+    formats.iter().map(|format| (*format, dir.join(file_name(stem, *format)))).collect()
+}
+
+/// The name of a transcript's file: `interview` -> `interview.srt`.
+pub(crate) fn file_name(stem: &OsStr, format: Format) -> OsString {
+    let mut name = stem.to_owned();
+    name.push(".");
+    name.push(format.extension());
+    name
 }
 
 /// Fails if two inputs have the same output, or if an output is one of the inputs.
@@ -167,9 +170,7 @@ mod tests {
         let folder = plan(&["x/a.b.mp3"], &[Format::Srt], out("subs/")).unwrap();
         assert_eq!(paths(folder), [Path::new("subs/a.b.srt")]);
         let several = plan(&["a.mp3", "b.mp3"], &[Format::Json, Format::Txt], out("o")).unwrap();
-        assert_eq!(paths(several), ["o/a.json", "o/a.txt", "o/b.json", "o/b.txt"].map(PathBuf::from));
-        let chapters = plan(&["a.mp3"], &[Format::Chapters, Format::Txt], out("o/")).unwrap();
-        assert_eq!(paths(chapters), ["o/a.txt", "o/a.chapters.txt"].map(PathBuf::from));
+        assert_eq!(paths(several), ["o/a.txt", "o/a.json", "o/b.txt", "o/b.json"].map(PathBuf::from));
         let there = tempfile::tempdir().unwrap();
         let there = plan(&["a.mp3"], &[Format::Txt], Some(there.path())).unwrap();
         assert!(paths(there)[0].ends_with("a.txt"));
