@@ -32,8 +32,8 @@ fn film(dir: &Path) -> PathBuf {
 fn two_sides(dir: &Path) -> PathBuf {
     let (english, german) = (clips::dashwood(), clips::german(dir));
     let options = format!(
-        "-i {} -i {} -filter_complex [0:a]aresample=16000,apad[a];[1:a]aresample=16000,apad[b];[a][b]amerge=inputs=2,atrim=0:8[c] \
-         -map [c] -ac 2",
+        "-i {} -i {} -t 8 -filter_complex [0:a]aresample=16000,aformat=channel_layouts=mono,apad[a];[1:a]aresample=16000,aformat=channel_layouts=mono,apad[b];[a][b]join=inputs=2:channel_layout=stereo[c] \
+         -map [c]",
         english.display(),
         german.display(),
     );
@@ -140,7 +140,7 @@ async fn a_file_is_fetched_from_its_address() {
         ("/nothing", "404 Not Found"),
         ("/away", "169.254.169.254 is in a network that this service may not connect to"),
         ("/round", "it redirects more than 5 times"),
-        ("/page", "cannot be read"),
+        ("/page", "not audio or video"),
     ] {
         let sentence = problem(post(format!("url={web}{address}")).await.unwrap(), 400).await;
         assert!(sentence.contains(says), "{address}: {sentence}");

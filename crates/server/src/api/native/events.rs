@@ -34,7 +34,7 @@ pub(super) struct EventsQuery {
 
 /// Where a client that follows a job is.
 enum Following {
-    On(Follower),
+    On(Box<Follower>),
     /// The last event was sent.
     Done,
 }
@@ -52,7 +52,7 @@ pub(super) async fn events(
     if job.status.has_ended() && state.store().events(job.id, last, 1).await?.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let follower = Following::On(Follower::new(&state, job.id, last));
+    let follower = Following::On(Box::new(Follower::new(&state, job.id, last)));
     let events = stream::unfold(follower, next_events).flat_map(stream::iter).map(Ok::<_, Infallible>);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
