@@ -81,7 +81,7 @@ fn next_row(text: &Text, width: usize, first: usize, index: usize, before: &[Way
             // Only now is it known that the first line is not the only one.
             so_far += stub(text.columns(first..first + start), width);
         }
-        for end in start + 1..before.len() {
+        for (end, best) in row.iter_mut().enumerate().skip(start + 1) {
             let columns = text.columns(first + start..first + end);
             // A word that is wider than a line is a line of its own.
             if columns > width && end > start + 1 {
@@ -89,8 +89,8 @@ fn next_row(text: &Text, width: usize, first: usize, index: usize, before: &[Way
             }
             let below = if index > 0 { stub(columns, width) } else { 0.0 };
             let cost = so_far + below + line(columns as f64 / width as f64, index);
-            if cost < row[end].cost {
-                row[end] = Way { cost, last_line: start };
+            if cost < best.cost {
+                *best = Way { cost, last_line: start };
             }
         }
     }

@@ -166,6 +166,15 @@ fn a_segment_without_duration_is_shown_as_long_as_reading_takes() {
 }
 
 #[test]
+fn many_words_at_one_moment_are_cut_in_time_however_much_fits_on_a_subtitle() {
+    let at_once = spoken(&[(" word", 5.0, 5.0); 4000]);
+    let after = segment(5.001, 6.0, " And then it went on.");
+    for layout in [Layout::default(), layout(10, 1), layout(200, 10)] {
+        check(&result(vec![at_once.clone(), after.clone()]), layout).unwrap();
+    }
+}
+
+#[test]
 fn speech_that_is_too_fast_keeps_all_its_words() {
     let fast = evenly(0.0, 60.0, &"Nobody can read as fast as this is said. ".repeat(8));
     check(&result(vec![fast]), Layout::default()).unwrap();
@@ -185,8 +194,11 @@ fn word() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A pause before a word and the word's duration, in seconds: mostly as in speech.
-fn timing() -> impl Strategy<Value = (f64, f64)> {
+/// A pause before a word and the word's duration, in seconds.
+type Timing = (f64, f64);
+
+/// Mostly as in speech.
+fn timing() -> impl Strategy<Value = Timing> {
     prop_oneof![
         8 => (0.0..0.3_f64, 0.05..0.6_f64),
         2 => (0.0..8.0_f64, 0.0..12.0_f64),
@@ -201,7 +213,7 @@ fn segments() -> impl Strategy<Value = Vec<Segment>> {
         (prop::collection::vec((word(), timing()), 0..14), any::<bool>(), prop::bool::weighted(0.8));
     prop::collection::vec(segment, 0..7).prop_map(|segments| {
         let mut at = 0.0;
-        let segment = |(words, has_spaces, has_words): (Vec<(String, (f64, f64))>, bool, bool)| {
+        let segment = |(words, has_spaces, has_words): (Vec<(String, Timing)>, bool, bool)| {
             let space = if has_spaces { " " } else { "" };
             let words: Vec<SpokenWord> = words
                 .into_iter()
