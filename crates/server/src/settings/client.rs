@@ -163,7 +163,7 @@ pub struct JobsSettings {
     #[arg(long, value_parser = status)]
     pub status: Option<JobStatus>,
 
-    /// Only jobs whose file name or text holds this
+    /// Only jobs whose file name holds this
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,
 
