@@ -9,6 +9,8 @@ WHISPER_CPP := $(CARGO_TARGET_DIR)/release/verbatim-bench-whisper-cpp
 TOOLS := $(CARGO_TARGET_DIR)/tools
 SKIPPED := $(CARGO_TARGET_DIR)/skipped.txt
 WITH_PACKAGES := scripts/with-packages.sh $(TOOLS)
+WITH_NODE_PACKAGES := scripts/with-node-packages.sh $(TOOLS)
+NODE_TEST := $(WITH_NODE_PACKAGES) scripts/node --test --test-concurrency=1 scripts/node/
 CLIENT_TEST := $(WITH_PACKAGES) scripts/client/requirements.txt -m unittest discover --start-directory scripts/client
 
 .PHONY: help run build setup models test chaos neon miri client-test lint deny fixtures accuracy topics bench versions whisper-cpp
@@ -37,11 +39,13 @@ test: setup ## Every test, with the real model and the real ffmpeg; in the end, 
 	@rm -f $(SKIPPED)
 	VERBATIM_SKIPPED=$(SKIPPED) cargo test --workspace --locked
 	VERBATIM=$(CARGO_TARGET_DIR)/debug/verbatim $(CLIENT_TEST)
+	VERBATIM=$(CARGO_TARGET_DIR)/debug/verbatim $(NODE_TEST)
 	@if [ -s $(SKIPPED) ]; then echo "skipped tests:"; sort -u $(SKIPPED); else echo "no test was skipped"; fi
 
-chaos: setup ## Fifty kills at random moments while jobs run, and an upload of 3 GB: a quarter of an hour at most
+chaos: setup ## Fifty kills at random moments while jobs run, uploads of 3 GB, one of 1 GB that is cut fifty times: a quarter of an hour at most
 	VERBATIM_CHAOS_KILLS=50 VERBATIM_CHAOS_JOBS=20 cargo test --package verbatim --locked --test it -- --nocapture chaos::
 	VERBATIM_UPLOAD_MB=3000 cargo test --package verbatim --locked --test memory -- --nocapture
+	VERBATIM_UPLOAD_MB=1000 VERBATIM=$(CARGO_TARGET_DIR)/debug/verbatim $(NODE_TEST)
 
 neon: ## The engine's unit tests on 64-bit ARM, compiled here and run in qemu
 	@scripts/system-packages.sh neon
@@ -62,8 +66,9 @@ deny:
 	@scripts/system-packages.sh run
 	@scripts/deny.sh $(TOOLS)
 
-client-test: build models ## The API guide's own Python client against a real server
+client-test: build setup ## The clients that people have, unchanged, against a real server: OpenAI's packages, tus-js-client, Bazarr's calls
 	VERBATIM=$(VERBATIM) $(CLIENT_TEST)
+	VERBATIM=$(VERBATIM) $(NODE_TEST)
 
 fixtures: setup ## Compute the engine's reference numbers anew, with faster-whisper
 	$(WITH_PACKAGES) scripts/fixtures/requirements.txt scripts/fixtures/make.py

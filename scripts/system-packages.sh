@@ -21,6 +21,8 @@ if [ "${1:-run}" = test ]; then
     need sox sox
     need pocketsphinx-testdata /usr/share/pocketsphinx/test/data
     need curl curl
+    need nodejs node
+    need npm npm
     need miscfiles /usr/share/state/us-constitution.gz
     need fortunes /usr/share/games/fortunes/wisdom
 fi

@@ -12,7 +12,7 @@ shift 2
 if [ ! -e "$packages/.complete" ]; then
     echo "with-packages: installing $requirements into $packages, once" >&2
     rm -rf "$packages"
-    PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --target "$packages" --requirement "$requirements"
+    PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --no-warn-conflicts --target "$packages" --requirement "$requirements"
     touch "$packages/.complete"
 fi
 PYTHONPATH=$packages exec "$python" "$@"

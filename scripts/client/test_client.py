@@ -5,8 +5,6 @@ already, which aiohttp refuses ("Session is closed"): so it ends after the uploa
 against a fresh server: as printed, and with its polling moved into the session's block. Only the server's port and
 the webhook's address are replaced, so that a test never calls a stranger's site; `API_GUIDE_AS_PRINTED=1` leaves
 them as they are, too, for a machine whose port 8000 is free.
-
-VERBATIM names the program to test; the models are those of MODELS_DIR, or of this checkout.
 """
 
 import http.server
@@ -14,27 +12,17 @@ import json
 import os
 import queue
 import re
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
-import urllib.request
 from pathlib import Path
 
+from service import SPEECH, Service
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-SPEECH = Path("/usr/share/pocketsphinx/test/data/librivox")
 AS_PRINTED = os.environ.get("API_GUIDE_AS_PRINTED") == "1"
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def make_video(path):
@@ -94,44 +82,11 @@ class ApiGuideClient(unittest.TestCase):
     def setUp(self):
         self.webhooks = Webhooks()
         self.addCleanup(self.webhooks.close)
-        self.port = 8000 if AS_PRINTED else free_port()
-        state = tempfile.TemporaryDirectory()
-        self.addCleanup(state.cleanup)
-        settings = {
-            "PORT": str(self.port),
-            "DATA_DIR": f"{state.name}/data",
-            "DATABASE_PATH": f"{state.name}/jobs.db",
-            "MODELS_DIR": os.environ.get("MODELS_DIR") or str(ROOT / "models"),
-            "LOG_LEVEL": "warn",
-        }
-        self.server = subprocess.Popen([os.environ["VERBATIM"], "serve"], env=os.environ | settings)
-        self.addCleanup(self.stop_server)
-        self.wait_until(lambda: self.get("/health")["status"])
-
-    def stop_server(self):
-        self.server.send_signal(signal.SIGTERM)
-        self.assertEqual(self.server.wait(timeout=30), 0)
-
-    def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
-            return json.load(response)
-
-    def wait_until(self, what, seconds=120):
-        """Asks again until it gives something; the server's start and the job take their time."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                if found := what():
-                    return found
-            except OSError:
-                pass
-            self.assertIsNone(self.server.poll(), "the server has ended")
-            self.assertLess(time.monotonic(), deadline, "this took too long")
-            time.sleep(0.2)
+        self.service = Service(self, port=8000 if AS_PRINTED else None)
 
     def run_client(self, client):
         if not AS_PRINTED:
-            client = client.replace("http://localhost:8000", f"http://127.0.0.1:{self.port}")
+            client = client.replace("http://localhost:8000", self.service.url)
             client = client.replace("https://myapp.com/webhook", self.webhooks.url)
         script = self.folder / "client.py"
         script.write_text(client)
@@ -146,7 +101,7 @@ class ApiGuideClient(unittest.TestCase):
         self.assertIn("John Dashwood", body["result"]["transcript"])
         self.assertEqual(body["result"]["filename"], "large_video.mp4")
         self.assertEqual(body["result"]["source_type"], "video")
-        result = self.get(f"/result/{body['job_id']}")
+        result = self.service.get(f"/result/{body['job_id']}")
         self.assertEqual(result["result"], body["result"])
 
     def test_as_printed_it_uploads_and_its_webhook_comes(self):

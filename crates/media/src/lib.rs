@@ -33,7 +33,7 @@ mod sandbox;
 /// The sample rate of all decoded sound, in Hz.
 pub(crate) use verbatim_speech::SAMPLE_RATE;
 
-pub use decode::PcmStream;
+pub use decode::{PcmStream, distinct_channels};
 pub use error::MediaError;
 pub use ffmpeg::{Tools, require_tools};
 pub use headers::{FileType, MediaInfo, Tracks};

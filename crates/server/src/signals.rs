@@ -52,8 +52,10 @@ impl Subscription {
 pub struct Notifiers {
     /// The API has put a job into the store.
     pub queued: Notifier,
-    /// A job has completed, failed or was cancelled.
+    /// A job has completed, failed, or was cancelled or removed.
     pub ended: Notifier,
+    /// A job has new events.
+    pub changed: Notifier,
 }
 
 /// The operations of workers that may fail for reasons other than the job itself.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 const SIZE_UNITS: [(&str, u64); 11] = [
     ("", 1),
@@ -36,8 +36,8 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
-/// Parses a duration above zero and of at most ten years: `24h`, `90m`, `1h 30m`, `500ms` in the syntax of
-/// [`jiff::fmt::friendly`], or plain seconds, fractions allowed.
+/// Parses a duration above zero and of at most ten years: `30d`, `24h`, `90m`, `1h 30m`, `500ms` in the syntax of
+/// [`jiff::fmt::friendly`], with days of 24 hours, or plain seconds, fractions allowed.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     match parse_duration_or_zero(text)? {
         Duration::ZERO => Err(format!("“{text}” is no time at all; it must be longer than nothing")),
@@ -54,7 +54,8 @@ pub fn parse_duration_or_zero(text: &str) -> Result<Duration, String> {
         let seconds: f64 = text.trim().parse().map_err(|_| wrong())?;
         SignedDuration::try_from_secs_f64(seconds).map_err(|_| wrong())?
     } else {
-        text.trim().parse().map_err(|_| wrong())?
+        let span: Span = text.trim().parse().map_err(|_| wrong())?;
+        span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?
     };
     match Duration::try_from(duration) {
         Ok(duration) if duration <= LONGEST => Ok(duration),
@@ -137,6 +138,8 @@ mod tests {
             ("0.5s", 0.5),
             ("250 ms", 0.25),
             ("1h 30m", 5_400.0),
+            ("2d", 172_800.0),
+            ("1 week", 604_800.0),
         ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
         }
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn invalid_durations_are_refused() {
-        for text in ["", "soon", "-1", "5 days", "h", "0", "0ms", "99999999999h", "1.2.3"] {
+        for text in ["", "soon", "-1", "5 moons", "h", "0", "0ms", "99999999999h", "1.2.3"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

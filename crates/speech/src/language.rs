@@ -126,6 +126,129 @@ const ALIASES: [(&str, &str); 13] = [
     ("jv", "jw"),
 ];
 
+/// Codes of three letters (ISO 639-2, both of its sets), as media files name languages, with the language's code.
+const ISO_639_2: [(&str, &str); 119] = [
+    ("eng", "en"),
+    ("zho", "zh"),
+    ("chi", "zh"),
+    ("deu", "de"),
+    ("ger", "de"),
+    ("spa", "es"),
+    ("rus", "ru"),
+    ("kor", "ko"),
+    ("fra", "fr"),
+    ("fre", "fr"),
+    ("jpn", "ja"),
+    ("por", "pt"),
+    ("tur", "tr"),
+    ("pol", "pl"),
+    ("cat", "ca"),
+    ("nld", "nl"),
+    ("dut", "nl"),
+    ("ara", "ar"),
+    ("swe", "sv"),
+    ("ita", "it"),
+    ("ind", "id"),
+    ("hin", "hi"),
+    ("fin", "fi"),
+    ("vie", "vi"),
+    ("heb", "he"),
+    ("ukr", "uk"),
+    ("ell", "el"),
+    ("gre", "el"),
+    ("msa", "ms"),
+    ("may", "ms"),
+    ("ces", "cs"),
+    ("cze", "cs"),
+    ("ron", "ro"),
+    ("rum", "ro"),
+    ("dan", "da"),
+    ("hun", "hu"),
+    ("tam", "ta"),
+    ("nor", "no"),
+    ("nob", "no"),
+    ("tha", "th"),
+    ("urd", "ur"),
+    ("hrv", "hr"),
+    ("bul", "bg"),
+    ("lit", "lt"),
+    ("lat", "la"),
+    ("mri", "mi"),
+    ("mao", "mi"),
+    ("mal", "ml"),
+    ("cym", "cy"),
+    ("wel", "cy"),
+    ("slk", "sk"),
+    ("slo", "sk"),
+    ("tel", "te"),
+    ("fas", "fa"),
+    ("per", "fa"),
+    ("lav", "lv"),
+    ("ben", "bn"),
+    ("srp", "sr"),
+    ("aze", "az"),
+    ("slv", "sl"),
+    ("kan", "kn"),
+    ("est", "et"),
+    ("mkd", "mk"),
+    ("mac", "mk"),
+    ("bre", "br"),
+    ("eus", "eu"),
+    ("baq", "eu"),
+    ("isl", "is"),
+    ("ice", "is"),
+    ("hye", "hy"),
+    ("arm", "hy"),
+    ("nep", "ne"),
+    ("mon", "mn"),
+    ("bos", "bs"),
+    ("kaz", "kk"),
+    ("sqi", "sq"),
+    ("alb", "sq"),
+    ("swa", "sw"),
+    ("glg", "gl"),
+    ("mar", "mr"),
+    ("pan", "pa"),
+    ("sin", "si"),
+    ("khm", "km"),
+    ("sna", "sn"),
+    ("yor", "yo"),
+    ("som", "so"),
+    ("afr", "af"),
+    ("oci", "oc"),
+    ("kat", "ka"),
+    ("geo", "ka"),
+    ("bel", "be"),
+    ("tgk", "tg"),
+    ("snd", "sd"),
+    ("guj", "gu"),
+    ("amh", "am"),
+    ("yid", "yi"),
+    ("lao", "lo"),
+    ("uzb", "uz"),
+    ("fao", "fo"),
+    ("hat", "ht"),
+    ("pus", "ps"),
+    ("tuk", "tk"),
+    ("nno", "nn"),
+    ("mlt", "mt"),
+    ("san", "sa"),
+    ("ltz", "lb"),
+    ("mya", "my"),
+    ("bur", "my"),
+    ("bod", "bo"),
+    ("tib", "bo"),
+    ("tgl", "tl"),
+    ("mlg", "mg"),
+    ("asm", "as"),
+    ("tat", "tt"),
+    ("lin", "ln"),
+    ("hau", "ha"),
+    ("bak", "ba"),
+    ("jav", "jw"),
+    ("sun", "su"),
+];
+
 /// One of Whisper's languages. Serialised as its code (`"en"`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Language(u8);
@@ -133,12 +256,15 @@ pub struct Language(u8);
 impl Language {
     pub const ENGLISH: Language = Language(0);
 
-    /// Reads a code (`en`), an English name (`English`) or a code with a region (`en-GB`), in any case; `None` for
-    /// anything else.
+    /// Reads a code of two or three letters (`en`, `eng`), an English name (`English`) or a code with a region (`en-GB`),
+    /// in any case; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let wanted = text.trim().to_lowercase();
-        let wanted =
-            ALIASES.iter().find(|(alias, _)| *alias == wanted).map_or(wanted.as_str(), |(_, code)| code);
+        let wanted = ALIASES
+            .iter()
+            .chain(&ISO_639_2)
+            .find(|(alias, _)| *alias == wanted)
+            .map_or(wanted.as_str(), |(_, code)| code);
         let position =
             |wanted: &str| LANGUAGES.iter().position(|(code, name)| *code == wanted || *name == wanted);
         let region = || wanted.split_once(['-', '_']).and_then(|(code, _)| position(code));
@@ -243,6 +369,12 @@ mod tests {
             assert_eq!(Language::parse(text).map(Language::code), Some("de"), "{text}");
         }
         assert_eq!(Language::parse("Castilian").map(Language::code), Some("es"));
+        for text in ["deu", "GER"] {
+            assert_eq!(Language::parse(text).map(Language::code), Some("de"), "{text}");
+        }
+        for (three, two) in ISO_639_2 {
+            assert_eq!(Language::parse(three).map(Language::code), Some(two), "{three}");
+        }
         for text in ["", "xx", "germanic", "-", "klingon"] {
             assert_eq!(Language::parse(text), None, "{text}");
         }

@@ -4,8 +4,11 @@
 //! recognizer returned. Sentences and topics are found in every language, entities and keywords only in English. A
 //! part that fails is left out and named in [`Structure::error`].
 //!
+//! [`Structurer::breaks`] says where a text is best broken into lines, for those who show it.
+//!
 //! All functions block, and compute on the calling thread and in the rayon pool that they are called in.
 
+mod breaks;
 mod embedder;
 mod english;
 mod failures;
@@ -20,10 +23,11 @@ mod topics;
 mod transcript;
 mod words;
 
+pub use breaks::{Break, BreakKind};
 pub use embedder::{Embedder, EmbedderError, Embedding};
 pub use english::English;
 pub use load::{LoadError, SpacyModel, StructurerOptions};
 pub use structure::{Entity, Keyword, Sentence, Structure, Topic};
 pub use structurer::Structurer;
 pub use topics::TopicOptions;
-pub use transcript::transcript;
+pub use transcript::{TimedText, is_written_without_spaces, needs_space, transcript};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use verbatim_spacy::Label;
 
+use crate::breaks::{Break, breaks_by_rules};
 use crate::embedder::Embedder;
 use crate::english::{Analysis, English, within};
 use crate::failures::{Failures, Part};
@@ -42,6 +43,19 @@ impl Structurer {
             let (text, ranges) = failures.catch(Part::Text, || TimedText::of_sentences(sentences))?;
             Some(self.text(&text, Some(ranges), language, failures))
         })
+    }
+
+    /// Where a text in `language` is better or worse to break than between any two words, in order. Sentences are found
+    /// in every language; phrases in English, and words in scripts that put no space between them. Blocks: an hour's
+    /// text takes a good part of a second.
+    pub fn breaks(&self, text: &str, language: Option<Language>) -> Vec<Break> {
+        let failures = &mut Failures::default();
+        let english =
+            self.english.as_ref().filter(|_| language == Some(Language::ENGLISH) && !text.is_empty());
+        let phrases = english.and_then(|english| english.breaks(text, failures));
+        phrases
+            .or_else(|| failures.catch(Part::Sentences, || breaks_by_rules(text, language)))
+            .unwrap_or_default()
     }
 
     /// Everything but the message about failures. All that works on the text runs in [`Failures::catch`].

@@ -12,7 +12,7 @@ pub fn transcript(segments: &[Segment]) -> String {
 
 /// The [`transcript`], with the time of every place in it.
 #[derive(Debug, Default)]
-pub(crate) struct TimedText {
+pub struct TimedText {
     pub(crate) text: String,
     /// In order; they cover all of `text` but white space.
     spans: Vec<Span>,
@@ -28,8 +28,9 @@ struct Span {
 }
 
 impl TimedText {
-    pub(crate) fn new(segments: &[Segment]) -> Self {
-        let mut text = String::with_capacity(segments.iter().map(|segment| segment.text.len() + 1).sum());
+    /// The text of segments, which are in order.
+    pub fn new<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> Self {
+        let mut text = String::new();
         let mut spans = Vec::new();
         for segment in segments {
             let words = segment.text.trim_start();
@@ -48,6 +49,11 @@ impl TimedText {
         }
         text.truncate(text.trim_end().len());
         Self { text, spans }
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The text of sentences that were found before, and the range of each in it.
@@ -69,7 +75,7 @@ impl TimedText {
     /// The start and the end of a range of `text` that is not blank, in seconds: those of its first and last word. If
     /// the range begins or ends within a word, or within a segment without words, the time is interpolated by
     /// letters.
-    pub(crate) fn seconds(&self, range: Range<usize>) -> (f64, f64) {
+    pub fn seconds(&self, range: Range<usize>) -> (f64, f64) {
         let first = self.spans.partition_point(|span| span.range.end <= range.start);
         let after = self.spans.partition_point(|span| span.range.start < range.end);
         let within = self.spans.get(first..after).unwrap_or_default();
@@ -114,15 +120,15 @@ pub(crate) fn trimmed(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     (start < end).then_some(start..end)
 }
 
-/// Whether a space must be put between two segments. Segments start with the space before their first word if their
-/// script has one; without it, two words would be joined.
-fn needs_space(before: &str, after: &str) -> bool {
+/// Whether a space must be put between two texts, such as segments. Segments start with the space before their first
+/// word if their script has one; without it, two words would be joined.
+pub fn needs_space(before: &str, after: &str) -> bool {
     let (Some(last), Some(first)) = (before.chars().next_back(), after.chars().next()) else { return false };
     !last.is_whitespace() && !is_written_without_spaces(last) && !is_written_without_spaces(first)
 }
 
-/// Scripts that put no space between words or sentences, with their punctuation.
-fn is_written_without_spaces(letter: char) -> bool {
+/// Whether a character is of a script that puts no space between words or sentences, or of its punctuation.
+pub fn is_written_without_spaces(letter: char) -> bool {
     matches!(letter,
         '\u{0E00}'..='\u{0EFF}'      // Thai, Lao
         | '\u{0F00}'..='\u{0FFF}'    // Tibetan

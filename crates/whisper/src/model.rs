@@ -97,10 +97,26 @@ impl Model {
 
     /// Whether the model can be told to write down this language.
     pub fn knows(&self, language: Language) -> bool {
-        if !self.is_multilingual() {
-            return language == Language::ENGLISH;
-        }
-        self.tokenizer.languages().iter().any(|(known, _)| *known == language)
+        knows(&self.tokenizer, language)
+    }
+
+    /// The languages that the model at `path` can be told to write down, in the order of [`Language::all`]. Reads its
+    /// vocabulary alone, not its weights.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn languages(path: &Path) -> Result<Vec<Language>, Error> {
+        let tokenizer = match ggml_file(path)? {
+            Some(file) => {
+                let (weights, ggml) = Weights::open_ggml(&file)?;
+                Tokenizer::of_tokens(&ggml.tokens, Decoder::vocabulary_of(&weights)?, &file)?
+            }
+            None => {
+                let weights = Weights::open(&path.join("model.bin"))?;
+                Tokenizer::load(&path.join("tokenizer.json"), Decoder::vocabulary_of(&weights)?)?
+            }
+        };
+        Ok(Language::all().filter(|language| knows(&tokenizer, *language)).collect())
     }
 
     /// The spectrogram of a window's samples, and of the silence behind them that the encoder is to see.
@@ -115,6 +131,13 @@ impl Model {
     pub(crate) fn aligner(&self) -> Aligner<'_> {
         Aligner { decoder: &self.decoder, tokenizer: &self.tokenizer, heads: &self.alignment_heads }
     }
+}
+
+fn knows(tokenizer: &Tokenizer, language: Language) -> bool {
+    if !tokenizer.is_multilingual() {
+        return language == Language::ENGLISH;
+    }
+    tokenizer.languages().iter().any(|(known, _)| *known == language)
 }
 
 /// The ggml file that `path` is or holds; `None` for what can only be a folder of CTranslate2's.

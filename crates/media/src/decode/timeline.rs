@@ -147,6 +147,8 @@ mod tests {
 
     fn timeline(times: Times) -> Timeline {
         Timeline::new(&Track {
+            number: 1,
+            language: None,
             index: 0,
             channels: Channels { layout: Some("mono".to_owned()), weights: vec![1.0] },
             times,

@@ -19,6 +19,7 @@ const ENTRIES: &str = "format=format_name,duration,start_time:\
     stream=index,codec_type,codec_name,sample_rate,channels,channel_layout,start_time,duration,nb_frames,\
     avg_frame_rate:\
     stream_disposition=default,comment,hearing_impaired,visual_impaired,attached_pic:\
+    stream_tags=language:\
     program=program_id:program_stream=index";
 
 /// Codecs of still pictures. A stream of a single frame of one of them is a cover, whatever the container calls it.
@@ -77,6 +78,15 @@ pub(super) struct Stream {
     avg_frame_rate: Option<String>,
     #[serde(default)]
     pub(super) disposition: Disposition,
+    #[serde(default)]
+    tags: Tags,
+}
+
+/// What the container says of a stream in words.
+#[derive(Debug, Default, Deserialize)]
+struct Tags {
+    /// A code, mostly of ISO 639-2, as in `ger`.
+    language: Option<String>,
 }
 
 /// What a stream is for. Each field is 1 or 0.
@@ -143,6 +153,12 @@ impl Stream {
             && self.codec() != "unknown"
             && rate > 0
             && self.channels.is_some_and(|channels| channels > 0)
+    }
+
+    /// The language, as the container names it.
+    pub(super) fn language(&self) -> Option<&str> {
+        // What containers say if nobody said anything.
+        self.tags.language.as_deref().filter(|language| !matches!(*language, "" | "und"))
     }
 
     /// Whether it is a moving picture rather than a cover.

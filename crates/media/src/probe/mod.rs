@@ -18,20 +18,25 @@ use crate::limits::{Cancellation, Limits};
 /// If the file is no media, has no audio stream, is a playlist, is longer than `max_duration` or takes too long to
 /// probe.
 pub fn probe(path: &Path, max_duration: Duration) -> Result<MediaInfo, MediaError> {
-    probe_with(&Tools::installed()?, path, max_duration, &Cancellation::default())
+    probe_with(&Tools::installed()?, path, max_duration, None, &Cancellation::default())
 }
 
-/// Like [`probe`], with other tools, and until it is cancelled.
+/// Like [`probe`], with other tools, and until it is cancelled. Of a `track` that is asked for, only that one is looked
+/// at: see [`Tracks::choose`].
 pub fn probe_with(
     tools: &Tools,
     path: &Path,
     max_duration: Duration,
+    track: Option<&str>,
     cancellation: &Cancellation,
 ) -> Result<MediaInfo, MediaError> {
     // All steps have one deadline.
     let limits = Limits::probing(tools.timeouts(), cancellation.clone());
     let headers = headers::read(tools, path, &limits)?;
     let mut info = headers.info;
+    if let Some(wanted) = track {
+        info.tracks = info.tracks.choose(wanted)?;
+    }
     let sound = PcmStream::start(tools, path, info.tracks.clone(), max_duration, limits.clone());
     let track = first_second(sound?)?;
     // If the clock was reset within the file, the duration in the headers is the difference between two clocks.

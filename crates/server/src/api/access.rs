@@ -5,23 +5,27 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::extract::Request;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use uuid::Uuid;
 
 use super::native::ApiError;
 
 /// Runs the handler, logs the request, and turns a panic into [`ApiError::internal`].
 pub(super) async fn log(request: Request, next: Next) -> Response {
     let mut line = AccessLine::new(&request);
-    let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+    let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
             ApiError::internal(format!("a handler panicked: {}", panic_message(&*panic))).into_response()
         }
     };
     line.status = Some(response.status());
+    if let Ok(id) = HeaderValue::try_from(line.id.to_string()) {
+        response.headers_mut().insert("x-request-id", id);
+    }
     response
 }
 
@@ -29,6 +33,8 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
 /// and runs none of its code any more.
 #[derive(Debug)]
 struct AccessLine {
+    /// Also in the answer, as `x-request-id`.
+    id: Uuid,
     method: Method,
     /// Without the query, whose webhook address may hold a secret.
     path: String,
@@ -40,6 +46,7 @@ struct AccessLine {
 impl AccessLine {
     fn new(request: &Request) -> Self {
         Self {
+            id: Uuid::new_v4(),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             started: Instant::now(),
@@ -50,11 +57,13 @@ impl AccessLine {
 
 impl Drop for AccessLine {
     fn drop(&mut self) {
-        let Self { method, path, .. } = self;
+        let Self { id, method, path, .. } = self;
         let milliseconds = self.started.elapsed().as_millis() as u64;
         match self.status {
-            Some(status) => tracing::info!(%method, path, status = status.as_u16(), milliseconds, "request"),
-            None => tracing::info!(%method, path, milliseconds, "request left by its client"),
+            Some(status) => {
+                tracing::info!(request = %id, %method, path, status = status.as_u16(), milliseconds, "request")
+            }
+            None => tracing::info!(request = %id, %method, path, milliseconds, "request left by its client"),
         }
     }
 }

@@ -21,14 +21,15 @@ use self::data_dir::PairError;
 pub use self::engine::Recognition;
 pub(crate) use self::engine::start_without_fingerprint;
 use self::storage::Storage;
-use crate::api::{self, ApiState, Intake, ModelsLoaded, Prober};
+use crate::api::{self, ApiState, Fetcher, Intake, KeysInUse, Outlook, Prober, StructureModels};
 use crate::blobs::SweepError;
-use crate::recognizer::Recognizer;
-use crate::settings::{EngineSettings, ModelSettings, ServeSettings, WhisperModel};
+use crate::http_client::Networks;
+use crate::recognizer::{PoolLimits, RecognizerPool};
+use crate::settings::{EngineSettings, ModelSettings, PoolSettings, ServeSettings, WhisperModel};
 use crate::signals::{Faults, Notifiers, Running};
 use crate::store::{JobStore, StoreError};
 use crate::webhooks::{ClientError, Webhooks};
-use crate::work::{Intervals, Pipeline, ProcessLock, Stop, Workers};
+use crate::work::{Intervals, LanguageDetector, Pipeline, ProcessLock, Retention, Stop, Workers};
 
 /// How long windows that are being computed may take to end at a shutdown.
 const SOFT_GRACE: Duration = Duration::from_secs(8);
@@ -62,6 +63,8 @@ pub enum AppError {
     Media(#[from] MediaError),
     #[error(transparent)]
     Webhooks(#[from] ClientError),
+    #[error("files cannot be fetched from addresses: {0}")]
+    Fetcher(#[from] reqwest::Error),
     #[error("cannot listen on {address}: {error}; choose another address with HOST and PORT")]
     Listen { address: SocketAddr, error: io::Error },
     #[error("cannot start: {0}")]
@@ -73,7 +76,7 @@ pub enum AppError {
 pub struct App {
     address: SocketAddr,
     store: Arc<dyn JobStore>,
-    recognizer: Arc<dyn Recognizer>,
+    recognizers: RecognizerPool,
     stop: Stop,
     workers: JoinHandle<()>,
     webhooks: JoinHandle<()>,
@@ -85,14 +88,17 @@ pub struct App {
 impl App {
     /// Starts everything, with our own engine. Once this returns, requests are answered and jobs are worked on.
     pub async fn start(settings: ServeSettings) -> Result<Self, AppError> {
-        Self::start_with(settings, engine::start).await
+        let limits = pool_limits(settings.pool);
+        Self::start_with(settings, move |model, engine| engine::start(model, engine, limits)).await
     }
 
-    /// As [`start`](Self::start), with the recognizer and the voice activity detection that `recognizer` gives. It may
+    /// As [`start`](Self::start), with the recognizers and the voice activity detection that `recognition` gives. It may
     /// block.
     pub async fn start_with(
         settings: ServeSettings,
-        recognizer: impl FnOnce(&ModelSettings, &EngineSettings) -> Result<Recognition, AppError> + Send + 'static,
+        recognition: impl FnOnce(&ModelSettings, &EngineSettings) -> Result<Recognition, AppError>
+        + Send
+        + 'static,
     ) -> Result<Self, AppError> {
         let started = Instant::now();
         let address = settings.listen.address();
@@ -102,10 +108,10 @@ impl App {
         // What is only read comes first: a service that lacks it leaves nothing behind.
         tokio::task::spawn_blocking(require_tools).await.map_err(io::Error::other)??;
         let (model, engine) = (settings.model.clone(), settings.engine.clone());
-        let loaded = tokio::task::spawn_blocking(move || recognizer(&model, &engine));
+        let loaded = tokio::task::spawn_blocking(move || recognition(&model, &engine));
         let options = settings.structure.options(&settings.model.models_dir);
         let structurer = tokio::task::spawn_blocking(move || Structurer::load(&options));
-        let (recognizer, vad) = loaded.await.map_err(io::Error::other)??;
+        let (recognizers, vad) = loaded.await.map_err(io::Error::other)??;
         let structurer = structurer.await.map_err(io::Error::other)??;
         let Storage { store, blobs, process } = storage::open(&settings.storage).await?;
         let webhooks = Webhooks::new(store.clone(), settings.webhook.clone())?;
@@ -118,34 +124,46 @@ impl App {
                 blobs: blobs.clone(),
                 prober: Prober::new(Tools::installed()?),
                 limits: settings.limits,
-                model: recognizer.model().clone(),
+                recognizers: recognizers.clone(),
                 notifiers: notifiers.clone(),
+                fetcher: fetcher(&settings)?,
+                keys: KeysInUse::default(),
                 stopping: stop.soft.clone(),
             },
-            models_loaded: models_loaded(&recognizer.model().name, &structurer),
+            structure_models: structure_models(&structurer),
+            structurer: structurer.clone(),
             max_workers: settings.max_concurrent_jobs,
-            engine: recognizer.liveness(),
             worker: running.watch(),
             faults: faults.clone(),
+            outlook: Outlook::default(),
+            detector: LanguageDetector {
+                recognizers: recognizers.clone(),
+                vad: vad.clone(),
+                max_media_duration: settings.limits.max_media_duration,
+            },
             started,
         };
         let workers = Workers {
             pipeline: Arc::new(Pipeline {
                 store: store.clone(),
                 blobs: blobs.clone(),
-                recognizer: recognizer.clone(),
+                recognizers: recognizers.clone(),
                 vad,
                 structurer,
                 analyses: Vec::new(),
                 max_media_duration: settings.limits.max_media_duration,
+                changed: notifiers.changed.clone(),
                 options: settings.engine.options(),
             }),
             store: store.clone(),
             blobs: blobs.clone(),
             notifiers: notifiers.clone(),
             intervals: Intervals::default(),
+            retention: Retention {
+                results: settings.retention.result_retention,
+                uploads: settings.retention.upload_retention,
+            },
             stop: stop.clone(),
-            engine: recognizer.liveness(),
             process: process.clone(),
             faults,
         };
@@ -155,8 +173,12 @@ impl App {
             workers.run(count).await;
         });
         let webhooks = tokio::spawn(webhooks.run(notifiers.ended, stop.soft.clone()));
+        tokio::spawn(api::finish_uploads(state.intake.clone()));
         let server = tokio::spawn(serve_http(listener, state, stop.soft.clone()));
-        Ok(Self { address, store, recognizer, stop, workers, webhooks, server, _process: process })
+        let idle = recognizers.clone();
+        let until = stop.soft.clone();
+        tokio::spawn(async move { until.run_until_cancelled(idle.watch_idle()).await });
+        Ok(Self { address, store, recognizers, stop, workers, webhooks, server, _process: process })
     }
 
     /// Where it listens.
@@ -169,7 +191,7 @@ impl App {
     pub async fn shut_down(mut self) {
         let begun = Moment::now();
         self.stop.soft.cancel();
-        self.recognizer.stop();
+        self.recognizers.stop();
         if timeout_at(begun + SOFT_GRACE, &mut self.workers).await.is_err() {
             tracing::warn!("windows that are being computed take too long; they will be computed again");
             self.stop.hard.cancel();
@@ -193,9 +215,24 @@ async fn serve_http(listener: TcpListener, state: ApiState, stop: CancellationTo
     axum::serve(listener, api::router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-fn models_loaded(whisper: &str, structurer: &Structurer) -> ModelsLoaded {
-    ModelsLoaded {
-        whisper: whisper.to_owned(),
+/// A service that only this machine can reach may fetch from it.
+fn fetcher(settings: &ServeSettings) -> Result<Option<Fetcher>, AppError> {
+    if !settings.urls.allow_urls {
+        return Ok(None);
+    }
+    let own = if settings.listen.host.is_loopback() { Networks::loopback() } else { Networks::default() };
+    Ok(Some(Fetcher::new(own.and(&settings.urls.allowed_networks))?))
+}
+
+fn pool_limits(settings: PoolSettings) -> PoolLimits {
+    PoolLimits {
+        max_loaded: settings.max_loaded_models as usize,
+        idle_timeout: Some(settings.model_idle_timeout).filter(|timeout| !timeout.is_zero()),
+    }
+}
+
+fn structure_models(structurer: &Structurer) -> StructureModels {
+    StructureModels {
         vad: "silero_vad_v6".to_owned(),
         spacy: structurer.english.as_ref().map(|english| english.name().to_owned()),
         embedder: structurer.embedder.as_ref().map(|_| Embedder::NAME.to_owned()),

@@ -25,7 +25,7 @@ pub(super) async fn open(settings: &StorageSettings) -> Result<Storage, AppError
     let store = store::open(database).await?;
     let failed = |error| AppError::Uploads { dir: data_dir.clone(), error };
     let disk = |error: io::Error| failed(SweepError::Disk(error));
-    let blobs = DiskBlobs::open(data_dir).map_err(disk)?;
+    let blobs = DiskBlobs::open(data_dir).map_err(disk)?.with_upload_expiry(settings.upload_expiry);
     let unfinished = store.unfinished().await?;
     data_dir::pair(data_dir, database, &store.identity().await?, &unfinished)?;
     let process = Arc::new(ProcessLock::take(data_dir).map_err(disk)?);

@@ -1,6 +1,9 @@
-//! Uploads as files in a folder. A file is written under the name `{job}.part`, synced, and renamed to `{job}`.
+//! Uploads as files in a folder. A file is written under the name `{job}.part`, synced, and renamed to `{job}`. Those
+//! that arrive in several requests have other names before: see [`partial`].
 //!
 //! Files are removed on threads for blocking work: on some file systems, removing a file of 10 GB takes seconds.
+
+mod partial;
 
 use std::fs;
 use std::io;
@@ -15,7 +18,8 @@ use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-use super::{Blob, BlobWriter, Blobs, OpenBlob, SweepError};
+use self::partial::Holders;
+use super::{Blob, BlobWriter, Blobs, OpenBlob, PartialUploads, SweepError};
 use crate::jobs::JobId;
 use crate::store::JobStore;
 
@@ -36,25 +40,45 @@ const UNLOCKED: &str = ".new";
 /// How long files that no job needs are kept in the folder of orphans, in case they are needed after all.
 pub const ORPHANS_KEPT: Duration = Duration::from_secs(24 * 3600);
 
+/// How long partial uploads are kept after the last of their bytes has arrived, unless the settings say otherwise.
+const UPLOAD_EXPIRY: Duration = Duration::from_secs(24 * 3600);
+
 /// The folder of uploads, `DATA_DIR/uploads`, and beside it `DATA_DIR/orphans`.
 #[derive(Debug, Clone)]
 pub struct DiskBlobs {
     dir: PathBuf,
     orphans: PathBuf,
+    upload_expiry: Duration,
+    holders: Holders,
 }
 
 impl DiskBlobs {
     /// Opens the folder, and creates it if it does not exist. Only the owner may enter it.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
-        let dir = data_dir.join("uploads");
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(Self { dir, orphans: data_dir.join("orphans") })
+        let blobs = Self::at(data_dir);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&blobs.dir)?;
+        Ok(blobs)
     }
 
     /// Opens the folder if it exists; creates nothing.
     pub fn existing(data_dir: &Path) -> io::Result<Option<Self>> {
-        let dir = data_dir.join("uploads");
-        Ok(dir.try_exists()?.then(|| Self { dir, orphans: data_dir.join("orphans") }))
+        let blobs = Self::at(data_dir);
+        Ok(blobs.dir.try_exists()?.then_some(blobs))
+    }
+
+    /// Keeps partial uploads for another time than a day after the last of their bytes has arrived.
+    #[must_use]
+    pub fn with_upload_expiry(self, upload_expiry: Duration) -> Self {
+        Self { upload_expiry, ..self }
+    }
+
+    fn at(data_dir: &Path) -> Self {
+        Self {
+            dir: data_dir.join("uploads"),
+            orphans: data_dir.join("orphans"),
+            upload_expiry: UPLOAD_EXPIRY,
+            holders: Holders::default(),
+        }
     }
 
     /// The same as [`Blobs::jobs`], blocking.
@@ -134,8 +158,10 @@ impl Blobs for DiskBlobs {
             }
             let Some(_lock) = lock(&entry.path())? else { continue };
             match store.get(job).await? {
-                Some(job) if !job.status.has_ended() && !name.ends_with(PART) => {}
-                Some(job) if job.status.has_ended() => self.remove(job.id).await?,
+                // Workers remove it once its job has ended and it was kept long enough.
+                Some(_) if !name.ends_with(PART) => {}
+                // Its process ended before it had stored the job. The partial upload has the bytes.
+                None if partial::exists(&self.dir, job) => self.remove(job).await?,
                 _ => match self.move_to_orphans(&entry.path(), name) {
                     Ok(()) => moved.push(name.to_owned()),
                     // Its upload has renamed or removed the file since it was listed.
@@ -164,6 +190,10 @@ impl Blobs for DiskBlobs {
             Ok(())
         };
         spawn_blocking(purge).await.map_err(io::Error::other)?
+    }
+
+    fn partials(&self) -> &dyn PartialUploads {
+        self
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -387,6 +417,7 @@ mod tests {
             tracks: None,
             options: JobOptions::default(),
             webhook_url: None,
+            content_hash: None,
         }
     }
 
@@ -415,10 +446,8 @@ mod tests {
         moved.sort();
         assert_eq!(moved, expected);
         let left = names(&uploads);
-        assert_eq!(left.len(), before - 3);
-        assert!(
-            !uploads.path(ended).exists() && !data.path().join("orphans").join(ended.to_string()).exists()
-        );
+        assert_eq!(left.len(), before - 2);
+        assert!(uploads.path(ended).exists(), "workers remove it once it was kept long enough");
         assert!(!left.contains(&expected[0]) && !left.contains(&expected[1]));
         assert!(unkept.open().is_ok());
         drop(running);

@@ -4,6 +4,7 @@
 //! which would then be a local copy.
 
 mod disk;
+mod partial;
 
 use std::fmt;
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 pub use self::disk::{DiskBlobs, ORPHANS_KEPT, RESERVED_BYTES};
+pub use self::partial::{PartialState, PartialUpload, PartialUploads};
 use crate::jobs::JobId;
 use crate::store::{JobStore, StoreError};
 
@@ -44,13 +46,16 @@ pub trait Blobs: fmt::Debug + Send + Sync + 'static {
     async fn jobs(&self) -> io::Result<Vec<JobId>>;
 
     /// Moves files that belong to no job and to no running upload, as after a crash, to a folder of orphans. Gives the
-    /// names of the moved files. Uploads of jobs that have ended are removed.
+    /// names of the moved files.
     ///
     /// Safe while other processes receive uploads.
     async fn sweep(&self, store: &dyn JobStore) -> Result<Vec<String>, SweepError>;
 
     /// Removes orphans that were moved more than [`ORPHANS_KEPT`] before `now`.
     async fn purge_orphans(&self, now: SystemTime) -> io::Result<()>;
+
+    /// The uploads that arrive in several requests and are not complete yet.
+    fn partials(&self) -> &dyn PartialUploads;
 
     /// The free space, in bytes.
     fn free_bytes(&self) -> io::Result<u64>;

@@ -107,6 +107,8 @@ pub struct NewJob {
     pub tracks: Option<Tracks>,
     pub options: JobOptions,
     pub webhook_url: Option<String>,
+    /// SHA-256 of the file, in hexadecimal.
+    pub content_hash: Option<String>,
 }
 
 /// A job as the store holds it. The fields of [`NewJob`] have the same meaning here.

@@ -9,6 +9,9 @@ use crate::units;
 /// [`DecodeOptions::initial_prompt`].
 const MAX_TEXT_BYTES: usize = 4096;
 
+/// The name by which clients of OpenAI's API ask for whatever model there is.
+pub const OPENAI_MODEL: &str = "whisper-1";
+
 /// The most temperatures. Each of them may cost another decoding of a window.
 const MAX_TEMPERATURES: usize = 10;
 
@@ -19,17 +22,41 @@ const MAX_TEMPERATURES: usize = 10;
 pub struct JobOptions {
     /// `None` to use the language of the settings, or to detect it.
     pub language: Option<Language>,
+    /// The name of the model.
+    pub model: Option<String>,
     pub task: Option<Task>,
     pub word_timestamps: Option<bool>,
     pub initial_prompt: Option<String>,
     pub hotwords: Option<String>,
     pub temperature: Option<Temperatures>,
+    /// The number of an audio track, from 1, or its language. `None` for the track that a player would choose.
+    pub audio_track: Option<String>,
+    pub channels: Option<Channels>,
+}
+
+/// What becomes of the channels of a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channels {
+    /// All are transcribed as one.
+    Mixed,
+    /// Each is transcribed on its own; what is the same on several is transcribed once.
+    Separate,
 }
 
 impl JobOptions {
     /// The names of the options in queries and forms.
-    pub const NAMES: [&str; 6] =
-        ["language", "task", "word_timestamps", "initial_prompt", "hotwords", "temperature"];
+    pub const NAMES: [&str; 9] = [
+        "language",
+        "model",
+        "task",
+        "word_timestamps",
+        "initial_prompt",
+        "hotwords",
+        "temperature",
+        "audio_track",
+        "channels",
+    ];
 
     /// Sets the option of this name, one of [`Self::NAMES`], from text. An empty text gives `None`, because forms send
     /// empty fields for inputs that were not filled in. The error is a sentence.
@@ -38,6 +65,7 @@ impl JobOptions {
         let with_name = |reason: String| format!("{name}: {reason}.");
         match name {
             "language" => self.language = given.map(parse_language).transpose()?,
+            "model" => self.model = given.filter(|name| *name != OPENAI_MODEL).map(str::to_owned),
             "task" => self.task = given.map(parse_task).transpose().map_err(with_name)?,
             "word_timestamps" => {
                 self.word_timestamps = given.map(units::parse_switch).transpose().map_err(with_name)?;
@@ -47,6 +75,8 @@ impl JobOptions {
             "temperature" => {
                 self.temperature = given.map(Temperatures::parse).transpose().map_err(with_name)?;
             }
+            "audio_track" => self.audio_track = given.map(parse_track).transpose().map_err(with_name)?,
+            "channels" => self.channels = given.map(parse_channels).transpose().map_err(with_name)?,
             _ => {}
         }
         Ok(())
@@ -57,11 +87,14 @@ impl JobOptions {
     pub fn or(self, other: Self) -> Self {
         Self {
             language: self.language.or(other.language),
+            model: self.model.or(other.model),
             task: self.task.or(other.task),
             word_timestamps: self.word_timestamps.or(other.word_timestamps),
             initial_prompt: self.initial_prompt.or(other.initial_prompt),
             hotwords: self.hotwords.or(other.hotwords),
             temperature: self.temperature.or(other.temperature),
+            audio_track: self.audio_track.or(other.audio_track),
+            channels: self.channels.or(other.channels),
         }
     }
 
@@ -112,6 +145,22 @@ fn parse_language(text: &str) -> Result<Language, String> {
     })
 }
 
+fn parse_track(text: &str) -> Result<String, String> {
+    const MAX_BYTES: usize = 64;
+    if text.len() > MAX_BYTES {
+        return Err(format!("the text is longer than {MAX_BYTES} bytes; it is a number or a language"));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_channels(text: &str) -> Result<Channels, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "mixed" => Ok(Channels::Mixed),
+        "separate" => Ok(Channels::Separate),
+        _ => Err(format!("“{text}” is neither mixed nor separate")),
+    }
+}
+
 /// Parses `transcribe` or `translate`. The error is the end of a sentence.
 pub fn parse_task(text: &str) -> Result<Task, String> {
     Task::parse(text).ok_or_else(|| format!("“{text}” is neither transcribe nor translate"))
@@ -141,11 +190,14 @@ mod tests {
     fn all() -> JobOptions {
         options(&[
             ("language", "German"),
+            ("model", " tiny.en "),
             ("task", "Translate"),
             ("word_timestamps", "no"),
             ("initial_prompt", " Auf Gleis sieben. "),
             ("hotwords", "Hamburg, Altona"),
             ("temperature", "0, 0.2,1"),
+            ("audio_track", " 2 "),
+            ("channels", "Separate"),
         ])
     }
 
@@ -153,14 +205,18 @@ mod tests {
     fn every_option_is_set_by_its_name() {
         let expected = JobOptions {
             language: Language::parse("de"),
+            model: Some("tiny.en".into()),
             task: Some(Task::Translate),
             word_timestamps: Some(false),
             initial_prompt: Some("Auf Gleis sieben.".into()),
             hotwords: Some("Hamburg, Altona".into()),
             temperature: Some(Temperatures(vec![0.0, 0.2, 1.0])),
+            audio_track: Some("2".into()),
+            channels: Some(Channels::Separate),
         };
         assert_eq!(all(), expected);
         assert_eq!(options(&JobOptions::NAMES.map(|name| (name, " "))), JobOptions::default());
+        assert_eq!(options(&[("model", "whisper-1")]), JobOptions::default(), "the default model");
         let fields = serde_json::to_value(expected).unwrap();
         let fields: Vec<&str> = fields.as_object().unwrap().keys().map(String::as_str).collect();
         let mut names = JobOptions::NAMES;
@@ -177,6 +233,8 @@ mod tests {
             ("word_timestamps", "perhaps", "neither true nor false"),
             ("initial_prompt", long.as_str(), "4096 bytes"),
             ("hotwords", long.as_str(), "4096 bytes"),
+            ("audio_track", &"x".repeat(65), "64 bytes"),
+            ("channels", "left", "neither mixed nor separate"),
             ("temperature", "hot", "“hot” is not a number from 0 to 1"),
             ("temperature", "1.1", "“1.1”"),
             ("temperature", "-0.1", "“-0.1”"),

@@ -54,6 +54,9 @@ pub struct NumberedSegment {
     /// The language that it was transcribed in, as a code: the language of a recording may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// The channel that it was heard on, from 0, if channels were transcribed on their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<u64>,
 }
 
 /// The models that made a result.

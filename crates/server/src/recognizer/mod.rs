@@ -4,6 +4,7 @@
 //! family of models, another processor or another machine. [`cpu`] is our own engine on the processors of this machine.
 
 pub mod cpu;
+mod pool;
 
 use std::any::Any;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use verbatim_speech::{DecodeOptions, Language, LanguageProbabilities, Window, WindowTranscript};
 
+pub use self::pool::{PoolError, PoolLimits, RecognizerLease, RecognizerPool, RecognizerSource};
 use crate::jobs::JobId;
 use crate::signals::Liveness;
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 use verbatim_speech::DecodeOptions;
@@ -32,6 +33,19 @@ impl ModelSettings {
     pub fn vad_path(&self) -> PathBuf {
         self.models_dir.join("silero_vad_v6.onnx")
     }
+}
+
+/// Which models stay in memory.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Model")]
+pub struct PoolSettings {
+    /// How many models are in memory at the same time; jobs of another one wait until one of them is not used
+    #[arg(long, env = "MAX_LOADED_MODELS", default_value = "1", value_parser = one_to::<100>)]
+    pub max_loaded_models: u32,
+
+    /// How long a model that no job uses stays in memory, as in 10m; 0 keeps it until another one needs its room
+    #[arg(long, env = "MODEL_IDLE_TIMEOUT", default_value = "0", value_parser = units::parse_duration_or_zero)]
+    pub model_idle_timeout: Duration,
 }
 
 /// How the model is run.

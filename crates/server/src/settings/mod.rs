@@ -16,17 +16,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use url::Url;
 use verbatim_speech::Language;
 
+use crate::http_client::Networks;
 use crate::units;
 pub use client::{
     ApiKey, ConnectionSettings, JobIdsSettings, JobSettings, JobsSettings, ResultSettings, ServerSettings,
     SubmitSettings, uploads_file,
 };
-pub use engine::{ComputeType, EngineSettings, ModelSettings};
+pub use engine::{ComputeType, EngineSettings, ModelSettings, PoolSettings};
 pub use log::{LogFilter, LogFormat};
 pub use models_dir::ModelsDir;
 pub use structure::{StructureCommand, StructureSettings};
@@ -116,6 +117,9 @@ pub struct ServeSettings {
     pub model: ModelSettings,
 
     #[command(flatten)]
+    pub pool: PoolSettings,
+
+    #[command(flatten)]
     pub engine: EngineSettings,
 
     #[command(flatten)]
@@ -123,6 +127,12 @@ pub struct ServeSettings {
 
     #[command(flatten)]
     pub limits: UploadLimits,
+
+    #[command(flatten)]
+    pub urls: UrlSettings,
+
+    #[command(flatten)]
+    pub retention: RetentionSettings,
 
     /// How many jobs are worked on at the same time
     #[arg(help_heading = "Limits", long, env = "MAX_CONCURRENT_JOBS", default_value = "4", value_parser = one_to::<1000>)]
@@ -161,6 +171,10 @@ pub struct StorageSettings {
     /// The folder for uploads while their job waits and runs
     #[arg(long, env = "DATA_DIR", default_value = "./data", value_parser = path)]
     pub data_dir: PathBuf,
+
+    /// How long the beginning of a resumable upload is kept after its last byte arrived, as in 24h, 90m or plain seconds
+    #[arg(long, env = "UPLOAD_EXPIRY", default_value = "24h", value_parser = units::parse_duration)]
+    pub upload_expiry: Duration,
 }
 
 /// What is taken and what is refused.
@@ -174,6 +188,32 @@ pub struct UploadLimits {
     /// The longest recording taken, as in 24h, 90m or plain seconds
     #[arg(long, env = "MAX_MEDIA_DURATION", default_value = "24h", value_parser = units::parse_duration)]
     pub max_media_duration: Duration,
+}
+
+/// Which addresses the service itself asks for.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Addresses to fetch from")]
+pub struct UrlSettings {
+    /// Whether clients may give the address of a file instead of a file
+    #[arg(long, env = "ALLOW_URLS", value_name = "BOOL", action = ArgAction::Set, default_value = "false", value_parser = units::parse_switch)]
+    pub allow_urls: bool,
+
+    /// Networks that are not public and may be fetched from, as in 192.168.1.0/24,fd00::/8
+    #[arg(long, env = "ALLOWED_NETWORKS", value_name = "NETWORKS", default_value = "", value_parser = networks)]
+    pub allowed_networks: Networks,
+}
+
+/// How long what ended jobs leave is kept.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Storage")]
+pub struct RetentionSettings {
+    /// How long jobs and their results are kept after their end, as in 30d or 12h [default: for ever]
+    #[arg(long, env = "RESULT_RETENTION", value_parser = units::parse_duration)]
+    pub result_retention: Option<Duration>,
+
+    /// How long uploads are kept after the end of their job; 0 removes them at once
+    #[arg(long, env = "UPLOAD_RETENTION", default_value = "0", value_parser = units::parse_duration_or_zero)]
+    pub upload_retention: Duration,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -283,6 +323,10 @@ fn environment_variable(command: &clap::Command, flag: &str) -> Option<String> {
     }
 }
 
+fn networks(text: &str) -> Result<Networks, String> {
+    text.parse()
+}
+
 fn host(text: &str) -> Result<IpAddr, String> {
     if text.eq_ignore_ascii_case("localhost") {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -352,6 +396,7 @@ mod tests {
         assert_eq!(settings.webhook.retry_delay, Duration::from_secs(5));
         assert_eq!(settings.limits.max_file_size, 10_000_000_000);
         assert_eq!(settings.limits.max_media_duration, Duration::from_secs(24 * 3600));
+        assert_eq!(settings.storage.upload_expiry, Duration::from_secs(24 * 3600));
         assert_eq!(settings.engine.options(), DecodeOptions { beam_size: 4, ..DecodeOptions::default() });
         assert!(settings.model.whisper_path().ends_with("models/base"));
         assert_eq!(settings.structure.topics(), Some(TopicOptions::default()));
@@ -377,6 +422,7 @@ mod tests {
             ("--host", "nowhere", "HOST"),
             ("--port", "65536", "PORT"),
             ("--database-path", "", "DATABASE_PATH"),
+            ("--upload-expiry", "0", "UPLOAD_EXPIRY"),
             ("--whisper-model", "base model", "WHISPER_MODEL"),
             ("--max-file-size", "lots", "MAX_FILE_SIZE"),
             ("--max-media-duration", "0", "MAX_MEDIA_DURATION"),
@@ -388,6 +434,9 @@ mod tests {
             ("--spacy-model", "../en", "SPACY_MODEL"),
             ("--enable-topics", "perhaps", "ENABLE_TOPICS"),
             ("--min-topic-sentences", "0", "MIN_TOPIC_SENTENCES"),
+            ("--allowed-networks", "home", "ALLOWED_NETWORKS"),
+            ("--result-retention", "0", "RESULT_RETENTION"),
+            ("--max-loaded-models", "0", "MAX_LOADED_MODELS"),
             ("--topic-granularity", "NaN", "TOPIC_GRANULARITY"),
             ("--webhook-max-retries", "-1", "WEBHOOK_MAX_RETRIES"),
             ("--webhook-timeout", "0", "WEBHOOK_TIMEOUT"),

@@ -9,6 +9,7 @@ use verbatim_speech::{DecodeOptions, Language, Task};
 
 use super::{EngineSettings, HubSettings, ModelSettings, StructureSettings, language, path};
 use crate::jobs::formats::Format;
+use crate::jobs::formats::subtitles::Layout;
 use crate::jobs::options;
 use crate::units;
 
@@ -68,6 +69,9 @@ pub struct LocalSettings {
     /// Leave the times of words out of the result, whatever WORD_TIMESTAMPS says
     #[arg(long)]
     pub no_word_timestamps: bool,
+
+    #[command(flatten)]
+    pub layout: Layout,
 
     #[command(flatten)]
     pub model: ModelSettings,

@@ -1,5 +1,6 @@
 //! Tests that every store must pass. Each gets two handles on one database, as two processes would have.
 
+mod collections;
 mod recovery;
 
 use std::collections::HashSet;
@@ -10,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use verbatim_speech::{Language, Segment, Task, WindowTranscript, Word};
 
 use super::{Claim, Counts, EventKind, JobStore, Lease, Outcome, Progress, StoreError, StoredWindow};
-use crate::jobs::options::{JobOptions, Temperatures};
+use crate::jobs::options::{Channels, JobOptions, Temperatures};
 use crate::jobs::{FileType, Job, JobId, JobStatus, NewJob};
 use crate::store::ProcessId;
 
@@ -30,6 +31,7 @@ macro_rules! contract_tests {
         )+
     };
 }
+pub(super) use collections::*;
 pub(super) use contract_tests;
 pub(super) use recovery::*;
 
@@ -50,13 +52,17 @@ fn new_job() -> NewJob {
         tracks: serde_json::from_str(TRACKS).unwrap(),
         options: JobOptions {
             language: Language::parse("de"),
+            model: Some("large-v3".to_owned()),
             task: Some(Task::Translate),
             word_timestamps: Some(false),
             initial_prompt: Some("Grüße aus \"Zürich\", 🎙".to_owned()),
             hotwords: None,
             temperature: Temperatures::parse("0,0.1").ok(),
+            audio_track: Some("2".to_owned()),
+            channels: Some(Channels::Separate),
         },
         webhook_url: None,
+        content_hash: Some("00ff".to_owned()),
     }
 }
 
@@ -237,6 +243,8 @@ pub(super) async fn windows_come_back_bit_by_bit_and_in_order([store, other]: Ha
     store.store_window(&lease, &window(1, " another text"), &progress(3), at(0)).await.unwrap();
     let expected: Vec<_> = (0..3).map(|index| window(index, " text")).collect();
     assert_eq!(other.windows(id).await.unwrap(), expected);
+    assert_eq!(other.windows_from(id, 1).await.unwrap(), expected[1..]);
+    assert_eq!(other.windows_from(id, 3).await.unwrap(), []);
     assert_eq!(other.windows(JobId::new()).await.unwrap(), []);
 }
 
@@ -264,12 +272,16 @@ pub(super) async fn events_of_a_job_are_numbered_and_stored([store, other]: Hand
     let events = other.events(id, 0, 100).await.unwrap();
     let step = |percentage: u8| serde_json::json!({"percentage": percentage, "step": "Transcribing audio"});
     let status = |status: &str| serde_json::json!({ "status": status });
-    let place = serde_json::json!({"number": 0, "start": 0.0, "end": 29.9});
+    // Through its text: a number of single precision is written with as many digits as it has.
+    let segment = serde_json::to_string(&window(0, " one").transcript.segments[0]).unwrap();
+    let mut segment: serde_json::Value = serde_json::from_str(&segment).unwrap();
+    segment["window"] = 0.into();
+    segment["language"] = "en".into();
     let expected = [
         (1, at(0), EventKind::Status, status("pending")),
         (2, at(1), EventKind::Status, status("processing")),
         (3, at(2), EventKind::Progress, step(0)),
-        (4, at(4), EventKind::Window, place),
+        (4, at(4), EventKind::Segment, segment),
         (5, at(4), EventKind::Progress, step(50)),
         (6, at(5), EventKind::Status, status("completed")),
     ];

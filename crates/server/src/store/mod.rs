@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use verbatim_speech::{Language, WindowTranscript};
 
-use crate::jobs::{Job, JobId, JobStatus, NewJob};
+use crate::jobs::{Job, JobId, JobOptions, JobStatus, NewJob};
 
 pub use process_id::ProcessId;
 
@@ -56,6 +56,9 @@ pub const SUSPECT_WAIT: Duration = Duration::from_secs(60);
 /// How long a process does not claim a job of its own whose lease has expired. The process runs, so the job's worker
 /// runs, too, and releases the job once the database can be written again.
 pub const OWN_LEASE_GRACE: Duration = Duration::from_secs(120);
+
+/// How long a request that is sent again under its key makes no second job.
+pub const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// Why the store failed. The text is the end of a sentence.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -130,6 +133,16 @@ pub struct StoredWindow {
     pub analyses: Analyses,
 }
 
+impl StoredWindow {
+    /// The channel of the recording that it was heard on, from 0; `None` if channels are not told apart.
+    pub fn channel(&self) -> Option<u64> {
+        self.analyses.get(CHANNEL).and_then(serde_json::Value::as_u64)
+    }
+}
+
+/// The kind of analysis that the channel of a window is stored as.
+pub const CHANNEL: &str = "channel";
+
 /// What was found out about a window besides its words, by kind.
 pub type Analyses = BTreeMap<String, serde_json::Value>;
 
@@ -153,8 +166,9 @@ pub struct Event {
     pub number: u64,
     pub at: Timestamp,
     pub kind: EventKind,
-    /// Depends on the kind: `{"status"}`; `{"percentage", "step"}`; `{"number", "start", "end"}` with seconds in the
-    /// original.
+    /// Depends on the kind: `{"status"}`, with `"discarded": true` where the segments so far are void, because the job
+    /// starts anew; `{"percentage", "step"}`; a segment as in the result, with `window`, the number of its window, instead
+    /// of `id`.
     pub data: serde_json::Value,
 }
 
@@ -166,8 +180,62 @@ pub enum EventKind {
     Status,
     /// The progress or the step of the job changed.
     Progress,
-    /// A window was stored.
-    Window,
+    /// A window was stored, and this is one of its segments.
+    Segment,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Only jobs of these; of any, if there is none.
+    pub statuses: Vec<JobStatus>,
+    /// Only jobs created at or after this.
+    pub since: Option<Timestamp>,
+    /// Only jobs whose file name contains this, in upper or lower case.
+    pub name: String,
+    /// Only jobs that come after this one in the list: by its time of creation and id.
+    pub before: Option<(Timestamp, JobId)>,
+    pub limit: u32,
+}
+
+/// What is ahead of a pending job.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Ahead {
+    /// Jobs that wait and come first.
+    pub jobs: u64,
+    /// Seconds of audio that are to be transcribed before it: of those, and of the jobs that are being processed.
+    pub seconds: f64,
+}
+
+/// When a completed job ran, and how many seconds of audio it had.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Run {
+    pub started_at: Timestamp,
+    pub completed_at: Timestamp,
+    pub seconds: f64,
+}
+
+/// The key that a client gives a request, so that it can send it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    pub key: String,
+    /// Tells requests under the same key apart.
+    pub request_hash: String,
+}
+
+/// The job of an earlier request under the same key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyedJob {
+    pub request_hash: String,
+    pub job: JobId,
+}
+
+/// What [`JobStore::insert_once`] has found or done.
+#[derive(Debug)]
+pub enum Inserted {
+    New(Box<Job>),
+    /// Nothing was inserted: there was a job of this key.
+    Earlier(KeyedJob),
 }
 
 /// How a job ended.
@@ -220,6 +288,30 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// Adds a pending job. Once this returns, the job survives a crash.
     async fn insert(&self, job: NewJob, now: Timestamp) -> StoreResult<Job>;
 
+    /// As [`Self::insert`], with a key, in one transaction; nothing if a job was created under this key at or after `since`.
+    async fn insert_once(
+        &self,
+        job: NewJob,
+        key: &IdempotencyKey,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<Inserted>;
+
+    /// The job that was created under a key at or after `since`.
+    async fn keyed(&self, key: &str, since: Timestamp) -> StoreResult<Option<KeyedJob>>;
+
+    /// Forgets the keys that were given before a moment.
+    async fn forget_keys(&self, before: Timestamp) -> StoreResult<()>;
+
+    /// The newest job with this upload and these options that was created at or after `since`, and has neither failed nor
+    /// was cancelled.
+    async fn same_content(
+        &self,
+        content_hash: &str,
+        options: &JobOptions,
+        since: Timestamp,
+    ) -> StoreResult<Option<JobId>>;
+
     /// The job with this id; `None` if there is none.
     async fn get(&self, id: JobId) -> StoreResult<Option<Job>>;
 
@@ -229,6 +321,21 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 
     /// At most `limit` events of a job, in order, starting after the event number `after`; 0 starts with the first.
     async fn events(&self, id: JobId, after: u64, limit: u32) -> StoreResult<Vec<Event>>;
+
+    /// Jobs that match a filter, the newest first.
+    async fn list(&self, filter: &JobFilter) -> StoreResult<Vec<Job>>;
+
+    /// What is ahead of a pending job.
+    async fn ahead(&self, job: &Job) -> StoreResult<Ahead>;
+
+    /// The jobs that completed last and whose duration is known, the newest first.
+    async fn recent_runs(&self, limit: u32) -> StoreResult<Vec<Run>>;
+
+    /// At most `limit` jobs that ended before a moment, the oldest first.
+    async fn ended_before(&self, before: Timestamp, limit: u32) -> StoreResult<Vec<JobId>>;
+
+    /// The jobs that ended at or after a moment.
+    async fn ended_since(&self, since: Timestamp) -> StoreResult<Vec<JobId>>;
 
     /// Jobs that are being processed, the longest running first.
     async fn processing(&self) -> StoreResult<Vec<JobId>>;
@@ -254,7 +361,7 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     async fn is_held(&self, lease: &Lease) -> StoreResult<bool>;
 
     /// What the job can go on from, if that was made with what `fingerprint` stands for; else the job starts anew.
-    async fn checkpoint(&self, lease: &Lease, fingerprint: &str) -> StoreResult<Checkpoint>;
+    async fn checkpoint(&self, lease: &Lease, fingerprint: &str, now: Timestamp) -> StoreResult<Checkpoint>;
 
     /// Stores the detected language, for this and later claims of the job.
     async fn decide_language(&self, lease: &Lease, language: Language) -> StoreResult<()>;
@@ -277,6 +384,9 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// The windows stored so far, by index.
     async fn windows(&self, job: JobId) -> StoreResult<Vec<StoredWindow>>;
 
+    /// The windows stored so far whose numbers are at least `from`, by index.
+    async fn windows_from(&self, job: JobId, from: usize) -> StoreResult<Vec<StoredWindow>>;
+
     /// Makes the job pending again without a strike, as at a shutdown.
     async fn release(&self, lease: &Lease, now: Timestamp) -> StoreResult<()>;
 
@@ -285,6 +395,16 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 
     /// Cancels a job, also if a worker holds its lease. False if the job has ended already or does not exist.
     async fn cancel(&self, id: JobId, message: &str, now: Timestamp) -> StoreResult<bool>;
+
+    /// Makes a job that has failed or was cancelled pending again, to be done anew. Its partial result and its webhook calls
+    /// are removed. False if it has not ended so, or does not exist.
+    async fn retry(&self, id: JobId, now: Timestamp) -> StoreResult<bool>;
+
+    /// Removes a job with all that belongs to it, also if a worker holds its lease. False if it does not exist.
+    async fn delete(&self, id: JobId) -> StoreResult<bool>;
+
+    /// Gives the space of removed jobs back to the file system, as far as that is quick.
+    async fn release_space(&self) -> StoreResult<()>;
 
     /// Takes at most `limit` webhook calls that are due, the oldest first. No other caller gets them until `lease` has
     /// passed.
@@ -316,4 +436,6 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 #[derive(Serialize)]
 struct StatusData {
     status: JobStatus,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    discarded: bool,
 }

@@ -36,7 +36,7 @@ pub(crate) fn assemble(
     now: Timestamp,
 ) -> TranscriptionResult {
     let language_detection = detection(of.language, windows);
-    let (segments, languages): (Vec<_>, Vec<_>) = segments(windows, cuts).unzip();
+    let (segments, heard): (Vec<_>, Vec<_>) = segments(windows, cuts).into_iter().unzip();
     let spoken = language_detection.language.as_deref().and_then(Language::parse);
     let written = spoken.map(|language| of.task.written(language));
     let structure =
@@ -53,7 +53,7 @@ pub(crate) fn assemble(
         source_type: of.file_type,
         filename: of.filename,
         file_size: of.file_size,
-        whisper_segments: numbered(segments, languages),
+        whisper_segments: numbered(segments, heard),
         models_used: ModelsUsed {
             whisper: of.whisper,
             spacy: structure.spacy,
@@ -64,24 +64,45 @@ pub(crate) fn assemble(
     }
 }
 
-/// All segments with their languages, in order of time.
-fn segments(windows: &[StoredWindow], mut cuts: Vec<f64>) -> impl Iterator<Item = (Segment, Language)> {
+/// How a segment was heard.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    language: Language,
+    channel: Option<u64>,
+}
+
+/// All segments, in order of time.
+fn segments(windows: &[StoredWindow], mut cuts: Vec<f64>) -> Vec<(Segment, Heard)> {
     cuts.sort_by(f64::total_cmp);
-    windows.iter().flat_map(move |StoredWindow { transcript, .. }| {
-        let pieces: Vec<_> =
-            transcript.segments.iter().flat_map(|segment| segment.clone().cut(&cuts)).collect();
-        pieces.into_iter().map(|piece| (piece, transcript.language))
-    })
+    let of_window = |window: &StoredWindow| -> Vec<(Segment, Heard)> {
+        let transcript = &window.transcript;
+        let heard = Heard { language: transcript.language, channel: window.channel() };
+        let pieces = transcript.segments.iter().flat_map(|segment| segment.clone().cut(&cuts));
+        pieces.map(|piece| (piece, heard)).collect()
+    };
+    let mut segments: Vec<_> = windows.iter().flat_map(of_window).collect();
+    // The windows of one channel come after those of another. Within a channel the order is right already.
+    if segments.iter().any(|(_, heard)| heard.channel.is_some()) {
+        segments.sort_by(|(one, _), (other, _)| one.start.total_cmp(&other.start));
+    }
+    segments
+}
+
+/// The segments of windows, in the form of a result.
+pub(crate) fn segments_of(windows: &[StoredWindow]) -> Vec<NumberedSegment> {
+    let (segments, heard) = segments(windows, Vec::new()).into_iter().unzip();
+    numbered(segments, heard)
 }
 
 /// The segments with their numbers.
-fn numbered(segments: Vec<Segment>, languages: Vec<Language>) -> Vec<NumberedSegment> {
-    let number = |(id, (segment, language)): (u64, (Segment, Language))| NumberedSegment {
+fn numbered(segments: Vec<Segment>, heard: Vec<Heard>) -> Vec<NumberedSegment> {
+    let number = |(id, (segment, heard)): (u64, (Segment, Heard))| NumberedSegment {
         id,
         segment,
-        language: Some(language.code().to_owned()),
+        language: Some(heard.language.code().to_owned()),
+        channel: heard.channel,
     };
-    (0..).zip(segments.into_iter().zip(languages)).map(number).collect()
+    (0..).zip(segments.into_iter().zip(heard)).map(number).collect()
 }
 
 /// The language that a recording's first windows are in; `None` if there are none yet, or nothing is said in any.

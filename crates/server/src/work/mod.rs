@@ -6,20 +6,24 @@
 
 mod analysis;
 mod assemble;
+mod channels;
 mod decoding;
+mod detection;
 mod fingerprint;
 mod pipeline;
 mod processes;
 mod progress;
 mod source;
 mod transcribe;
+mod upload_sound;
 mod workers;
 
 pub use analysis::Analysis;
-pub(crate) use assemble::{Recording, assemble};
+pub(crate) use assemble::{Recording, assemble, segments_of};
 pub use decoding::Place;
+pub use detection::LanguageDetector;
 pub use pipeline::{Finished, Pipeline, PipelineError};
 pub use processes::{ProcessLock, RequeueError};
 pub use source::{Sound, Source, SourceEvent};
 pub use transcribe::{Ended, Sink, Transcribing, Transcription};
-pub use workers::{Intervals, Stop, Workers};
+pub use workers::{Intervals, Retention, Stop, Workers};

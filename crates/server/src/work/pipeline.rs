@@ -2,31 +2,36 @@
 //! interrupted reads its media again, which is quick, and computes only what is not stored yet.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rayon::ThreadPoolBuilder;
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use verbatim_media::{MediaError, PcmStream, Tracks};
+use verbatim_media::MediaError;
 use verbatim_speech::{DecodeOptions, WindowTranscript};
 use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
 
 use super::analysis::Analysis;
 use super::assemble::{Recording, assemble};
+use super::channels::SeparateChannels;
 use super::decoding::Place;
 use super::fingerprint::{fingerprint, model_of};
-use super::progress::{DETECTING, Done, STRUCTURING, TRANSCRIBING};
-use super::source::{Sound, Source};
+use super::progress::{DETECTING, Done, LOADING, STRUCTURING, TRANSCRIBING};
+use super::source::{Source, SourceEvent};
 use super::transcribe::{Ended, Sink, Transcribing, Transcription};
-use crate::blobs::{Blobs, OpenBlob};
-use crate::recognizer::{Recognizer, RecognizerError};
+use super::upload_sound::{SharedUpload, UploadSound};
+use crate::blobs::Blobs;
+use crate::jobs::Job;
+use crate::jobs::options::Channels;
+use crate::recognizer::{PoolError, RecognizerError, RecognizerPool};
+use crate::signals::Notifier;
 use crate::store::{
-    Analyses, Claim, JobStore, Lease, MAX_STRIKES, STARTED, StoreError, StoreResult, StoredWindow,
+    Analyses, Claim, JobStore, Lease, MAX_STRIKES, Progress, STARTED, StoreError, StoreResult, StoredWindow,
 };
 
 /// What is said of a transcript that is not structured any more.
@@ -65,6 +70,15 @@ impl From<RecognizerError> for PipelineError {
     }
 }
 
+impl From<PoolError> for PipelineError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Stopping => Self::Stopped,
+            PoolError::Unknown { .. } | PoolError::Load { .. } => Self::Job(error.to_string()),
+        }
+    }
+}
+
 /// What a job ends with.
 #[derive(Debug)]
 pub struct Finished {
@@ -79,12 +93,14 @@ pub struct Finished {
 pub struct Pipeline {
     pub store: Arc<dyn JobStore>,
     pub blobs: Arc<dyn Blobs>,
-    pub recognizer: Arc<dyn Recognizer>,
+    pub recognizers: RecognizerPool,
     pub vad: Arc<Vad>,
     pub structurer: Structurer,
     /// What is found out about windows besides their words.
     pub analyses: Vec<Arc<dyn Analysis>>,
     pub max_media_duration: Duration,
+    /// Notified of every event of a job that is under way.
+    pub changed: Notifier,
     /// How to decode what does not ask for anything else.
     pub options: DecodeOptions,
 }
@@ -95,9 +111,17 @@ impl Pipeline {
     pub async fn run(&self, claim: &Claim, stop: &CancellationToken) -> Result<Finished, PipelineError> {
         let (job, lease) = (&claim.job, &claim.lease);
         let options = job.options.over(&self.options);
-        let fingerprint = fingerprint(self.recognizer.model(), &options, &self.analyses)
+        let model = self.model_of(job);
+        if !self.recognizers.loaded().iter().any(|loaded| loaded == model) {
+            let progress = Progress { percentage: 0, step: LOADING.to_owned() };
+            retried(|| self.store.set_progress(lease, &progress, Timestamp::now())).await?;
+        }
+        let acquired = stop.run_until_cancelled(self.recognizers.acquire(model)).await;
+        let acquired = acquired.ok_or(PipelineError::Stopped)??;
+        let recognizer = acquired.recognizer();
+        let fingerprint = fingerprint(recognizer.model(), &options, &self.analyses)
             .map_err(|error| PipelineError::Job(format!("The options cannot be written down: {error}.")))?;
-        let checkpoint = retried(|| self.store.checkpoint(lease, &fingerprint)).await?;
+        let checkpoint = retried(|| self.store.checkpoint(lease, &fingerprint, Timestamp::now())).await?;
         if checkpoint.discarded > 0 {
             tracing::warn!(
                 job = %job.id, windows = checkpoint.discarded,
@@ -116,15 +140,11 @@ impl Pipeline {
         let upload = self.blobs.open(job.id).await;
         let upload =
             upload.map_err(|error| PipelineError::Job(format!("The file could not be opened: {error}.")))?;
-        let (tracks, longest) = (job.tracks.clone(), self.max_media_duration);
-        let open = move || UploadSound::open(upload, tracks, longest);
         let source =
             Source { vad: self.vad.clone(), known: checkpoint.windows, analyses: self.analyses.clone() };
-        let events = source
-            .start(open)
-            .map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))?;
+        let events = self.read(job, Arc::new(upload), source, &mut run.done).await?;
         let transcription = Transcription {
-            recognizer: self.recognizer.clone(),
+            recognizer: recognizer.clone(),
             job: job.id,
             options,
             detected: checkpoint.language,
@@ -137,7 +157,36 @@ impl Pipeline {
         // Earlier starts had nothing left to do but this, and took the process down with them.
         let give_up = claim.strikes + 1 >= MAX_STRIKES && resumed && run.transcribed == 0;
         let structurer = if give_up { Err(UNSTRUCTURED) } else { Ok(self.structurer.clone()) };
-        self.assemble(claim, &self.recognizer.model().name, structurer).await
+        drop(acquired);
+        self.assemble(claim, model, structurer).await
+    }
+
+    /// Starts reading the windows of an upload.
+    async fn read(
+        &self,
+        job: &Job,
+        upload: SharedUpload,
+        source: Source,
+        done: &mut Done,
+    ) -> Result<mpsc::Receiver<SourceEvent>, PipelineError> {
+        let (tracks, longest) = (job.tracks.clone(), self.max_media_duration);
+        if job.options.channels == Some(Channels::Separate)
+            && let Some(tracks) = tracks.clone()
+        {
+            let separate = SeparateChannels { upload: upload.clone(), tracks, longest };
+            let channels = separate.distinct().await?;
+            if channels.len() > 1 {
+                *done = Done::new(job.duration.map(|seconds| seconds * channels.len() as f64));
+                return Ok(separate.start(source, channels));
+            }
+        }
+        let started = source.start(move || UploadSound::open(upload, tracks, longest));
+        started.map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))
+    }
+
+    /// The name of the model that the job asks for.
+    fn model_of<'a>(&'a self, job: &'a Job) -> &'a str {
+        job.options.model.as_deref().unwrap_or(self.recognizers.default_name())
     }
 
     /// What a job has that will not come to its end, in the form of a result, without structure; `None` where that is
@@ -148,7 +197,7 @@ impl Pipeline {
         }
         // A job that is given up was not started here, so its windows may be another model's.
         let not_started = claim.fingerprint.as_deref().filter(|_| claim.strikes >= MAX_STRIKES);
-        let whisper = not_started.map_or(self.recognizer.model().name.as_str(), model_of);
+        let whisper = not_started.map_or(self.model_of(&claim.job), model_of);
         Ok(Some(self.assemble(claim, whisper, Err(PARTIAL)).await?.result))
     }
 
@@ -185,37 +234,6 @@ impl Pipeline {
     }
 }
 
-/// An upload's sound.
-struct UploadSound {
-    pcm: PcmStream,
-    /// What `pcm` may open again.
-    _upload: OpenBlob,
-}
-
-impl UploadSound {
-    fn open(upload: OpenBlob, tracks: Option<Tracks>, longest: Duration) -> Result<Self, MediaError> {
-        let pcm = match tracks {
-            Some(tracks) => PcmStream::open_tracks(&upload.path(), tracks, longest)?,
-            None => PcmStream::open(&upload.path(), longest)?,
-        };
-        Ok(Self { pcm, _upload: upload })
-    }
-}
-
-impl Iterator for UploadSound {
-    type Item = io::Result<Vec<f32>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.pcm.next()
-    }
-}
-
-impl Sound for UploadSound {
-    fn damage(&self) -> Option<&str> {
-        self.pcm.damage()
-    }
-}
-
 /// On threads of its own: in a pool that all share, a short transcript's work would wait behind a long one's.
 fn in_own_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     match ThreadPoolBuilder::new().build() {
@@ -231,8 +249,9 @@ struct Run<'a> {
     done: Done,
     /// Windows that this attempt has transcribed.
     transcribed: usize,
-    /// What was found out about windows whose transcripts are not there yet.
-    found: HashMap<usize, Analyses>,
+    /// Where windows whose transcripts are not there yet end, among all that is to be read, and what was found out about
+    /// them.
+    found: HashMap<usize, (f64, Analyses)>,
 }
 
 impl Run<'_> {
@@ -242,7 +261,9 @@ impl Run<'_> {
 
     async fn report(&self, step: &str) -> StoreResult<()> {
         let progress = self.done.progress(step);
-        retried(|| self.pipeline.store.set_progress(self.lease(), &progress, Timestamp::now())).await
+        retried(|| self.pipeline.store.set_progress(self.lease(), &progress, Timestamp::now())).await?;
+        self.pipeline.changed.notify();
+        Ok(())
     }
 
     /// Notes that the recognizer has this window.
@@ -253,13 +274,15 @@ impl Run<'_> {
     async fn keep(&mut self, place: Place, transcript: WindowTranscript) -> StoreResult<()> {
         let Place { index, start, end } = place;
         tracing::debug!(job = %self.claim.job.id, window = index, start, end, "window transcribed");
-        self.done.window(index, end);
+        let (read_until, analyses) = self.found.remove(&index).unwrap_or((end, Analyses::new()));
+        self.done.window(index, read_until);
         self.transcribed += 1;
-        let analyses = self.found.remove(&index).unwrap_or_default();
         let window = StoredWindow { index, start, end, transcript, analyses };
         let progress = self.done.progress(TRANSCRIBING);
         let store = &self.pipeline.store;
-        retried(|| store.store_window(self.lease(), &window, &progress, Timestamp::now())).await
+        retried(|| store.store_window(self.lease(), &window, &progress, Timestamp::now())).await?;
+        self.pipeline.changed.notify();
+        Ok(())
     }
 }
 
@@ -275,8 +298,8 @@ impl Sink for Run<'_> {
             Transcribing::Started => self.report(TRANSCRIBING).await?,
             Transcribing::Read(seconds) => self.done.read(seconds),
             Transcribing::Skipped { index, end } => self.done.window(index, end),
-            Transcribing::Analyzed { index, found } => {
-                self.found.insert(index, found);
+            Transcribing::Analyzed { index, end, found } => {
+                self.found.insert(index, (end, found));
             }
             Transcribing::Begun(place) => self.begin(place).await?,
             Transcribing::Transcribed(place, transcript) => self.keep(place, transcript).await?,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::store::Progress;
 
+pub(super) const LOADING: &str = "Loading model";
 pub(super) const DETECTING: &str = "Detecting language";
 pub(super) const TRANSCRIBING: &str = "Transcribing audio";
 pub(super) const STRUCTURING: &str = "Structuring transcript";

@@ -18,7 +18,7 @@ use super::analysis::{Analysis, analyze};
 use crate::store::Analyses;
 
 /// Windows that wait between the thread and the recognizer, some 2 MB each.
-const AHEAD: usize = 2;
+pub(super) const AHEAD: usize = 2;
 
 /// 16 kHz mono samples in -1 … 1, in chunks of any size. A [`MediaError`] may be packed into an [`io::Error`].
 pub trait Sound: Iterator<Item = io::Result<Vec<f32>>> {

@@ -26,8 +26,8 @@ pub enum Transcribing {
     Read(f64),
     /// A window that the source was told to leave out, and where it ends.
     Skipped { index: usize, end: f64 },
-    /// What was found out about a window besides its words; before its transcript.
-    Analyzed { index: usize, found: Analyses },
+    /// What was found out about a window besides its words, and where it ends; before its transcript.
+    Analyzed { index: usize, end: f64, found: Analyses },
     /// The recognizer has this window.
     Begun(Place),
     /// Windows may end in any order.
@@ -101,7 +101,7 @@ impl Transcription {
                         match window {
                             None => sink.take(Transcribing::Skipped { index, end }).await?,
                             Some((window, found)) => {
-                                sink.take(Transcribing::Analyzed { index, found }).await?;
+                                sink.take(Transcribing::Analyzed { index, end, found }).await?;
                                 if let Some(place) = decoding.push(window) {
                                     sink.take(Transcribing::Begun(place)).await?;
                                 }

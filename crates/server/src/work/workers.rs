@@ -16,8 +16,8 @@ use super::pipeline::{Finished, Pipeline, PipelineError, retried};
 use super::processes::ProcessLock;
 use crate::blobs::Blobs;
 use crate::jobs::JobId;
-use crate::signals::{Faults, Liveness, Notifiers, Work};
-use crate::store::{Claim, JobStore, Lease, MAX_STRIKES, Outcome, StoreError, StoreResult};
+use crate::signals::{Faults, Notifiers, Work};
+use crate::store::{Claim, JobStore, KEYS_KEPT, Lease, MAX_STRIKES, Outcome, StoreError, StoreResult};
 
 /// How often workers do what they do.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,8 @@ pub struct Intervals {
     pub heartbeat: Duration,
     /// How often to ask the store for jobs: other processes do not notify this one.
     pub poll: Duration,
+    /// How often to ask whether a job was cancelled by another process: a cancelled job stops within a second.
+    pub cancelled: Duration,
     /// How often to remove uploads whose job ended without a worker.
     pub clean_up: Duration,
 }
@@ -38,9 +40,19 @@ impl Default for Intervals {
             lease: Duration::from_secs(15),
             heartbeat: Duration::from_secs(5),
             poll: Duration::from_secs(1),
+            cancelled: Duration::from_millis(500),
             clean_up: Duration::from_secs(10),
         }
     }
+}
+
+/// How long what ended jobs leave is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// Jobs with their results; `None` for ever.
+    pub results: Option<Duration>,
+    /// Uploads, but no longer than their jobs.
+    pub uploads: Duration,
 }
 
 /// When to stop.
@@ -60,9 +72,8 @@ pub struct Workers {
     pub blobs: Arc<dyn Blobs>,
     pub notifiers: Notifiers,
     pub intervals: Intervals,
+    pub retention: Retention,
     pub stop: Stop,
-    /// Nothing is claimed without it.
-    pub engine: Liveness,
     /// Whose leases these workers' are.
     pub process: Arc<ProcessLock>,
     /// What keeps them from working; `/health` shows it.
@@ -92,7 +103,7 @@ impl Workers {
                 self.stop.soft.run_until_cancelled(sleep(self.intervals.heartbeat * 2)).await;
                 continue;
             }
-            if !self.engine.is_alive() {
+            if !self.pipeline.recognizers.is_alive() {
                 tracing::error!("the engine has died; no more jobs are taken until the service is restarted");
                 return;
             }
@@ -197,14 +208,19 @@ impl Workers {
         let first = tokio::time::Instant::now() + self.intervals.heartbeat;
         let mut heartbeat = interval_at(first, self.intervals.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Cancelling notifies of this, too, and so does the end of every other job: a query that writes nothing.
+        // Cancelling notifies of this, too, and so does the end of every other job: a query that writes nothing. Another
+        // process that cancels the job does not notify this one.
         let mut ended = self.notifiers.ended.subscribe();
+        let mut poll =
+            interval_at(tokio::time::Instant::now() + self.intervals.cancelled, self.intervals.cancelled);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let still_held = tokio::select! {
                 result = &mut running => return Ended::from(result),
                 () = self.stop.hard.cancelled() => return Ended::Stopped,
                 _ = heartbeat.tick() => self.renew(&claim.lease).await,
                 () = ended.wait() => self.store.is_held(&claim.lease).await,
+                _ = poll.tick() => self.store.is_held(&claim.lease).await,
             };
             match still_held {
                 Ok(true) => {}
@@ -222,10 +238,11 @@ impl Workers {
         }
     }
 
-    /// Removes the upload of a job if that has ended.
+    /// Removes the upload of a job that has ended, unless it is to be kept for a while.
     async fn clean_up(&self, id: JobId) -> io::Result<()> {
+        let has_had_its_time = |ended: Timestamp| ended <= ago(self.retention.uploads);
         match self.store.get(id).await {
-            Ok(Some(job)) if job.status.has_ended() => self.blobs.remove(id).await,
+            Ok(Some(job)) if job.completed_at.is_some_and(has_had_its_time) => self.blobs.remove(id).await,
             Ok(_) => Ok(()),
             Err(error) => Err(io::Error::other(error)),
         }
@@ -240,8 +257,14 @@ impl Workers {
             if let Err(error) = self.clean_up_all().await {
                 tracing::error!("uploads of jobs that have ended could not be removed: {error}");
             }
+            if let Err(error) = self.purge_ended().await {
+                tracing::error!("jobs that have had their time could not be removed: {error}");
+            }
             if let Err(error) = self.blobs.purge_orphans(SystemTime::now()).await {
                 tracing::error!("what was set aside could not be removed: {error}");
+            }
+            if let Err(error) = self.blobs.partials().purge_expired(Timestamp::now()).await {
+                tracing::error!("partial uploads that have expired could not be removed: {error}");
             }
         }
     }
@@ -260,16 +283,47 @@ impl Workers {
         }
     }
 
+    /// Removes jobs whose results have been kept long enough, and keys that nobody repeats any more.
+    async fn purge_ended(&self) -> io::Result<()> {
+        const AT_ONCE: u32 = 100;
+        self.store.forget_keys(ago(KEYS_KEPT)).await.map_err(io::Error::other)?;
+        let Some(kept) = self.retention.results else { return Ok(()) };
+        loop {
+            let ended = self.store.ended_before(ago(kept), AT_ONCE).await.map_err(io::Error::other)?;
+            if ended.is_empty() {
+                return Ok(());
+            }
+            for id in &ended {
+                self.blobs.remove(*id).await?;
+                self.store.delete(*id).await.map_err(io::Error::other)?;
+            }
+            tracing::info!(jobs = ended.len(), "jobs removed: their results were kept long enough");
+            self.store.release_space().await.map_err(io::Error::other)?;
+        }
+    }
+
     async fn clean_up_all(&self) -> io::Result<()> {
         // In this order: an upload whose job is stored in between is not looked at.
         let kept = self.blobs.jobs().await?;
-        let needed: HashSet<_> =
+        let mut needed: HashSet<_> =
             self.store.unfinished().await.map_err(io::Error::other)?.into_iter().collect();
+        if !self.retention.uploads.is_zero() {
+            let ended = self.store.ended_since(ago(self.retention.uploads)).await;
+            needed.extend(ended.map_err(io::Error::other)?);
+        }
         for id in kept.into_iter().filter(|id| !needed.contains(id)) {
             self.clean_up(id).await?;
         }
         Ok(())
     }
+}
+
+/// A moment so long ago; the earliest of all, if that was before it.
+fn ago(duration: Duration) -> Timestamp {
+    SignedDuration::try_from(duration)
+        .ok()
+        .and_then(|duration| Timestamp::now().checked_sub(duration).ok())
+        .unwrap_or(Timestamp::MIN)
 }
 
 /// Notices that the machine slept or its clock was set. All leases look expired then, though their

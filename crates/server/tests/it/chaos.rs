@@ -118,7 +118,7 @@ async fn unfinished(dir: &Path) -> usize {
     unfinished
 }
 
-/// Jobs that ended twice, or stored a window twice.
+/// Jobs that ended twice, or told a segment twice.
 async fn doubled(dir: &Path, jobs: impl Iterator<Item = &JobId>) -> usize {
     let store = store::open(&database(dir)).await.unwrap();
     let mut doubled = 0;
@@ -129,12 +129,13 @@ async fn doubled(dir: &Path, jobs: impl Iterator<Item = &JobId>) -> usize {
             let status = event.data["status"].as_str().and_then(JobStatus::parse);
             status.is_some_and(JobStatus::has_ended)
         });
-        let mut windows: Vec<u64> =
-            of(EventKind::Window).map(|event| event.data["number"].as_u64().unwrap()).collect();
-        let stored = windows.len();
-        windows.sort_unstable();
-        windows.dedup();
-        doubled += usize::from(ends.count() != 1 || windows.len() != stored);
+        let mut segments: Vec<String> = of(EventKind::Segment)
+            .map(|event| format!("{} {}", event.data["window"], event.data["start"]))
+            .collect();
+        let stored = segments.len();
+        segments.sort_unstable();
+        segments.dedup();
+        doubled += usize::from(ends.count() != 1 || segments.len() != stored);
     }
     store.close().await;
     doubled

@@ -336,7 +336,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_done() {
     for (words, says) in [
         ("transcribe --format srt,txt a.mp3", "--output"),
         ("transcribe --language klingon a.mp3", "“klingon”"),
-        ("transcribe --format docx a.mp3", "“docx” is not one of txt, srt, vtt, json"),
+        ("transcribe --format docx a.mp3", "“docx” is not one of json, txt, srt, vtt, tsv, chapters, md"),
         ("serve --port 99999", "PORT (--port): “99999” is not a port"),
         ("serve --max-file-size lots", "MAX_FILE_SIZE (--max-file-size): “lots” is not a size"),
         ("--log-level loud serve", "LOG_LEVEL (--log-level): “loud” is not one of"),

@@ -78,6 +78,15 @@ impl Server {
         lines(&self.log).iter().filter_map(of_job).collect()
     }
 
+    /// Whether a line of the log has this message.
+    pub(crate) fn says(&self, message: &str) -> bool {
+        lines(&self.log).iter().any(|line| line["message"] == message)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -98,6 +107,16 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The processes that a process has started and that still run.
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let children =
+        tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).ok());
+    children
+        .flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// A server as [`Server::start_with`] starts it.

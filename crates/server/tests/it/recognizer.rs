@@ -9,7 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use verbatim::jobs::JobId;
-use verbatim::recognizer::{Recognizer, RecognizerError, RecognizerInput, RecognizerModel};
+use verbatim::recognizer::{Recognizer, RecognizerError, RecognizerInput, RecognizerModel, RecognizerPool};
 use verbatim::signals::{Liveness, Running};
 use verbatim_speech::{
     DecodeOptions, Language, LanguageProbabilities, Segment, Window, WindowTranscript, Word,
@@ -77,7 +77,8 @@ impl Recognizer for Double {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_service_runs_on_a_recognizer_that_knows_nothing_of_our_engine() {
-    let service = Service::with_recognizer(|_, _| Ok((Arc::new(Double::default()), vad()))).await;
+    let service =
+        Service::with_recognizer(|_, _| Ok((RecognizerPool::of(Arc::new(Double::default())), vad()))).await;
     let (receiver, dir) = (Receiver::start([]).await, TempDir::new().unwrap());
     let recording = novel(dir.path(), 100);
     let (_, health) = json(service.client.get("/health").await).await;
@@ -214,7 +215,8 @@ async fn a_job_whose_windows_another_process_transcribes_has_the_same_result() {
     here.shut_down().await;
 
     let elsewhere = |pipeline: &mut verbatim::work::Pipeline| {
-        pipeline.recognizer = Arc::new(OtherProcess { model: engine.model(), running: Running::default() });
+        let process = OtherProcess { model: engine.model(), running: Running::default() };
+        pipeline.recognizers = RecognizerPool::of(Arc::new(process));
     };
     let there = workers::Service::with(&there, &engine, elsewhere).await;
     let id = there.submit(&recording, None).await;

@@ -261,10 +261,10 @@ async fn a_start_with_the_wrong_database_or_folder_is_refused_and_touches_nothin
 }
 
 /// A small file system of its own, unmounted when dropped; `None` where this process may not mount.
-struct SmallDisk(TempDir);
+pub(crate) struct SmallDisk(pub(crate) TempDir);
 
 impl SmallDisk {
-    fn mount(size: &str) -> Option<Self> {
+    pub(crate) fn mount(size: &str) -> Option<Self> {
         let dir = TempDir::new().unwrap();
         let options = format!("size={size}");
         let mut mount = Command::new("mount");
@@ -274,13 +274,13 @@ impl SmallDisk {
     }
 
     /// Takes all the room there is, as another process on the same disk would.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let full = fs::File::create(self.filler())
             .and_then(|mut file| std::io::copy(&mut std::io::repeat(1), &mut file));
         assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         fs::remove_file(self.filler()).unwrap();
     }
 

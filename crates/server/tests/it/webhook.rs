@@ -150,6 +150,7 @@ async fn end_job(store: &dyn JobStore, url: String, now: Timestamp) -> JobId {
         tracks: None,
         options: JobOptions::default(),
         webhook_url: Some(url),
+        content_hash: None,
     };
     store.insert(job, now).await.unwrap();
     let claim = store.claim(ProcessId::new(), now, Duration::from_secs(15)).await.unwrap().unwrap();

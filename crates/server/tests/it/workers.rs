@@ -10,13 +10,13 @@ use tokio::task::JoinHandle;
 use verbatim::blobs::{Blobs, DiskBlobs};
 use verbatim::jobs::JobOptions;
 use verbatim::jobs::{FileType, Job, JobId, JobStatus, NewJob};
-use verbatim::recognizer::Recognizer;
 use verbatim::recognizer::cpu::CpuRecognizer;
+use verbatim::recognizer::{Recognizer, RecognizerPool};
 use verbatim::signals::{Faults, Notifiers};
 use verbatim::store::{self, JobStore};
 use verbatim::work::Pipeline;
 use verbatim::work::ProcessLock;
-use verbatim::work::{Intervals, Stop, Workers};
+use verbatim::work::{Intervals, Retention, Stop, Workers};
 use verbatim_media::probe;
 use verbatim_speech::{DecodeOptions, Language};
 
@@ -30,6 +30,7 @@ const INTERVALS: Intervals = Intervals {
     lease: Duration::from_secs(15),
     heartbeat: Duration::from_millis(50),
     poll: Duration::from_millis(50),
+    cancelled: Duration::from_millis(500),
     clean_up: Duration::from_millis(50),
 };
 
@@ -72,11 +73,12 @@ impl Service {
             options: DecodeOptions::default(),
             store: store.clone(),
             blobs: Arc::new(blobs.clone()),
-            recognizer: Arc::new(recognizer.clone()),
+            recognizers: RecognizerPool::of(Arc::new(recognizer.clone())),
             vad: vad(),
             structurer: structurer(),
             analyses: Vec::new(),
             max_media_duration: DAY,
+            changed: notifiers.changed.clone(),
         };
         change(&mut pipeline);
         let pipeline = Arc::new(pipeline);
@@ -86,8 +88,8 @@ impl Service {
             blobs: Arc::new(blobs.clone()),
             notifiers: notifiers.clone(),
             intervals,
+            retention: Retention::default(),
             stop: stop.clone(),
-            engine: recognizer.liveness(),
             process: Arc::new(ProcessLock::take(&dir.join("data")).unwrap()),
             faults: Faults::default(),
         };
@@ -115,6 +117,7 @@ impl Service {
             tracks: info.map(|info| info.tracks),
             options,
             webhook_url: None,
+            content_hash: None,
         };
         self.store.insert(job, Timestamp::now()).await.unwrap();
         self.notifiers.queued.notify();

@@ -2,16 +2,20 @@
 //! text.
 
 mod noun_phrases;
+mod phrases;
 
 use std::ops::Range;
 use std::path::Path;
 
+use rayon::prelude::*;
 use verbatim_spacy::{Doc, Label, LoadError, Pipeline, Span};
 
 #[cfg(test)]
 pub(crate) use self::noun_phrases::NounWord;
 use self::noun_phrases::noun_phrases;
 pub(crate) use self::noun_phrases::{NounPhrase, within};
+use self::phrases::breaks;
+use crate::breaks::{Break, BreakKind};
 use crate::failures::{Failures, Part};
 use crate::sentences::{by_rules, is_punctuation};
 use crate::transcript::trimmed;
@@ -19,6 +23,9 @@ use verbatim_speech::Language;
 
 /// The maximum size of a piece that is analyzed at once, in bytes. It bounds the memory for long transcripts.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// The same, if a text is analyzed on several threads: an hour of speech has 50 kB.
+const BREAKS_PIECE_BYTES: usize = 8 * 1024;
 
 /// The loaded pipeline, which any number of threads may use.
 #[derive(Debug)]
@@ -59,6 +66,21 @@ impl English {
             analysis.add(&doc, piece.start, failures);
         }
         Some(analysis)
+    }
+
+    /// The places of a text that are better or worse to break than between any two words, in order. `None` if the
+    /// pipeline failed.
+    pub(crate) fn breaks(&self, text: &str, failures: &mut Failures) -> Option<Vec<Break>> {
+        failures.catch(Part::English, || {
+            let found = pieces(text, BREAKS_PIECE_BYTES).into_par_iter().map(|piece| {
+                let moved = |found: Break| Break { place: piece.start + found.place, ..found };
+                let start = Break { place: piece.start, kind: BreakKind::Sentence };
+                let doc = self.pipeline.analyze(&text[piece.clone()]);
+                let inside = breaks(&doc).into_iter().map(moved);
+                (piece.start > 0).then_some(start).into_iter().chain(inside).collect::<Vec<_>>()
+            });
+            found.collect::<Vec<_>>().concat()
+        })
     }
 }
 

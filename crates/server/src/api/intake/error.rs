@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::io;
 
+use axum::http::StatusCode;
 use verbatim_media::MediaError;
 
+use crate::recognizer::PoolError;
 use crate::store::StoreError;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -18,6 +20,12 @@ pub(in crate::api) enum IntakeError {
     /// A parameter is missing or wrong.
     #[error("{0}")]
     Invalid(String),
+    /// There is no model of this name. The text is a sentence.
+    #[error("{0}")]
+    UnknownModel(String),
+    /// Another request is in the way. The text is a sentence.
+    #[error("{0}")]
+    Conflict(String),
     /// The server is stopping.
     #[error("{0}")]
     Unavailable(String),
@@ -28,6 +36,28 @@ pub(in crate::api) enum IntakeError {
     Internal(String),
 }
 
+impl IntakeError {
+    /// The status code of the answer. Dialects may have another one for a kind of error.
+    pub(in crate::api) fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(_) => StatusCode::BAD_REQUEST,
+            Self::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Invalid(_) | Self::UnknownModel(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Logs an error of the server; the client only learns that there was one.
+    pub(in crate::api) fn log(&self) {
+        if let Self::Internal(reason) = self {
+            tracing::error!("a request failed: {reason}");
+        }
+    }
+}
+
 impl From<StoreError> for IntakeError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -36,6 +66,16 @@ impl From<StoreError> for IntakeError {
                 Self::DiskFull
             }
             error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<PoolError> for IntakeError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Unknown { .. } => Self::UnknownModel(error.to_string()),
+            PoolError::Load { .. } => Self::Internal(error.to_string()),
+            PoolError::Stopping => Self::Unavailable(error.to_string()),
         }
     }
 }

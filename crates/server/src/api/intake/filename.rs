@@ -101,7 +101,7 @@ fn extended_filename(value: &[u8]) -> Option<String> {
 
 /// The last component of a path, with `/` or `\` as separators, without control characters and at most 255 bytes long;
 /// `upload` if nothing is left.
-pub(super) fn sanitise(filename: &str) -> String {
+pub(in crate::api) fn sanitise(filename: &str) -> String {
     const MAX_BYTES: usize = 255;
     let last = filename.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();
     let mut name: String = last.chars().filter(|c| !c.is_control()).collect();

@@ -23,7 +23,7 @@ const MAX_BUFFERED_BYTES: usize = 8 << 20;
 const MAX_TEXT_BYTES: usize = 8 << 10;
 
 /// How long a client may send nothing before its request is refused.
-const STALL_TIMEOUT: Duration = Duration::from_secs(120);
+pub(in crate::api) const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The parts of one request, in the order in which they arrive.
 #[derive(Debug)]

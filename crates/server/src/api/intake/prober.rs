@@ -28,7 +28,12 @@ impl Prober {
     /// Runs [`verbatim_media::probe`] once a slot is free.
     ///
     /// Dropping the future ends the probe and its processes at once.
-    pub async fn probe(&self, upload: OpenBlob, max_duration: Duration) -> Result<MediaInfo, MediaError> {
+    pub async fn probe(
+        &self,
+        upload: OpenBlob,
+        max_duration: Duration,
+        track: Option<String>,
+    ) -> Result<MediaInfo, MediaError> {
         let interrupted =
             |error: &str| MediaError::Tool(format!("The probe of the file was interrupted: {error}."));
         let slot =
@@ -40,7 +45,7 @@ impl Prober {
             // Both are held until the processes have ended, even after this future is dropped: the path is of an open file,
             // and would be that of another once this one is closed.
             let (_slot, upload) = (slot, upload);
-            probe_with(&tools, &upload.path(), max_duration, &cancellation)
+            probe_with(&tools, &upload.path(), max_duration, track.as_deref(), &cancellation)
         });
         probe.await.map_err(|error| interrupted(&error.to_string()))?
     }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::api::intake::IntakeError;
+use crate::api::waiting::WaitError;
 use crate::store::StoreError;
 
 /// An error of a request. Its text becomes the problem's `detail`.
@@ -18,6 +19,9 @@ pub(in crate::api) enum ApiError {
     NotFound(String),
     #[error("{0}")]
     MethodNotAllowed(String),
+    /// The job is in a state that does not allow this. A sentence.
+    #[error("{0}")]
+    Conflict(String),
     /// The job of a synchronous request failed; the text is the job's error message.
     #[error("{0}")]
     JobFailed(String),
@@ -29,18 +33,12 @@ impl ApiError {
         IntakeError::Internal(reason.to_string()).into()
     }
 
-    fn status(&self) -> StatusCode {
+    pub(in crate::api) fn status(&self) -> StatusCode {
         match self {
-            Self::Intake(error) => match error {
-                IntakeError::Refused(_) => StatusCode::BAD_REQUEST,
-                IntakeError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
-                IntakeError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                IntakeError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-                IntakeError::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
-                IntakeError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            },
+            Self::Intake(error) => error.status(),
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::JobFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -56,18 +54,28 @@ struct Problem {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Intake(IntakeError::Internal(reason)) = &self {
-            tracing::error!("a request failed: {reason}");
+        if let Self::Intake(error) = &self {
+            error.log();
         }
         let status = self.status();
-        let problem = Problem {
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            detail: self.to_string(),
-        };
-        let problem_json = HeaderValue::from_static("application/problem+json");
-        (status, [(header::CONTENT_TYPE, problem_json)], Json(problem)).into_response()
+        problem(status, status.canonical_reason().unwrap_or("Error"), self.to_string())
     }
+}
+
+impl From<WaitError> for ApiError {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Intake(error) => error.into(),
+            WaitError::Failed(sentence) => Self::JobFailed(sentence),
+        }
+    }
+}
+
+/// An error as RFC 9457 has it; `title` is the name of the status, `detail` a sentence for people.
+pub(in crate::api) fn problem(status: StatusCode, title: &'static str, detail: String) -> Response {
+    let problem = Problem { title, status: status.as_u16(), detail };
+    let problem_json = HeaderValue::from_static("application/problem+json");
+    (status, [(header::CONTENT_TYPE, problem_json)], Json(problem)).into_response()
 }
 
 impl From<StoreError> for ApiError {

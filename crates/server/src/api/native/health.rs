@@ -10,7 +10,7 @@ use serde::Serialize;
 use verbatim_kernels::chosen;
 use verbatim_media::{Confinement, confinement};
 
-use crate::api::{ApiState, ModelsLoaded};
+use crate::api::{ApiState, StructureModels};
 use crate::blobs::RESERVED_BYTES;
 use crate::store::{Counts, StoreResult};
 
@@ -28,6 +28,17 @@ struct Health {
     kernels: BTreeMap<&'static str, String>,
     /// What restricts ffmpeg to the file that it is given.
     sandbox: Confinement,
+}
+
+/// The models that are in memory, by name.
+#[derive(Debug, Serialize)]
+struct ModelsLoaded {
+    /// The default model, or another one where it is not loaded; null if none is.
+    whisper: Option<String>,
+    /// All Whisper models.
+    recognizers: Vec<String>,
+    #[serde(flatten)]
+    structure: StructureModels,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,7 +71,7 @@ pub(super) async fn health(State(state): State<ApiState>) -> impl IntoResponse {
     let counts = counts(&state).await;
     let free_bytes = state.intake.blobs.free_bytes().ok();
     let disk_ok = free_bytes.is_some_and(|free| free >= RESERVED_BYTES);
-    let engine_ok = state.engine.is_alive();
+    let engine_ok = state.intake.recognizers.is_alive();
     let running = state.worker.is_alive();
     let (counts, error) = match counts {
         Ok(counts) => (Some(counts), None),
@@ -77,7 +88,7 @@ pub(super) async fn health(State(state): State<ApiState>) -> impl IntoResponse {
         status,
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: state.started.elapsed().as_secs(),
-        models_loaded: engine_ok.then(|| state.models_loaded.clone()),
+        models_loaded: engine_ok.then(|| models_loaded(&state)),
         database: Database { ok: counts.is_some(), error },
         disk: Disk { free_bytes, ok: disk_ok },
         background_processor: BackgroundProcessor {
@@ -91,6 +102,14 @@ pub(super) async fn health(State(state): State<ApiState>) -> impl IntoResponse {
         sandbox: confinement(),
     };
     (code, Json(health))
+}
+
+fn models_loaded(state: &ApiState) -> ModelsLoaded {
+    let mut recognizers = state.intake.recognizers.loaded();
+    recognizers.sort();
+    let default = state.intake.recognizers.default_name();
+    let whisper = recognizers.iter().find(|name| *name == default).or(recognizers.first()).cloned();
+    ModelsLoaded { whisper, recognizers, structure: state.structure_models.clone() }
 }
 
 /// Fails if the database cannot be used.

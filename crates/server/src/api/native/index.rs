@@ -17,15 +17,26 @@ pub(super) struct Endpoint {
     description: &'static str,
 }
 
-pub(super) const ENDPOINTS: [Endpoint; 8] = [
+pub(super) const ENDPOINTS: [Endpoint; 19] = [
     endpoint("GET", "/", "This list"),
     endpoint("GET", "/health", "Whether the service is well, and how busy it is"),
     endpoint("POST", "/process", "Submit an audio or video file; answers with a job id at once"),
     endpoint("POST", "/process-audio", "Submit an audio file and wait for its result"),
     endpoint("POST", "/process-video", "Submit a video file and wait for its result"),
+    endpoint("POST", "/uploads", "Begin an upload that can be resumed (tus 1.0); answers with its address"),
+    endpoint("HEAD", "/uploads/{job_id}", "How much of an upload has arrived"),
+    endpoint("PATCH", "/uploads/{job_id}", "Send more of an upload; with its last byte it becomes a job"),
+    endpoint("DELETE", "/uploads/{job_id}", "Give an upload up"),
     endpoint("GET", "/status/{job_id}", "How far a job is"),
     endpoint("GET", "/result/{job_id}", "The result of a completed job"),
+    endpoint("GET", "/jobs", "All jobs, the newest first"),
     endpoint("GET", "/jobs/processing", "The jobs that are being processed"),
+    endpoint("GET", "/jobs/{job_id}", "How far a job is"),
+    endpoint("DELETE", "/jobs/{job_id}", "Remove a job and all that belongs to it"),
+    endpoint("POST", "/jobs/{job_id}/cancel", "End a job that has not ended"),
+    endpoint("POST", "/jobs/{job_id}/retry", "Do a failed or cancelled job anew"),
+    endpoint("GET", "/jobs/{job_id}/events", "What happens to a job, as server-sent events"),
+    endpoint("GET", "/jobs/{job_id}/segments", "The transcript of a job so far"),
 ];
 
 const fn endpoint(method: &'static str, path: &'static str, description: &'static str) -> Endpoint {

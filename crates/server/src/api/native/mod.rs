@@ -1,6 +1,7 @@
 //! The routes of Verbatim's own API, one file for each resource.
 
 mod error;
+mod events;
 mod health;
 mod index;
 mod jobs;
@@ -16,7 +17,8 @@ use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::routing::{get, post};
 
-pub(super) use self::error::ApiError;
+pub(super) use self::error::{ApiError, problem};
+pub(super) use self::parameters::Parameters;
 use super::ApiState;
 use crate::jobs::{Job, JobId};
 
@@ -30,7 +32,13 @@ pub(super) fn router() -> Router<ApiState> {
         .route("/process-video", post(synchronous::process_video))
         .route("/status/{id}", get(status::status))
         .route("/result/{id}", get(result::result))
+        .route("/jobs", get(jobs::list))
         .route("/jobs/processing", get(jobs::processing))
+        .route("/jobs/{id}", get(status::job).delete(jobs::delete))
+        .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/jobs/{id}/retry", post(jobs::retry))
+        .route("/jobs/{id}/events", get(events::events))
+        .route("/jobs/{id}/segments", get(events::segments))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
 }

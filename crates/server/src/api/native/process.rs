@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::error::ApiError;
 use super::parameters::Parameters;
 use crate::api::ApiState;
+use crate::api::intake::{Created, Demands};
 use crate::jobs::{FileType, JobId, JobStatus, rfc3339};
 
 #[derive(Debug, Serialize)]
@@ -23,12 +24,8 @@ struct Accepted {
 }
 
 pub(super) async fn process(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
-    let intake = state.intake;
-    let received = intake.receive(request, |head| Parameters::from_query(&intake, head)).await?;
-    let (new, upload) = intake.probe(received).await?;
-    // When the client disconnects, this handler is dropped. A task of its own still stores the job with its upload.
-    let stored = tokio::spawn(async move { intake.submit(new, upload).await }).await;
-    let job = stored.map_err(ApiError::internal)??;
+    let received = state.intake.receive(request, Parameters::from_query).await?;
+    let Created { job, key: _key } = state.intake.create(received, Demands::default()).await?;
     let location = HeaderValue::try_from(format!("/status/{}", job.id)).map_err(ApiError::internal)?;
     let accepted = Accepted {
         job_id: job.id,

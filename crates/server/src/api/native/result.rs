@@ -1,15 +1,20 @@
-//! `GET /result/{job_id}`: the result of a job. The stored JSON is sent unchanged.
+//! `GET /result/{job_id}`: the result of a job. The stored JSON is sent unchanged; other formats are rendered from it.
 
 use axum::Json;
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::PathJob;
 use super::error::ApiError;
 use crate::api::ApiState;
+use crate::api::intake::IntakeError;
+use crate::api::waiting::parse;
+use crate::jobs::formats::subtitles::Layout;
+use crate::jobs::formats::{self, Cues, Format, RenderOptions};
 use crate::jobs::{Job, JobId, JobStatus, rfc3339};
 
 /// The body of 200.
@@ -53,10 +58,14 @@ struct PartialResult {
 pub(super) async fn result(
     State(state): State<ApiState>,
     PathJob(job): PathJob,
+    Query(query): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let (format, layout) = wanted(&query, &headers)?;
     Ok(match job.status {
         JobStatus::Pending => unfinished(job, "Job is waiting to be processed"),
         JobStatus::Processing => unfinished(job, "Job is currently being processed"),
+        JobStatus::Completed if format != Format::Json => file(&state, &job, format, layout).await?,
         JobStatus::Completed => {
             let result = state.result(job.id).await?;
             let completed_at = job.completed_at.map(rfc3339);
@@ -67,6 +76,44 @@ pub(super) async fn result(
             failed(job, partial)
         }
     })
+}
+
+/// The format that the query names, or else the `Accept` header, and the layout of subtitles.
+fn wanted(query: &[(String, String)], headers: &HeaderMap) -> Result<(Format, Layout), ApiError> {
+    let invalid = |sentence: String| ApiError::from(IntakeError::Invalid(sentence));
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let mut format = accept.and_then(Format::of_accept).unwrap_or(Format::Json);
+    let mut layout = Layout::default();
+    for (name, text) in query {
+        match name.as_str() {
+            "format" if !text.trim().is_empty() => {
+                format = Format::parse(text).map_err(|reason| invalid(format!("format: {reason}.")))?;
+            }
+            name if Layout::NAMES.contains(&name) => layout.set(name, text).map_err(invalid)?,
+            _ => {}
+        }
+    }
+    Ok((format, layout))
+}
+
+/// The result as a file.
+async fn file(state: &ApiState, job: &Job, format: Format, layout: Layout) -> Result<Response, ApiError> {
+    let result = parse(state.result(job.id).await?.get())?;
+    let structurer = state.structurer.clone();
+    let render = move || {
+        let options = RenderOptions { cues: Cues::Broadcast(layout), structurer: Some(&structurer) };
+        formats::render(&result, format, &options)
+    };
+    let body = tokio::task::spawn_blocking(render).await.map_err(ApiError::internal)?;
+    let body = body.map_err(ApiError::internal)?;
+    let name = format!("{}.{}", job.filename, format.extension());
+    let disposition = format!("inline; filename*=UTF-8''{}", utf8_percent_encode(&name, NON_ALPHANUMERIC));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
+        (header::CONTENT_DISPOSITION, HeaderValue::try_from(disposition).map_err(ApiError::internal)?),
+        (header::VARY, HeaderValue::from_static("accept")),
+    ];
+    Ok((headers, body).into_response())
 }
 
 fn unfinished(job: Job, message: &'static str) -> Response {

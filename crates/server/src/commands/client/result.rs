@@ -17,7 +17,7 @@ use super::status::state;
 use super::waiting;
 use crate::commands::output::{self, Plan};
 use crate::jobs::JobId;
-use crate::jobs::formats::{Format, render};
+use crate::jobs::formats::{Format, RenderOptions, render};
 use crate::jobs::result::TranscriptionResult;
 use crate::settings::ResultSettings;
 
@@ -95,7 +95,7 @@ fn rendered(result: &str, format: Format) -> Result<String, io::Error> {
         return Ok(format!("{}\n", result.trim_end()));
     }
     let result: TranscriptionResult = serde_json::from_str(result)?;
-    Ok(render(&result, format)?)
+    Ok(render(&result, format, &RenderOptions::default())?)
 }
 
 /// The name of a format in the API, which is that of the command line.

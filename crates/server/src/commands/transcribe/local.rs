@@ -17,14 +17,15 @@ use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use verbatim_media::{MediaError, PcmStream, Tools, identify, measure_duration};
 use verbatim_speech::{DecodeOptions, Language};
-use verbatim_structure::Structurer;
+use verbatim_structure::{Structurer, StructurerOptions};
 use verbatim_vad::Vad;
 
 use super::stages;
 use crate::app::start_without_fingerprint;
 use crate::commands::terminal::print_error;
 use crate::jobs::JobId;
-use crate::jobs::formats::{Format, render};
+use crate::jobs::formats::subtitles::Layout;
+use crate::jobs::formats::{Cues, Format, RenderOptions, render};
 use crate::jobs::result::TranscriptionResult;
 use crate::recognizer::{Recognizer, RecognizerError};
 use crate::settings::LocalSettings;
@@ -74,7 +75,11 @@ pub(in crate::commands) struct LocalTranscriber {
     language: Option<Language>,
     options: DecodeOptions,
     vad: Arc<Vad>,
+    /// Finds the phrases that subtitles keep together.
     structurer: Structurer,
+    /// Whether a format shows what the structurer finds.
+    shows_structure: bool,
+    layout: Layout,
     max_duration: Duration,
     /// The processor time of structuring, over all threads and files.
     structuring: Cell<Duration>,
@@ -87,8 +92,7 @@ impl LocalTranscriber {
         let (started, structurer) = thread::scope(|scope| {
             // The first file asks for them again, and says what is wrong with them.
             scope.spawn(|| drop(Tools::installed()));
-            // Only JSON contains the structure.
-            let structure = formats.contains(&Format::Json).then(|| settings.structure.options(models_dir));
+            let structure = structure_to_load(settings, formats);
             let structurer =
                 scope.spawn(move || structure.map(|options| Structurer::load(&options)).transpose());
             let started = start_without_fingerprint(&settings.model, &settings.engine);
@@ -103,6 +107,8 @@ impl LocalTranscriber {
             options: settings.options(),
             vad,
             structurer,
+            shows_structure: formats.iter().any(|format| format.shows_structure()),
+            layout: settings.layout,
             max_duration: settings.max_media_duration,
             structuring: Cell::default(),
         })
@@ -139,7 +145,11 @@ impl LocalTranscriber {
             language: self.language,
             task: self.options.task,
             whisper: self.recognizer.model().name.clone(),
-            structurer: Ok(self.structurer.clone()),
+            structurer: Ok(if self.shows_structure {
+                self.structurer.clone()
+            } else {
+                Structurer::default()
+            }),
         };
         let ((windows, seconds), before) = (windows?, stages::own_time());
         let result = assemble(recording, &windows, Vec::new(), Timestamp::now());
@@ -153,12 +163,29 @@ impl LocalTranscriber {
         result: &TranscriptionResult,
         format: Format,
     ) -> io::Result<String> {
-        Ok(render(result, format)?)
+        let options =
+            RenderOptions { cues: Cues::Broadcast(self.layout), structurer: Some(&self.structurer) };
+        Ok(render(result, format, &options)?)
     }
 
     /// The processor time of structuring so far.
     pub(super) fn structuring(&self) -> Duration {
         self.structuring.get()
+    }
+}
+
+/// The models of structure that the formats need; `None` if they need none. Subtitles need only those that find the
+/// phrases of English, and those only if there may be English.
+fn structure_to_load(settings: &LocalSettings, formats: &[Format]) -> Option<StructurerOptions> {
+    let options = settings.structure.options(&settings.model.models_dir);
+    let may_be_english =
+        settings.language.is_none_or(|spoken| settings.task.written(spoken) == Language::ENGLISH);
+    if formats.iter().any(|format| format.shows_structure()) {
+        Some(options)
+    } else if may_be_english && formats.iter().any(|format| format.is_subtitles()) {
+        Some(StructurerOptions { topics: None, ..options })
+    } else {
+        None
     }
 }
 

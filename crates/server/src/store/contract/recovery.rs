@@ -155,7 +155,7 @@ pub(in crate::store) async fn a_process_claims_its_own_expired_jobs_only_after_a
 pub(in crate::store) async fn windows_of_another_fingerprint_are_not_mixed_in([store, other]: Handles) {
     store.insert(new_job(), at(0)).await.unwrap();
     let lease = claim(&store, at(0)).await;
-    assert_eq!(store.checkpoint(&lease, "base").await.unwrap(), Checkpoint::default());
+    assert_eq!(store.checkpoint(&lease, "base", at(2)).await.unwrap(), Checkpoint::default());
     store.decide_language(&lease, Language::ENGLISH).await.unwrap();
     store.begin_window(&lease, 1, 30.1, 60.0).await.unwrap();
     store.store_window(&lease, &window(0, " one"), &progress(20), at(0)).await.unwrap();
@@ -163,13 +163,16 @@ pub(in crate::store) async fn windows_of_another_fingerprint_are_not_mixed_in([s
     let lease = claim(&other, at(2)).await;
     let expected =
         Checkpoint { windows: HashSet::from([0]), language: Some(Language::ENGLISH), discarded: 0 };
-    assert_eq!(other.checkpoint(&lease, "base").await.unwrap(), expected);
+    assert_eq!(other.checkpoint(&lease, "base", at(2)).await.unwrap(), expected);
     let anew = Checkpoint { discarded: 1, ..Checkpoint::default() };
-    assert_eq!(other.checkpoint(&lease, "tiny.en").await.unwrap(), anew);
+    assert_eq!(other.checkpoint(&lease, "tiny.en", at(2)).await.unwrap(), anew);
     assert_eq!(other.windows(lease.job).await.unwrap(), []);
-    assert_eq!(other.checkpoint(&lease, "tiny.en").await.unwrap(), Checkpoint::default());
+    let events = other.events(lease.job, 0, 100).await.unwrap();
+    let last = &events.last().unwrap().data;
+    assert_eq!(*last, serde_json::json!({"status": "processing", "discarded": true}));
+    assert_eq!(other.checkpoint(&lease, "tiny.en", at(2)).await.unwrap(), Checkpoint::default());
     store.release(&lease, at(3)).await.unwrap();
-    assert_lost(store.checkpoint(&lease, "tiny.en").await);
+    assert_lost(store.checkpoint(&lease, "tiny.en", at(2)).await);
     assert_lost(store.decide_language(&lease, Language::ENGLISH).await);
     assert_lost(store.begin_window(&lease, 0, 0.0, 1.0).await);
 }

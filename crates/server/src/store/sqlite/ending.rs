@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{events, outbox};
 use crate::jobs::JobStatus;
-use crate::store::{CANCELLED, COMPLETED, FAILED, Outcome, StoreResult};
+use crate::store::{CANCELLED, COMPLETED, FAILED, Outcome, QUEUED, StoreResult};
 
 /// What is stored when a job ends.
 #[derive(Debug, Clone, Copy)]
@@ -87,5 +87,29 @@ pub(super) async fn end(
         outbox::insert(connection, id, &url, now).await?;
     }
     events::status(connection, id, end.status, now).await?;
+    Ok(true)
+}
+
+/// Makes a job that has failed or was cancelled pending again. False if it is in another state.
+pub(super) async fn retry(connection: &mut SqliteConnection, id: &str, now: Timestamp) -> StoreResult<bool> {
+    let retried = sqlx::query(
+        "UPDATE jobs
+         SET status = 'pending', step = ?, started_at = NULL, completed_at = NULL, error_message = NULL,
+             error_detail = NULL, progress = 0, strikes = 0, suspect_since = NULL, fingerprint = NULL,
+             detected_language = NULL
+         WHERE id = ? AND status IN ('failed', 'cancelled')",
+    )
+    .bind(QUEUED)
+    .bind(id)
+    .execute(&mut *connection)
+    .await?;
+    if retried.rows_affected() == 0 {
+        return Ok(false);
+    }
+    for table in ["results", "deliveries"] {
+        let delete = sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE job_id = ?"));
+        sqlx::query(delete).bind(id).execute(&mut *connection).await?;
+    }
+    events::anew(connection, id, JobStatus::Pending, now).await?;
     Ok(true)
 }

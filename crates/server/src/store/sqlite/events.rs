@@ -15,7 +15,17 @@ pub(super) async fn status(
     status: JobStatus,
     now: Timestamp,
 ) -> StoreResult<()> {
-    append(connection, job, EventKind::Status, &StatusData { status }, now).await
+    append(connection, job, EventKind::Status, &StatusData { status, discarded: false }, now).await
+}
+
+/// As [`status`], of a job that starts anew: its segments so far are void.
+pub(super) async fn anew(
+    connection: &mut SqliteConnection,
+    job: &str,
+    status: JobStatus,
+    now: Timestamp,
+) -> StoreResult<()> {
+    append(connection, job, EventKind::Status, &StatusData { status, discarded: true }, now).await
 }
 
 pub(super) async fn append(
@@ -27,6 +37,16 @@ pub(super) async fn append(
 ) -> StoreResult<()> {
     let data = serde_json::to_string(data)
         .map_err(|error| StoreError::Database(format!("an event cannot be written as JSON: {error}")))?;
+    append_json(connection, job, kind, &data, now).await
+}
+
+pub(super) async fn append_json(
+    connection: &mut SqliteConnection,
+    job: &str,
+    kind: EventKind,
+    data: &str,
+    now: Timestamp,
+) -> StoreResult<()> {
     sqlx::query(
         "INSERT INTO events (job_id, number, at, kind, data)
          VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM events WHERE job_id = ?1), ?2, ?3, ?4)",
@@ -69,10 +89,10 @@ fn name(kind: EventKind) -> &'static str {
     match kind {
         EventKind::Status => "status",
         EventKind::Progress => "progress",
-        EventKind::Window => "window",
+        EventKind::Segment => "segment",
     }
 }
 
 fn parse(text: &str) -> Option<EventKind> {
-    [EventKind::Status, EventKind::Progress, EventKind::Window].into_iter().find(|kind| name(*kind) == text)
+    [EventKind::Status, EventKind::Progress, EventKind::Segment].into_iter().find(|kind| name(*kind) == text)
 }

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::{corrupt, events, job_id, timestamp};
-use crate::jobs::{FileType, Job, JobId, JobStatus, NewJob};
+use crate::jobs::{FileType, Job, JobId, JobOptions, JobStatus, NewJob};
 use crate::store::{Counts, QUEUED, StoreError, StoreResult};
 
 /// A row of `jobs`, without the columns for leases.
@@ -62,18 +62,18 @@ pub(super) async fn insert(
     job: NewJob,
     now: Timestamp,
 ) -> StoreResult<Job> {
-    let options = serde_json::to_string(&job.options).map_err(|error| {
-        StoreError::Database(format!("a job's options cannot be written as JSON: {error}"))
-    })?;
+    let options = options_json(&job.options)?;
     let tracks = job.tracks.as_ref().and_then(|tracks| serde_json::to_string(tracks).ok());
     let row: JobRow = sqlx::query_as(
-        "INSERT INTO jobs (id, filename, file_size, file_type, duration, tracks, options, webhook_url, status,
-             created_at, step)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
+        "INSERT INTO jobs (id, search_name, filename, content_hash, file_size, file_type, duration, tracks, options,
+             webhook_url, status, created_at, step)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
          RETURNING *",
     )
     .bind(job.id.to_string())
+    .bind(job.filename.to_lowercase())
     .bind(job.filename)
+    .bind(job.content_hash)
     .bind(job.file_size.cast_signed())
     .bind(job.file_type.as_str())
     .bind(job.duration)
@@ -88,12 +88,24 @@ pub(super) async fn insert(
     row.try_into()
 }
 
+/// Options as they are stored: the same options give the same text.
+pub(super) fn options_json(options: &JobOptions) -> StoreResult<String> {
+    serde_json::to_string(options)
+        .map_err(|error| StoreError::Database(format!("a job's options cannot be written as JSON: {error}")))
+}
+
+pub(super) async fn delete(connection: &mut SqliteConnection, id: JobId) -> StoreResult<bool> {
+    let deleted =
+        sqlx::query("DELETE FROM jobs WHERE id = ?").bind(id.to_string()).execute(connection).await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
 /// Replaces the values of a job that cannot be read, so that it can be ended and queried. Their content is lost.
 pub(super) async fn repair(connection: &mut SqliteConnection, id: &str, now: Timestamp) -> StoreResult<()> {
     let row: JobRow =
         sqlx::query_as("SELECT * FROM jobs WHERE id = ?").bind(id).fetch_one(&mut *connection).await?;
     let readable = |milliseconds: i64| timestamp(milliseconds).is_ok();
-    let options = match serde_json::from_str::<crate::jobs::options::JobOptions>(&row.options) {
+    let options = match serde_json::from_str::<JobOptions>(&row.options) {
         Ok(_) => row.options,
         Err(_) => "{}".to_owned(),
     };
@@ -142,7 +154,7 @@ pub(super) async fn unfinished(readers: &SqlitePool) -> StoreResult<Vec<JobId>> 
 }
 
 /// Parses ids, without invalid ones: these have neither an upload nor a job that can be queried. Claiming logs them.
-fn valid_ids(ids: &[String]) -> Vec<JobId> {
+pub(super) fn valid_ids(ids: &[String]) -> Vec<JobId> {
     ids.iter().filter_map(|id| JobId::parse(id)).collect()
 }
 

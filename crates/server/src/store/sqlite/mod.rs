@@ -14,7 +14,9 @@ mod ending;
 mod events;
 mod identity;
 mod jobs;
+mod keys;
 mod leases;
+mod listing;
 mod open;
 mod outbox;
 #[cfg(test)]
@@ -36,10 +38,10 @@ use verbatim_speech::Language;
 use self::open::Pools;
 use self::writing::WriteTransaction;
 use super::{
-    Checkpoint, Claim, Counts, Delivery, Event, Identity, JobStore, Lease, Outcome, Progress, StoreError,
-    StoreResult, StoredWindow,
+    Ahead, Checkpoint, Claim, Counts, Delivery, Event, IdempotencyKey, Identity, Inserted, JobFilter,
+    JobStore, KeyedJob, Lease, Outcome, Progress, Run, StoreError, StoreResult, StoredWindow,
 };
-use crate::jobs::{Job, JobId, NewJob};
+use crate::jobs::{Job, JobId, JobOptions, NewJob};
 use crate::store::ProcessId;
 
 /// Primary result codes of SQLite: https://www.sqlite.org/rescode.html.
@@ -187,6 +189,34 @@ impl JobStore for SqliteStore {
         write!(self, connection => jobs::insert(connection, job, now))
     }
 
+    async fn insert_once(
+        &self,
+        job: NewJob,
+        key: &IdempotencyKey,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<Inserted> {
+        write!(self, connection => keys::insert(connection, job, key, since, now))
+    }
+
+    async fn keyed(&self, key: &str, since: Timestamp) -> StoreResult<Option<KeyedJob>> {
+        keys::find(&self.readers, key, since).await
+    }
+
+    async fn forget_keys(&self, before: Timestamp) -> StoreResult<()> {
+        write!(self, connection => keys::forget(connection, before))
+    }
+
+    async fn same_content(
+        &self,
+        content_hash: &str,
+        options: &JobOptions,
+        since: Timestamp,
+    ) -> StoreResult<Option<JobId>> {
+        let options = jobs::options_json(options)?;
+        listing::same_content(&self.readers, content_hash, &options, since).await
+    }
+
     async fn get(&self, id: JobId) -> StoreResult<Option<Job>> {
         jobs::get(&self.readers, id).await
     }
@@ -197,6 +227,26 @@ impl JobStore for SqliteStore {
 
     async fn events(&self, id: JobId, after: u64, limit: u32) -> StoreResult<Vec<Event>> {
         events::after(&self.readers, id, after, limit).await
+    }
+
+    async fn list(&self, filter: &JobFilter) -> StoreResult<Vec<Job>> {
+        listing::list(&self.readers, filter).await
+    }
+
+    async fn ahead(&self, job: &Job) -> StoreResult<Ahead> {
+        listing::ahead(&self.readers, job).await
+    }
+
+    async fn recent_runs(&self, limit: u32) -> StoreResult<Vec<Run>> {
+        listing::recent_runs(&self.readers, limit).await
+    }
+
+    async fn ended_before(&self, before: Timestamp, limit: u32) -> StoreResult<Vec<JobId>> {
+        listing::ended_before(&self.readers, before, limit).await
+    }
+
+    async fn ended_since(&self, since: Timestamp) -> StoreResult<Vec<JobId>> {
+        listing::ended_since(&self.readers, since).await
     }
 
     async fn processing(&self) -> StoreResult<Vec<JobId>> {
@@ -227,8 +277,8 @@ impl JobStore for SqliteStore {
         leases::is_held(&self.readers, lease).await
     }
 
-    async fn checkpoint(&self, lease: &Lease, fingerprint: &str) -> StoreResult<Checkpoint> {
-        write!(self, connection => windows::checkpoint(connection, lease, fingerprint))
+    async fn checkpoint(&self, lease: &Lease, fingerprint: &str, now: Timestamp) -> StoreResult<Checkpoint> {
+        write!(self, connection => windows::checkpoint(connection, lease, fingerprint, now))
     }
 
     async fn decide_language(&self, lease: &Lease, language: Language) -> StoreResult<()> {
@@ -258,7 +308,11 @@ impl JobStore for SqliteStore {
     }
 
     async fn windows(&self, job: JobId) -> StoreResult<Vec<StoredWindow>> {
-        windows::stored(&self.readers, job).await
+        windows::stored(&self.readers, job, 0).await
+    }
+
+    async fn windows_from(&self, job: JobId, from: usize) -> StoreResult<Vec<StoredWindow>> {
+        windows::stored(&self.readers, job, from).await
     }
 
     async fn release(&self, lease: &Lease, now: Timestamp) -> StoreResult<()> {
@@ -276,6 +330,18 @@ impl JobStore for SqliteStore {
     async fn cancel(&self, id: JobId, message: &str, now: Timestamp) -> StoreResult<bool> {
         let (id, end) = (id.to_string(), ending::End::cancelled(message));
         write!(self, connection => ending::end(connection, &id, None, end, now))
+    }
+
+    async fn retry(&self, id: JobId, now: Timestamp) -> StoreResult<bool> {
+        write!(self, connection => ending::retry(connection, &id.to_string(), now))
+    }
+
+    async fn delete(&self, id: JobId) -> StoreResult<bool> {
+        write!(self, connection => jobs::delete(connection, id))
+    }
+
+    async fn release_space(&self) -> StoreResult<()> {
+        open::release_pages(&self.writer).await
     }
 
     async fn due_deliveries(

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection};
 
 use super::{BUSY, CONSTRAINT, LOCKED};
+use crate::store::StoreResult;
 
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
@@ -80,8 +82,14 @@ fn is_race(error: &MigrateError) -> bool {
 async fn try_to_open(path: &Path) -> Result<Pools, MigrateError> {
     // Migrations can recreate tables that others refer to only while foreign keys are off, a setting of the whole
     // connection.
-    let mut connection = options(path).foreign_keys(false).connect().await?;
+    // The vacuum has an effect before the first table is made; `release_pages` gives free pages back. Setting it writes,
+    // so the other connections must not: they would wait for writers.
+    let making = options(path).foreign_keys(false).auto_vacuum(SqliteAutoVacuum::Incremental);
+    let mut connection = making.connect().await?;
     let migrated = MIGRATOR.run_direct(None, &mut connection, false).await;
+    if migrated.is_ok() {
+        prepare_vacuum(&mut connection).await;
+    }
     let closed = connection.close().await;
     migrated?;
     closed?;
@@ -92,4 +100,36 @@ async fn try_to_open(path: &Path) -> Result<Pools, MigrateError> {
         readers: pool(READERS).connect_with(options.clone()).await?,
         checker: pool(1).connect_with(options).await?,
     })
+}
+
+/// Lets a database that an older version has made give free pages back, by writing it anew once. Another process may
+/// have it open; then the next start tries again.
+async fn prepare_vacuum(connection: &mut SqliteConnection) {
+    const NONE: i64 = 0;
+    let mode = sqlx::query_scalar::<_, i64>("PRAGMA auto_vacuum").fetch_one(&mut *connection).await;
+    if mode.is_ok_and(|mode| mode != NONE) {
+        return;
+    }
+    // The mode that the connection's options ask for holds from the next VACUUM on.
+    if let Err(error) = sqlx::query("VACUUM").execute(connection).await {
+        tracing::warn!("the database cannot be made to give free space back yet: {error}");
+    }
+}
+
+/// Gives free pages back to the file system, some megabytes at a time, so that writers need not wait long.
+pub(super) async fn release_pages(writer: &SqlitePool) -> StoreResult<()> {
+    const PAGES: i64 = 2000;
+    loop {
+        let before: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(writer).await?;
+        if before == 0 {
+            return Ok(());
+        }
+        sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({PAGES})")))
+            .fetch_all(writer)
+            .await?;
+        let after: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(writer).await?;
+        if after >= before {
+            return Ok(());
+        }
+    }
 }

@@ -46,6 +46,16 @@ contract_tests!(two_handles:
     a_finished_job_has_result_and_webhook_and_never_changes,
     a_failed_job_has_its_reason_in_status_and_webhook,
     a_job_is_cancelled_also_while_a_worker_holds_it,
+    jobs_are_listed_newest_first_page_by_page,
+    lists_are_filtered_by_status_time_and_name,
+    a_job_that_waits_knows_what_is_ahead_of_it,
+    completed_jobs_tell_how_fast_they_went,
+    a_deleted_job_leaves_nothing_and_its_worker_loses_its_lease,
+    only_failed_and_cancelled_jobs_are_retried_and_start_anew,
+    a_key_makes_one_job_however_many_requests_race,
+    a_key_is_forgotten_in_time_and_with_its_cancelled_job,
+    the_same_upload_with_the_same_options_is_found,
+    jobs_are_told_by_when_they_ended,
     a_webhook_call_is_taken_by_one_caller_until_its_lease_has_passed,
     webhook_attempts_are_counted_and_end,
 );
@@ -170,6 +180,7 @@ fn new_job() -> NewJob {
         tracks: None,
         options: JobOptions::default(),
         webhook_url: Some("https://example.com/hook".to_owned()),
+        content_hash: None,
     }
 }
 
@@ -213,7 +224,7 @@ async fn a_database_of_the_last_release_is_complete_and_its_jobs_continue() {
     let mut claimed = Vec::new();
     while let Some(claim) = store.claim(ProcessId::new(), now, LEASE).await.unwrap() {
         assert_eq!(claim.strikes, 0, "attempts of that release are not strikes");
-        let checkpoint = store.checkpoint(&claim.lease, "of this version").await.unwrap();
+        let checkpoint = store.checkpoint(&claim.lease, "of this version", now).await.unwrap();
         assert_eq!(
             checkpoint.discarded,
             if claim.job.filename == "novel.mp3" && claim.job.options.language.is_some() { 2 } else { 0 }
@@ -247,7 +258,7 @@ async fn windows_that_were_stored_before_there_were_analyses_are_continued_with(
     let (now, mut kept) = (Timestamp::now(), 0);
     while let Some(claim) = store.claim(ProcessId::new(), now, LEASE).await.unwrap() {
         if let Some(fingerprint) = &claim.fingerprint {
-            let checkpoint = store.checkpoint(&claim.lease, fingerprint).await.unwrap();
+            let checkpoint = store.checkpoint(&claim.lease, fingerprint, now).await.unwrap();
             assert_eq!(checkpoint.discarded, 0);
             kept += checkpoint.windows.len();
             let windows = store.windows(claim.job.id).await.unwrap();

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use verbatim_speech::Language;
+use verbatim_speech::{Language, Segment};
 
 use super::writing::held;
 use super::{corrupt, events};
-use crate::jobs::JobId;
+use crate::jobs::{JobId, JobStatus};
 use crate::store::{
     Analyses, Checkpoint, EventKind, Lease, PAYLOAD_VERSION, StoreError, StoreResult, StoredWindow,
 };
@@ -18,8 +19,21 @@ use crate::store::{
 /// What a window is stored as. Made before the write lock is taken.
 pub(super) struct Payload {
     transcript: String,
+    /// The data of the segments' events, as JSON.
+    segments: Vec<String>,
     /// JSON by kind.
     analyses: Vec<(String, String)>,
+}
+
+/// The data of an event of the kind [`EventKind::Segment`].
+#[derive(Serialize)]
+struct SegmentData<'a> {
+    window: usize,
+    #[serde(flatten)]
+    segment: &'a Segment,
+    language: Language,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<u64>,
 }
 
 impl Payload {
@@ -28,8 +42,18 @@ impl Payload {
             StoreError::Database(format!("window {} cannot be written as JSON: {error}", window.index))
         };
         let analysis = |(kind, found): (&String, &Value)| Ok((kind.clone(), serde_json::to_string(found)?));
+        let segments = window.transcript.segments.iter().map(|segment| SegmentData {
+            window: window.index,
+            segment,
+            language: window.transcript.language,
+            channel: window.channel(),
+        });
         Ok(Self {
             transcript: serde_json::to_string(&window.transcript).map_err(failed)?,
+            segments: segments
+                .map(|segment| serde_json::to_string(&segment))
+                .collect::<Result<_, _>>()
+                .map_err(failed)?,
             analyses: window.analyses.iter().map(analysis).collect::<Result<_, _>>().map_err(failed)?,
         })
     }
@@ -39,6 +63,7 @@ pub(super) async fn checkpoint(
     connection: &mut SqliteConnection,
     lease: &Lease,
     fingerprint: &str,
+    now: Timestamp,
 ) -> StoreResult<Checkpoint> {
     let row: Option<(Option<String>, Option<String>)> =
         sqlx::query_as("SELECT fingerprint, detected_language FROM jobs WHERE id = ? AND lease_token = ?")
@@ -48,7 +73,7 @@ pub(super) async fn checkpoint(
             .await?;
     let (made_with, language) = row.ok_or(StoreError::LeaseLost(lease.job))?;
     if made_with.as_deref() != Some(fingerprint) {
-        return start_anew(connection, lease, fingerprint).await;
+        return start_anew(connection, lease, fingerprint, now).await;
     }
     let numbers: Vec<i64> =
         sqlx::query_scalar("SELECT number FROM windows WHERE job_id = ? AND state = 'done'")
@@ -65,6 +90,7 @@ async fn start_anew(
     connection: &mut SqliteConnection,
     lease: &Lease,
     fingerprint: &str,
+    now: Timestamp,
 ) -> StoreResult<Checkpoint> {
     let id = lease.job.to_string();
     let discarded: i64 =
@@ -78,6 +104,9 @@ async fn start_anew(
         .bind(&id)
         .execute(&mut *connection)
         .await?;
+    if discarded > 0 {
+        events::anew(connection, &id, JobStatus::Processing, now).await?;
+    }
     Ok(Checkpoint { discarded: usize::try_from(discarded).unwrap_or(0), ..Checkpoint::default() })
 }
 
@@ -142,8 +171,9 @@ pub(super) async fn store(
     .execute(&mut *connection)
     .await?;
     if stored.rows_affected() > 0 {
-        let data = json!({"number": window.index, "start": window.start, "end": window.end});
-        events::append(&mut *connection, &id, EventKind::Window, &data, now).await?;
+        for segment in &payload.segments {
+            events::append_json(&mut *connection, &id, EventKind::Segment, segment, now).await?;
+        }
         for (kind, found) in &payload.analyses {
             sqlx::query("INSERT INTO analyses (job_id, number, kind, payload) VALUES (?, ?, ?, ?)")
                 .bind(&id)
@@ -169,15 +199,18 @@ pub(super) async fn requeue(connection: &mut SqliteConnection, job: &str) -> Sto
     Ok(())
 }
 
-pub(super) async fn stored(readers: &SqlitePool, job: JobId) -> StoreResult<Vec<StoredWindow>> {
+/// The windows of a job whose numbers are at least `from`.
+pub(super) async fn stored(readers: &SqlitePool, job: JobId, from: usize) -> StoreResult<Vec<StoredWindow>> {
+    let from = i64::try_from(from).unwrap_or(i64::MAX);
     let rows: Vec<(i64, f64, f64, String)> = sqlx::query_as(
-        r#"SELECT number, start, "end", transcript FROM windows WHERE job_id = ? AND state = 'done'
+        r#"SELECT number, start, "end", transcript FROM windows WHERE job_id = ? AND number >= ? AND state = 'done'
            ORDER BY number"#,
     )
     .bind(job.to_string())
+    .bind(from)
     .fetch_all(readers)
     .await?;
-    let mut analyses = analyses(readers, job).await?;
+    let mut analyses = analyses(readers, job, from).await?;
     let stored = |(number, start, end, transcript): (i64, f64, f64, String)| {
         Ok(StoredWindow {
             index: index(number)?,
@@ -191,10 +224,11 @@ pub(super) async fn stored(readers: &SqlitePool, job: JobId) -> StoreResult<Vec<
 }
 
 /// What was found out about the windows of a job, by their numbers.
-async fn analyses(readers: &SqlitePool, job: JobId) -> StoreResult<BTreeMap<i64, Analyses>> {
+async fn analyses(readers: &SqlitePool, job: JobId, from: i64) -> StoreResult<BTreeMap<i64, Analyses>> {
     let rows: Vec<(i64, String, String)> =
-        sqlx::query_as("SELECT number, kind, payload FROM analyses WHERE job_id = ?")
+        sqlx::query_as("SELECT number, kind, payload FROM analyses WHERE job_id = ? AND number >= ?")
             .bind(job.to_string())
+            .bind(from)
             .fetch_all(readers)
             .await?;
     let mut found: BTreeMap<i64, Analyses> = BTreeMap::new();

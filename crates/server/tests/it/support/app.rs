@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use reqwest::multipart::Form;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
@@ -13,15 +14,18 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use verbatim::api::{ApiState, Intake, ModelsLoaded, Prober, router};
+use verbatim::api::{ApiState, Intake, KeysInUse, Outlook, Prober, StructureModels, router};
 use verbatim::blobs::DiskBlobs;
 use verbatim::jobs::JobId;
-use verbatim::recognizer::RecognizerModel;
+use verbatim::recognizer::{Recognizer, RecognizerError, RecognizerInput, RecognizerModel, RecognizerPool};
 use verbatim::settings::UploadLimits;
-use verbatim::signals::{Faults, Notifiers, Running};
+use verbatim::signals::{Faults, Liveness, Notifiers, Running};
 use verbatim::store::{self, JobStore};
+use verbatim::work::LanguageDetector;
 use verbatim_media::Tools;
-use verbatim_speech::Language;
+use verbatim_speech::{DecodeOptions, Language, LanguageProbabilities, WindowTranscript};
+use verbatim_structure::Structurer;
+use verbatim_vad::Vad;
 
 const LIMITS: UploadLimits =
     UploadLimits { max_file_size: 10_000_000, max_media_duration: Duration::from_secs(24 * 3600) };
@@ -66,6 +70,7 @@ impl ApiAlone {
         let dir = TempDir::new().expect("a temporary folder");
         let store = store::open(&dir.path().join("jobs.db")).await.expect("a database");
         let (engine, worker) = (Running::default(), Running::default());
+        let recognizers = RecognizerPool::of(Arc::new(NoEngine::new("base", languages, engine.watch())));
         let (notifiers, faults) = (Notifiers::default(), Faults::default());
         let stopping = CancellationToken::new();
         let state = ApiState {
@@ -74,20 +79,27 @@ impl ApiAlone {
                 blobs: Arc::new(DiskBlobs::open(&dir.path().join("data")).expect("a data folder")),
                 prober: Prober::new(tools),
                 limits,
-                model: RecognizerModel { name: "base".into(), fingerprint: "of base".into(), languages },
+                recognizers: recognizers.clone(),
                 notifiers: notifiers.clone(),
+                fetcher: None,
+                keys: KeysInUse::default(),
                 stopping: stopping.clone(),
             },
-            models_loaded: ModelsLoaded {
-                whisper: "base".into(),
+            structurer: Structurer::default(),
+            structure_models: StructureModels {
                 vad: "silero_vad_v6".into(),
                 spacy: Some("en_core_web_sm".into()),
                 embedder: None,
             },
             max_workers: 4,
-            engine: engine.watch(),
             worker: worker.watch(),
             faults: faults.clone(),
+            outlook: Outlook::default(),
+            detector: LanguageDetector {
+                recognizers,
+                vad: Arc::new(Vad::load(&vad_file()).expect("a voice activity model")),
+                max_media_duration: limits.max_media_duration,
+            },
             started: Instant::now(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -138,6 +150,60 @@ impl ApiAlone {
     pub(crate) async fn assert_nothing_left(&self) {
         assert_eq!(self.files(), Vec::<PathBuf>::new());
         assert_eq!(self.store.unfinished().await.expect("the database answers"), []);
+    }
+}
+
+fn vad_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/silero_vad_v6.onnx")
+}
+
+/// A recognizer that has a model, and transcribes nothing.
+#[derive(Debug)]
+struct NoEngine {
+    model: RecognizerModel,
+    liveness: Liveness,
+}
+
+impl NoEngine {
+    fn new(name: &str, languages: Arc<[Language]>, liveness: Liveness) -> Self {
+        Self {
+            model: RecognizerModel { name: name.into(), fingerprint: format!("of {name}"), languages },
+            liveness,
+        }
+    }
+}
+
+#[async_trait]
+impl Recognizer for NoEngine {
+    fn model(&self) -> &RecognizerModel {
+        &self.model
+    }
+
+    fn capacity(&self) -> usize {
+        1
+    }
+
+    async fn detect(
+        &self,
+        _: JobId,
+        _: Arc<RecognizerInput>,
+    ) -> Result<LanguageProbabilities, RecognizerError> {
+        Err(RecognizerError::Gone)
+    }
+
+    async fn transcribe(
+        &self,
+        _: JobId,
+        _: Arc<RecognizerInput>,
+        _: Arc<DecodeOptions>,
+    ) -> Result<WindowTranscript, RecognizerError> {
+        Err(RecognizerError::Gone)
+    }
+
+    fn stop(&self) {}
+
+    fn liveness(&self) -> Liveness {
+        self.liveness.clone()
     }
 }
 

@@ -1,4 +1,8 @@
-//! The HTTP client for requests to webhook receivers and to the model hub.
+//! The HTTP clients for requests to webhook receivers, to the model hub, and to addresses that clients of the service give.
+
+mod guard;
+
+pub use self::guard::{GuardError, GuardedClient, Networks, guarded};
 
 /// The `User-Agent` header of all requests.
 const USER_AGENT: &str = concat!("Verbatim/", env!("CARGO_PKG_VERSION"));
