@@ -5,7 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from requests import Session
+from requests import ReadTimeout, Session
 from service import Service, speech
 
 
@@ -20,7 +20,8 @@ class WhisperAsrWebservice(unittest.TestCase):
     def setUpClass(cls):
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
-        cls.speech = speech(folder.name)
+        cls.folder = folder.name
+        cls.speech = speech(cls.folder)
         cls.samples = bare_samples(cls.speech)
 
     def setUp(self):
@@ -72,6 +73,13 @@ class WhisperAsrWebservice(unittest.TestCase):
         body = self.post("/asr", content, output="json", word_timestamps="true").json()
         self.assertEqual((body["language"], body["segments"][0]["text"].strip()), ("en", text))
         self.assertTrue(body["segments"][0]["words"])
+
+    def test_a_client_that_goes_away_ends_its_work(self):
+        long = speech(self.folder, "long.wav", repeat=30).read_bytes()
+        for path, field in (("/asr", "audio_file"), ("/inference", "file")):
+            with self.assertRaises(ReadTimeout):
+                self.session.post(f"{self.service.url}{path}", files={field: ("a.wav", long)}, timeout=(5, 2))
+            self.service.wait_until(lambda: self.service.get("/jobs")["jobs"][0]["status"] == "cancelled")
 
     def test_whisper_cpps_clients_are_answered(self):
         def infer(**fields):

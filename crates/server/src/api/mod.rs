@@ -5,6 +5,7 @@
 
 mod access;
 mod asr;
+mod event_stream;
 mod following;
 mod intake;
 mod native;

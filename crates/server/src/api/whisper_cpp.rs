@@ -101,11 +101,12 @@ impl Fields for InferenceForm {
     fn set(&mut self, intake: &Intake, name: &str, text: &str) -> Result<(), IntakeError> {
         let text = text.trim();
         let invalid = IntakeError::Invalid;
+        let with_name = |reason: String| IntakeError::Invalid(format!("{name}: {reason}."));
         match name {
             "language" if text == "auto" => {}
             "prompt" => self.options.set("initial_prompt", text).map_err(invalid)?,
             "translate" => {
-                let translate = text.is_empty() || parse_switch(text).map_err(invalid)?;
+                let translate = !text.is_empty() && parse_switch(text).map_err(with_name)?;
                 self.options.task = translate.then_some(Task::Translate);
             }
             "response_format" => self.format = text.to_owned(),

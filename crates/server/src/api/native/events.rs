@@ -1,13 +1,10 @@
 //! `GET /jobs/{job_id}/events`: what happens to a job, as server-sent events; `GET /jobs/{job_id}/segments`: its transcript
 //! so far.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event as SentEvent, KeepAlive, Sse};
+use axum::response::sse::Event as SentEvent;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -15,15 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::PathJob;
 use super::error::ApiError;
 use crate::api::ApiState;
+use crate::api::event_stream::event_stream;
 use crate::api::following::{Followed, Follower};
 use crate::api::waiting::parse;
 use crate::jobs::result::NumberedSegment;
 use crate::jobs::{JobId, JobStatus};
 use crate::store::{Event, EventKind};
 use crate::work::segments_of;
-
-/// The time between comments that keep a silent connection open.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -53,8 +48,8 @@ pub(super) async fn events(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let follower = Following::On(Box::new(Follower::new(&state, job.id, last)));
-    let events = stream::unfold(follower, next_events).flat_map(stream::iter).map(Ok::<_, Infallible>);
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    let events = stream::unfold(follower, next_events).flat_map(stream::iter);
+    Ok(event_stream(events))
 }
 
 async fn next_events(following: Following) -> Option<(Vec<SentEvent>, Following)> {

@@ -3,11 +3,10 @@
 //! Windows may end in any order. The text of one is sent once all windows before it have ended, so that the deltas
 //! together are the text.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use verbatim_speech::Segment;
@@ -17,14 +16,12 @@ use super::error::OpenAiError;
 use super::form::Wanted;
 use super::render::{logprobs, usage};
 use crate::api::ApiState;
+use crate::api::event_stream::event_stream;
 use crate::api::intake::{Created, IntakeError};
 use crate::api::waiting::{WaitError, parse};
 use crate::jobs::{Job, JobStatus};
 use crate::signals::Subscription;
 use crate::store::StoredWindow;
-
-/// The time between comments that keep a silent connection open.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The time between two queries of the job. A worker of another process sends no notification here.
 const POLL: Duration = Duration::from_secs(1);
@@ -58,8 +55,8 @@ pub(super) fn stream(state: &ApiState, created: Created, wanted: Wanted) -> Resp
         sent: String::new(),
         is_done: false,
     };
-    let events = stream::unfold(streaming, Streaming::next).flat_map(stream::iter).map(Ok::<_, Infallible>);
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+    let events = stream::unfold(streaming, Streaming::next).flat_map(stream::iter);
+    event_stream(events)
 }
 
 impl Streaming {

@@ -48,6 +48,13 @@ pub(super) async fn insert(
     Ok(Inserted::New(Box::new(job)))
 }
 
+pub(super) async fn any_before(readers: &SqlitePool, before: Timestamp) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE created_at < ?)")
+        .bind(before.as_millisecond())
+        .fetch_one(readers)
+        .await?)
+}
+
 pub(super) async fn forget(connection: &mut SqliteConnection, before: Timestamp) -> StoreResult<()> {
     sqlx::query("DELETE FROM idempotency_keys WHERE created_at < ?")
         .bind(before.as_millisecond())

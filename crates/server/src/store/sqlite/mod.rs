@@ -204,6 +204,10 @@ impl JobStore for SqliteStore {
     }
 
     async fn forget_keys(&self, before: Timestamp) -> StoreResult<()> {
+        // If there is none, the write lock is not needed.
+        if !keys::any_before(&self.readers, before).await? {
+            return Ok(());
+        }
         write!(self, connection => keys::forget(connection, before))
     }
 
