@@ -1,8 +1,7 @@
-//! Each channel of a recording on its own: the windows of one, then those of the next. Windows are numbered through, and
-//! carry their channel as an analysis.
+//! The parts of a recording that are transcribed one after the other: the whole, or each channel on its own. Windows are
+//! numbered through, and those of a channel carry it as an analysis.
 
 use std::collections::HashSet;
-use std::io;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,84 +12,91 @@ use super::source::{AHEAD, Source, SourceEvent, broken_off};
 use super::upload_sound::{SharedUpload, UploadSound};
 use crate::store::CHANNEL;
 
-/// The channels of an upload, one after the other.
+/// A part of a recording.
 #[derive(Debug)]
-pub(super) struct SeparateChannels {
-    pub(super) upload: SharedUpload,
-    pub(super) tracks: Tracks,
-    pub(super) longest: Duration,
+pub(super) struct Part {
+    /// `None` if they are to be found out.
+    pub(super) tracks: Option<Tracks>,
+    /// The channel that it is, from 0; `None` for all channels as one.
+    pub(super) channel: Option<usize>,
 }
 
-impl SeparateChannels {
-    /// The channels to transcribe: all but those that are the same as an earlier one.
-    pub(super) async fn distinct(&self) -> Result<Vec<usize>, MediaError> {
-        let (upload, tracks, longest) = (self.upload.clone(), self.tracks.clone(), self.longest);
-        let found = move || distinct_channels(&upload.path(), &tracks, longest);
-        tokio::task::spawn_blocking(found).await.unwrap_or_else(|_| Err(broken_off()))
-    }
+/// What comes before a part.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    pub(super) windows: usize,
+    /// Seconds of sound.
+    pub(super) seconds: f64,
+}
 
-    /// As [`Source::start`], of the windows of all `channels`. Seconds count those of the channels before.
-    pub(super) fn start(self, source: Source, channels: Vec<usize>) -> mpsc::Receiver<SourceEvent> {
-        let (events, receiver) = mpsc::channel(AHEAD);
-        tokio::spawn(async move {
-            let last = self.read(&source, channels, &events).await.unwrap_or_else(SourceEvent::Failed);
-            // Fails where nobody receives any more, and then nobody misses it.
-            let _ = events.send(last).await;
-        });
-        receiver
+/// The channels of a recording as parts, but for those that are the same as an earlier one. The whole, if that leaves one.
+/// Reads on as long as channels are the same.
+pub(super) async fn channels(
+    upload: &SharedUpload,
+    tracks: &Tracks,
+    longest: Duration,
+) -> Result<Vec<Part>, MediaError> {
+    let find = {
+        let (upload, tracks) = (upload.clone(), tracks.clone());
+        move || distinct_channels(&upload.path(), &tracks, longest)
+    };
+    let distinct = tokio::task::spawn_blocking(find).await.unwrap_or_else(|_| Err(broken_off()))?;
+    if distinct.len() < 2 {
+        return Ok(vec![Part { tracks: Some(tracks.clone()), channel: None }]);
     }
+    let part = |channel| Part { tracks: tracks.channel(channel), channel: Some(channel) };
+    Ok(distinct.into_iter().map(part).collect())
+}
 
-    async fn read(
+impl Part {
+    /// As [`Source::start`]. Numbers of windows and seconds count what was `before`.
+    pub(super) fn start(
         &self,
-        source: &Source,
-        channels: Vec<usize>,
-        events: &mpsc::Sender<SourceEvent>,
-    ) -> Result<SourceEvent, MediaError> {
-        let (mut first, mut before, mut damaged) = (0, 0.0, None);
-        for channel in channels {
-            let mut of_channel = self.start_channel(source, channel, first)?;
-            let (mut next, mut seconds) = (first, before);
-            loop {
-                match of_channel.recv().await {
-                    Some(SourceEvent::Window { index, end, window, read }) => {
-                        next = first + index + 1;
-                        let window = window.map(|(mut window, mut found)| {
-                            window.index += first;
-                            found.insert(CHANNEL.to_owned(), Value::from(channel));
-                            (window, found)
-                        });
-                        let (end, read) = (before + end, before + read);
-                        let event = SourceEvent::Window { index: first + index, end, window, read };
-                        if events.send(event).await.is_err() {
-                            return Err(broken_off());
-                        }
-                    }
-                    Some(SourceEvent::End { read, damage }) => {
-                        seconds += read;
-                        damaged = damaged.or(damage);
-                        break;
-                    }
-                    Some(SourceEvent::Failed(error)) => return Err(error),
-                    None => return Err(broken_off()),
-                }
-            }
-            (first, before) = (next, seconds);
-        }
-        Ok(SourceEvent::End { read: before, damage: damaged })
-    }
-
-    /// The windows of one channel, numbered from 0. The first is the window `first` of all.
-    fn start_channel(
-        &self,
-        source: &Source,
-        channel: usize,
-        first: usize,
+        source: Source,
+        upload: SharedUpload,
+        longest: Duration,
+        before: Before,
     ) -> Result<mpsc::Receiver<SourceEvent>, MediaError> {
         let known: HashSet<usize> =
-            source.known.iter().filter_map(|index| index.checked_sub(first)).collect();
-        let source = Source { vad: source.vad.clone(), known, analyses: source.analyses.clone() };
-        let (upload, tracks, longest) = (self.upload.clone(), self.tracks.channel(channel), self.longest);
-        let started = source.start(move || UploadSound::open(upload, tracks, longest));
-        started.map_err(|error: io::Error| MediaError::Tool(format!("No thread could be started: {error}.")))
+            source.known.iter().filter_map(|index| index.checked_sub(before.windows)).collect();
+        let tracks = self.tracks.clone();
+        let started = Source { known, ..source }.start(move || UploadSound::open(upload, tracks, longest));
+        let started =
+            started.map_err(|error| MediaError::Tool(format!("No thread could be started: {error}.")))?;
+        Ok(match self.channel {
+            Some(channel) => behind(started, before, channel),
+            None => started,
+        })
     }
+}
+
+/// The events of a channel that comes behind others.
+fn behind(
+    mut of_channel: mpsc::Receiver<SourceEvent>,
+    before: Before,
+    channel: usize,
+) -> mpsc::Receiver<SourceEvent> {
+    let (events, receiver) = mpsc::channel(AHEAD);
+    tokio::spawn(async move {
+        while let Some(event) = of_channel.recv().await {
+            let moved = match event {
+                SourceEvent::Window { index, end, window, read } => SourceEvent::Window {
+                    index: before.windows + index,
+                    end: before.seconds + end,
+                    window: window.map(|(mut window, mut found)| {
+                        window.index += before.windows;
+                        found.insert(CHANNEL.to_owned(), Value::from(channel));
+                        (window, found)
+                    }),
+                    read: before.seconds + read,
+                },
+                SourceEvent::End { read, damage } => SourceEvent::End { read: before.seconds + read, damage },
+                SourceEvent::Failed(error) => SourceEvent::Failed(error),
+            };
+            if events.send(moved).await.is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }

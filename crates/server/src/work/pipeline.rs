@@ -7,28 +7,28 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rayon::ThreadPoolBuilder;
-use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use verbatim_media::MediaError;
-use verbatim_speech::{DecodeOptions, WindowTranscript};
+use verbatim_speech::{DecodeOptions, Language, WindowTranscript};
 use verbatim_structure::Structurer;
 use verbatim_vad::Vad;
 
 use super::analysis::Analysis;
 use super::assemble::{Recording, assemble};
-use super::channels::SeparateChannels;
+use super::channels::{Before, Part, channels};
 use super::decoding::Place;
+use super::detection::detect;
 use super::fingerprint::{fingerprint, model_of};
 use super::progress::{DETECTING, Done, LOADING, STRUCTURING, TRANSCRIBING};
-use super::source::{Source, SourceEvent};
+use super::source::Source;
 use super::transcribe::{Ended, Sink, Transcribing, Transcription};
-use super::upload_sound::{SharedUpload, UploadSound};
+use super::upload_sound::SharedUpload;
 use crate::blobs::Blobs;
 use crate::jobs::Job;
 use crate::jobs::options::Channels;
-use crate::recognizer::{PoolError, RecognizerError, RecognizerPool};
+use crate::recognizer::{PoolError, Recognizer, RecognizerError, RecognizerPool};
 use crate::signals::Notifier;
 use crate::store::{
     Analyses, Claim, JobStore, Lease, MAX_STRIKES, Progress, STARTED, StoreError, StoreResult, StoredWindow,
@@ -133,6 +133,8 @@ impl Pipeline {
             pipeline: self,
             claim,
             done: Done::new(job.duration),
+            before: Before::default(),
+            is_last_part: true,
             transcribed: 0,
             found: HashMap::new(),
         };
@@ -140,18 +142,31 @@ impl Pipeline {
         let upload = self.blobs.open(job.id).await;
         let upload =
             upload.map_err(|error| PipelineError::Job(format!("The file could not be opened: {error}.")))?;
-        let source =
-            Source { vad: self.vad.clone(), known: checkpoint.windows, analyses: self.analyses.clone() };
-        let events = self.read(job, Arc::new(upload), source, &mut run.done).await?;
-        let transcription = Transcription {
-            recognizer: recognizer.clone(),
-            job: job.id,
-            options,
-            detected: checkpoint.language,
-            stop: stop.clone(),
-        };
-        if transcription.run(events, &mut run).await? == Ended::Stopped {
-            return Err(PipelineError::Stopped);
+        let upload = Arc::new(upload);
+        let parts = self.parts(job, &upload).await?;
+        run.done = Done::new(job.duration.map(|seconds| seconds * parts.len() as f64));
+        for (position, part) in parts.iter().enumerate() {
+            run.is_last_part = position + 1 == parts.len();
+            let detected = match part.channel {
+                None => checkpoint.language,
+                Some(_) => self.language_of(part, recognizer.as_ref(), job, &upload).await?,
+            };
+            let source = Source {
+                vad: self.vad.clone(),
+                known: checkpoint.windows.clone(),
+                analyses: self.analyses.clone(),
+            };
+            let events = part.start(source, upload.clone(), self.max_media_duration, run.before)?;
+            let transcription = Transcription {
+                recognizer: recognizer.clone(),
+                job: job.id,
+                options: options.clone(),
+                detected,
+                stop: stop.clone(),
+            };
+            if transcription.run(events, &mut run).await? == Ended::Stopped {
+                return Err(PipelineError::Stopped);
+            }
         }
         run.report(STRUCTURING).await?;
         // Earlier starts had nothing left to do but this, and took the process down with them.
@@ -161,27 +176,28 @@ impl Pipeline {
         self.assemble(claim, model, structurer).await
     }
 
-    /// Starts reading the windows of an upload.
-    async fn read(
-        &self,
-        job: &Job,
-        upload: SharedUpload,
-        source: Source,
-        done: &mut Done,
-    ) -> Result<mpsc::Receiver<SourceEvent>, PipelineError> {
-        let (tracks, longest) = (job.tracks.clone(), self.max_media_duration);
-        if job.options.channels == Some(Channels::Separate)
-            && let Some(tracks) = tracks.clone()
-        {
-            let separate = SeparateChannels { upload: upload.clone(), tracks, longest };
-            let channels = separate.distinct().await?;
-            if channels.len() > 1 {
-                *done = Done::new(job.duration.map(|seconds| seconds * channels.len() as f64));
-                return Ok(separate.start(source, channels));
+    /// What is transcribed one after the other.
+    async fn parts(&self, job: &Job, upload: &SharedUpload) -> Result<Vec<Part>, MediaError> {
+        match (&job.tracks, job.options.channels) {
+            (Some(tracks), Some(Channels::Separate)) => {
+                channels(upload, tracks, self.max_media_duration).await
             }
+            (tracks, _) => Ok(vec![Part { tracks: tracks.clone(), channel: None }]),
         }
-        let started = source.start(move || UploadSound::open(upload, tracks, longest));
-        started.map_err(|error| PipelineError::Job(format!("No thread could be started: {error}.")))
+    }
+
+    /// The language of a channel, from its first windows, whichever of them are stored: an interrupted job decides as the
+    /// one before.
+    async fn language_of(
+        &self,
+        part: &Part,
+        recognizer: &dyn Recognizer,
+        job: &Job,
+        upload: &SharedUpload,
+    ) -> Result<Option<Language>, PipelineError> {
+        let sound = (upload.clone(), part.tracks.clone(), self.max_media_duration);
+        let detected = detect(recognizer, job.id, self.vad.clone(), sound).await?;
+        Ok(detected.map(|(language, _)| language))
     }
 
     /// The name of the model that the job asks for.
@@ -247,6 +263,10 @@ struct Run<'a> {
     pipeline: &'a Pipeline,
     claim: &'a Claim,
     done: Done,
+    /// What was read so far.
+    before: Before,
+    /// Whether nothing is read after the part that is being read.
+    is_last_part: bool,
     /// Windows that this attempt has transcribed.
     transcribed: usize,
     /// Where windows whose transcripts are not there yet end, among all that is to be read, and what was found out about
@@ -297,8 +317,12 @@ impl Sink for Run<'_> {
             }
             Transcribing::Started => self.report(TRANSCRIBING).await?,
             Transcribing::Read(seconds) => self.done.read(seconds),
-            Transcribing::Skipped { index, end } => self.done.window(index, end),
+            Transcribing::Skipped { index, end } => {
+                self.before.windows = index + 1;
+                self.done.window(index, end);
+            }
             Transcribing::Analyzed { index, end, found } => {
+                self.before.windows = index + 1;
                 self.found.insert(index, (end, found));
             }
             Transcribing::Begun(place) => self.begin(place).await?,
@@ -307,7 +331,10 @@ impl Sink for Run<'_> {
                 if let Some(damage) = damage {
                     tracing::warn!(job = %self.claim.job.id, "{damage} What comes before is kept.");
                 }
-                self.done.read_all(seconds);
+                self.before.seconds = seconds;
+                if self.is_last_part {
+                    self.done.read_all(seconds);
+                }
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use verbatim_structure::BreakKind;
 use super::cost::{fragment, subtitle, subtitle_break, together};
 use super::layout::Layout;
 use super::lines::Lines;
-use super::rules::{LONGEST, SHORTEST};
+use super::rules::{LONGEST, READING_TIME, SHORTEST};
 use super::text::{Text, Word};
 use super::timing::{Spoken, longest_time};
 
@@ -45,7 +45,7 @@ pub(super) fn divide(text: &Text, layout: Layout) -> Vec<Vec<Range<usize>>> {
 }
 
 /// How many words a subtitle that starts with the word at `first` has at most: at least one, and no more than fit on its
-/// lines and are said within [`LONGEST`]. Of the last word, that is not meant to be heard to its end: words that seem to
+/// lines and are said and read within [`LONGEST`]. Of the last word, that is not meant to be heard to its end: words that seem to
 /// last for seconds are often followed by silence.
 fn most_words(text: &Text, layout: Layout, first: usize) -> usize {
     let (mut lines, mut line_start) = (1, first);
@@ -55,8 +55,9 @@ fn most_words(text: &Text, layout: Layout, first: usize) -> usize {
             line_start = last;
         }
         let word = &text.words[last];
-        let heard = word.end.min(word.start + SHORTEST);
-        if lines > layout.max_line_count() || heard > text.words[first].start + LONGEST {
+        let heard = word.end.min(word.start + SHORTEST) - text.words[first].start;
+        let read = text.columns(first..last + 1) as u64 * READING_TIME;
+        if lines > layout.max_line_count() || heard > LONGEST || read > LONGEST {
             return last - first;
         }
     }

@@ -4,10 +4,10 @@
 //! said, and is read at 20 characters a second at most. Between two subtitles are two frames or at least half a second.
 //! Breaks are at the ends of sentences, then at other marks, then where phrases start, and lines are about equally long.
 //!
-//! Where these contradict each other, words are never left out, and lines are never longer or more than fit (but for a
-//! word that is wider than a line); subtitles never overlap, and none is shown longer than seven seconds. The gap, the
-//! second and the reading speed give way, the last first; before that, a subtitle stays into the silence after it, and
-//! then appears up to a quarter of a second early.
+//! Where these contradict each other, words are never left out, and lines are never wider or more than allowed (but for a
+//! word that is wider than a line); subtitles never overlap, and none is shown longer than seven seconds. A subtitle that
+//! needs time stays into the silence after it, and then appears up to a quarter of a second early. Then the reading
+//! speed gives way, then the gap, and last the second.
 //!
 //! `text` makes words with times, `division` divides them into subtitles with `lines` by `cost`, and `timing` decides
 //! when these are shown.

@@ -167,7 +167,7 @@ fn a_segment_without_duration_is_shown_as_long_as_reading_takes() {
 
 #[test]
 fn many_words_at_one_moment_are_cut_in_time_however_much_fits_on_a_subtitle() {
-    let at_once = spoken(&[(" word", 5.0, 5.0); 4000]);
+    let at_once = spoken(&[(" word", 5.0, 5.0); 2000]);
     let after = segment(5.001, 6.0, " And then it went on.");
     for layout in [Layout::default(), layout(10, 1), layout(200, 10)] {
         check(&result(vec![at_once.clone(), after.clone()]), layout).unwrap();

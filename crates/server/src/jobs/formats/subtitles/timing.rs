@@ -1,7 +1,7 @@
 //! Decides when subtitles appear and disappear, given when their words are said.
 //!
-//! What gives way, in this order, if the rules contradict each other: the reading speed, the shortest time, the gap
-//! between subtitles. They never overlap, and none is shown longer than [`LONGEST`].
+//! What gives way, in this order, if the rules contradict each other: the reading speed, the gap between subtitles, the
+//! shortest time. They never overlap, and none is shown longer than [`LONGEST`].
 
 use super::rules::{GAP, LEAD, LONGEST, SHORTEST, SHORTEST_GAP, time_needed};
 
