@@ -43,7 +43,7 @@ impl Plan {
         formats.sort();
         formats.dedup();
         let plan = match (output, formats.as_slice()) {
-            (None, [Format::Srt | Format::Vtt]) if inputs.len() > 1 => {
+            (None, [format]) if format.is_subtitles() && inputs.len() > 1 => {
                 return Err(PlanError::SeveralSubtitles);
             }
             (None, [format]) => return Ok(Self::Stdout(*format)),
@@ -170,7 +170,9 @@ mod tests {
         let folder = plan(&["x/a.b.mp3"], &[Format::Srt], out("subs/")).unwrap();
         assert_eq!(paths(folder), [Path::new("subs/a.b.srt")]);
         let several = plan(&["a.mp3", "b.mp3"], &[Format::Json, Format::Txt], out("o")).unwrap();
-        assert_eq!(paths(several), ["o/a.txt", "o/a.json", "o/b.txt", "o/b.json"].map(PathBuf::from));
+        assert_eq!(paths(several), ["o/a.json", "o/a.txt", "o/b.json", "o/b.txt"].map(PathBuf::from));
+        let chapters = plan(&["a.mp3"], &[Format::Chapters, Format::Txt], out("o/")).unwrap();
+        assert_eq!(paths(chapters), ["o/a.txt", "o/a.chapters.txt"].map(PathBuf::from));
         let there = tempfile::tempdir().unwrap();
         let there = plan(&["a.mp3"], &[Format::Txt], Some(there.path())).unwrap();
         assert!(paths(there)[0].ends_with("a.txt"));

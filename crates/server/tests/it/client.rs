@@ -1,5 +1,6 @@
 //! The command line as a client: the binary as people call it, against a server that fails on request.
 
+mod service;
 mod stand_in;
 mod watch;
 
@@ -39,18 +40,9 @@ impl Fixture {
         self.dir.path().join(name)
     }
 
-    /// The program with this command line, in the folder, with the server and the user's state in its environment.
+    /// The program with this command line, as a client of the server.
     fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_verbatim"));
-        command
-            .args(words.split(' '))
-            .current_dir(self.dir.path())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("XDG_STATE_HOME", self.path("state"))
-            .env("VERBATIM_SERVER", self.running.url())
-            .kill_on_drop(true);
-        command
+        command(self.dir.path(), &self.running.url(), words)
     }
 
     async fn run(&self, words: &str) -> Output {
@@ -87,6 +79,20 @@ impl Fixture {
         let uploads: Value = serde_json::from_slice(&text).unwrap();
         uploads["uploads"].as_array().unwrap().len()
     }
+}
+
+/// The program with this command line, in a folder that also has the user's state, as a client of this server.
+fn command(dir: &Path, server: &str, words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_verbatim"));
+    command
+        .args(words.split(' '))
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("XDG_STATE_HOME", dir.join("state"))
+        .env("VERBATIM_SERVER", server)
+        .kill_on_drop(true);
+    command
 }
 
 fn text(bytes: &[u8]) -> &str {

@@ -39,6 +39,8 @@ pub enum ClientError {
     File { what: &'static str, path: PathBuf, error: io::Error },
     #[error("{} {what}", path.display())]
     Unsuitable { path: PathBuf, what: &'static str },
+    #[error("{} was changed while it was sent; send it again", .0.display())]
+    Changed(PathBuf),
 }
 
 impl ClientError {

@@ -54,8 +54,7 @@ impl SourceFile {
         if metadata.len() == self.size && modified == self.modified {
             return Ok(());
         }
-        let what = "was changed while it was sent; send it again";
-        Err(ClientError::Unsuitable { path: self.path.clone(), what })
+        Err(ClientError::Changed(self.path.clone()))
     }
 
     /// The bytes from `start` on, `count` of them, as the body of a request. What is handed out is counted in `sent`, and

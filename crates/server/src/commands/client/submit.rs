@@ -90,7 +90,9 @@ fn is_closed(error: &anyhow::Error) -> bool {
 /// Says what is wrong with a file; errors that are about the file itself name it already.
 fn print_failure(file: &Path, error: &anyhow::Error) {
     match error.downcast_ref() {
-        Some(ClientError::File { .. } | ClientError::Unsuitable { .. }) => print_error(error),
+        Some(ClientError::File { .. } | ClientError::Unsuitable { .. } | ClientError::Changed(_)) => {
+            print_error(error)
+        }
         _ => print_error(format_args!("{}: {error:#}", file.display())),
     }
 }

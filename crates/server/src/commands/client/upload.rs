@@ -58,7 +58,7 @@ fn forget(
     id: JobId,
 ) -> Result<JobId, ClientError> {
     let is_over = match &ended {
-        Ok(()) | Err(ClientError::UploadGone { .. }) => true,
+        Ok(()) | Err(ClientError::UploadGone { .. } | ClientError::Changed(_)) => true,
         Err(error) => error.is_of_recording(),
     };
     if is_over {

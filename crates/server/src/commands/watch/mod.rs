@@ -78,8 +78,8 @@ impl Watch {
             match self.round(out)? {
                 Round::Idle if settings.once => return Ok(self.all_ok),
                 Round::Unsettled if settings.once => thread::sleep(settings.interval.min(settings.settle)),
-                Round::Idle | Round::Unsettled => thread::sleep(settings.interval),
-                Round::Worked => {}
+                Round::Worked if settings.once => {}
+                Round::Idle | Round::Unsettled | Round::Worked => thread::sleep(settings.interval),
             }
         }
     }

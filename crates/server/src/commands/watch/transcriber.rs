@@ -131,7 +131,8 @@ impl From<ClientError> for WatchError {
         let sentence = error.to_string();
         match error {
             error if error.is_of_recording() => Self::Recording(sentence),
-            ClientError::File { .. } => Self::Machine(sentence),
+            // It is still being written, which a pause may show.
+            ClientError::File { .. } | ClientError::Changed(_) => Self::Machine(sentence),
             _ => Self::Server(sentence),
         }
     }
