@@ -10,7 +10,7 @@ use verbatim_speech::{Language, LanguageProbabilities, Window};
 use verbatim_vad::Vad;
 
 use super::decoding::LANGUAGE_WINDOWS;
-use super::pipeline::PipelineError;
+use super::error::PipelineError;
 use super::source::{Source, SourceEvent, broken_off};
 use super::upload_sound::{SharedUpload, UploadSound};
 use crate::blobs::OpenBlob;

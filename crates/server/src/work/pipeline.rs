@@ -20,6 +20,7 @@ use super::assemble::{Recording, assemble};
 use super::channels::{Before, Part, channels};
 use super::decoding::Place;
 use super::detection::detect;
+use super::error::PipelineError;
 use super::fingerprint::{fingerprint, model_of};
 use super::progress::{DETECTING, Done, LOADING, STRUCTURING, TRANSCRIBING};
 use super::source::Source;
@@ -28,10 +29,10 @@ use super::upload_sound::SharedUpload;
 use crate::blobs::Blobs;
 use crate::jobs::Job;
 use crate::jobs::options::Channels;
-use crate::recognizer::{PoolError, Recognizer, RecognizerError, RecognizerPool};
+use crate::recognizer::{Recognizer, RecognizerPool};
 use crate::signals::Notifier;
 use crate::store::{
-    Analyses, Claim, JobStore, Lease, MAX_STRIKES, Progress, STARTED, StoreError, StoreResult, StoredWindow,
+    Analyses, Claim, JobStore, Lease, MAX_STRIKES, Progress, STARTED, StoreResult, StoredWindow,
 };
 
 /// What is said of a transcript that is not structured any more.
@@ -42,42 +43,6 @@ const PARTIAL: &str = "The transcript was not structured, for the job failed bef
 
 /// Between two tries of a write that may pass.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
-
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    /// The job cannot be done. A sentence for its client.
-    #[error("{0}")]
-    Job(String),
-    /// Told to stop; what is done is stored.
-    #[error("the job was stopped before its end")]
-    Stopped,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl From<MediaError> for PipelineError {
-    fn from(error: MediaError) -> Self {
-        Self::Job(error.to_string())
-    }
-}
-
-impl From<RecognizerError> for PipelineError {
-    fn from(error: RecognizerError) -> Self {
-        match error {
-            RecognizerError::Stopping | RecognizerError::Gone => Self::Stopped,
-            RecognizerError::Refused(_) | RecognizerError::Panicked(_) => Self::Job(error.to_string()),
-        }
-    }
-}
-
-impl From<PoolError> for PipelineError {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Stopping => Self::Stopped,
-            PoolError::Unknown { .. } | PoolError::Load { .. } => Self::Job(error.to_string()),
-        }
-    }
-}
 
 /// What a job ends with.
 #[derive(Debug)]

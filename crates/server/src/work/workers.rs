@@ -12,7 +12,8 @@ use tokio::time::{MissedTickBehavior, interval, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::pipeline::{Finished, Pipeline, PipelineError, retried};
+use super::error::PipelineError;
+use super::pipeline::{Finished, Pipeline, retried};
 use super::processes::ProcessLock;
 use crate::blobs::Blobs;
 use crate::jobs::JobId;
