@@ -37,6 +37,6 @@ pub use decode::{PcmStream, distinct_channels};
 pub use error::MediaError;
 pub use ffmpeg::{Tools, require_tools};
 pub use headers::{FileType, MediaInfo, Tracks};
-pub use limits::{Cancellation, Timeouts};
+pub use limits::{CancelOnDrop, Cancellation, Timeouts};
 pub use probe::{identify, measure_duration, probe, probe_with};
 pub use sandbox::{Confinement, Enforced, confinement};

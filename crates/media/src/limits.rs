@@ -26,7 +26,7 @@ impl Default for Timeouts {
     }
 }
 
-/// Cancels a probe from another thread. Clones share one state.
+/// Cancels a probe, or another look at a file, from another thread. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Cancellation(Arc<AtomicBool>);
 
@@ -36,8 +36,18 @@ impl Cancellation {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Cancels when it is dropped, as when the future that waits is.
+#[derive(Debug)]
+pub struct CancelOnDrop(pub Cancellation);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

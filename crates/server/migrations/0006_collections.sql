@@ -5,6 +5,9 @@ ALTER TABLE jobs ADD COLUMN search_name TEXT NOT NULL DEFAULT '';
 -- SHA-256 of the upload, in hexadecimal; null for jobs of older versions.
 ALTER TABLE jobs ADD COLUMN content_hash TEXT;
 
+-- Whether its upload was removed after its end, or is about to be: then it cannot be done anew.
+ALTER TABLE jobs ADD COLUMN upload_given_up INTEGER NOT NULL DEFAULT 0 CHECK (upload_given_up IN (0, 1));
+
 UPDATE jobs SET search_name = lower(filename);
 
 CREATE INDEX jobs_listed ON jobs (created_at, id);
@@ -25,6 +28,10 @@ CREATE TABLE idempotency_keys (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX idempotency_keys_of_job ON idempotency_keys (job_id);
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+
+-- Calls go with their job.
+CREATE INDEX deliveries_of_job ON deliveries (job_id);
 
 -- Events carry segments now, instead of the places of windows.
 CREATE TABLE new_events (
@@ -48,7 +55,8 @@ SELECT windows.job_id,
     'segment',
     json_set(segments.value, '$.window', windows.number,
         '$.language', json_extract(windows.transcript, '$.language'))
-FROM windows, json_each(windows.transcript, '$.segments') AS segments
+-- A window that is damaged fails its job alone, later.
+FROM windows, json_each(iif(json_valid(windows.transcript), windows.transcript, '{}'), '$.segments') AS segments
 WHERE windows.state = 'done';
 
 DROP TABLE events;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::PcmStream;
 use crate::error::MediaError;
 use crate::headers::Tracks;
+use crate::limits::Cancellation;
 
 /// Two channels are the same if their difference has less power than this share of theirs, in every second: -30 dB, which
 /// codecs with losses keep well below.
@@ -15,16 +16,21 @@ const SAME: f32 = 1e-3;
 const SILENCE: f32 = 1e-8;
 
 /// The channels of the preferred track without those that are the same as an earlier one, counted from 0. Reads on only
-/// as long as two channels are the same so far. Blocks.
+/// as long as two channels are the same so far. Blocks, until it is cancelled at the latest.
 ///
 /// # Errors
 /// As [`PcmStream::open_tracks`] and its items.
-pub fn distinct_channels(path: &Path, tracks: &Tracks, longest: Duration) -> Result<Vec<usize>, MediaError> {
+pub fn distinct_channels(
+    path: &Path,
+    tracks: &Tracks,
+    longest: Duration,
+    cancellation: &Cancellation,
+) -> Result<Vec<usize>, MediaError> {
     let mut distinct: Vec<usize> = Vec::new();
     for channel in 0..tracks.channels() {
         let mut is_new = true;
         for earlier in &distinct {
-            is_new &= !are_same(path, tracks, [*earlier, channel], longest)?;
+            is_new &= !are_same(path, tracks, [*earlier, channel], longest, cancellation)?;
         }
         if is_new {
             distinct.push(channel);
@@ -33,7 +39,13 @@ pub fn distinct_channels(path: &Path, tracks: &Tracks, longest: Duration) -> Res
     Ok(distinct)
 }
 
-fn are_same(path: &Path, tracks: &Tracks, pair: [usize; 2], longest: Duration) -> Result<bool, MediaError> {
+fn are_same(
+    path: &Path,
+    tracks: &Tracks,
+    pair: [usize; 2],
+    longest: Duration,
+    cancellation: &Cancellation,
+) -> Result<bool, MediaError> {
     let open = |channel| match tracks.channel(channel) {
         Some(track) => PcmStream::open_tracks(path, track, longest),
         None => Err(MediaError::Tool("A channel is missing (an internal error).".to_owned())),
@@ -45,6 +57,9 @@ fn are_same(path: &Path, tracks: &Tracks, pair: [usize; 2], longest: Duration) -
                 .downcast()
                 .unwrap_or_else(|error| MediaError::Tool(format!("The sound cannot be read: {error}.")))
         };
+        if cancellation.is_cancelled() {
+            return Err(MediaError::Tool("The comparison of channels was cancelled.".to_owned()));
+        }
         if differ(&one.map_err(unpacked)?, &other.map_err(unpacked)?) {
             return Ok(false);
         }

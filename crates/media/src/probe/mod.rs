@@ -39,6 +39,9 @@ pub fn probe_with(
     }
     let sound = PcmStream::start(tools, path, info.tracks.clone(), max_duration, limits.clone());
     let track = first_second(sound?)?;
+    // Those before it cannot be decoded.
+    let decoded = info.tracks.0.iter().position(|known| known.index == track).unwrap_or(0);
+    info.tracks.0.drain(..decoded);
     // If the clock was reset within the file, the duration in the headers is the difference between two clocks.
     if info.duration.is_none() || is_longer(info.duration, max_duration) && headers.shares_clock {
         info.duration = measure(tools, path, track, limits);

@@ -71,6 +71,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(openai::router())
         .merge(asr::router())
         .merge(whisper_cpp::router())
+        .method_not_allowed_fallback(native::no_such_method)
         .layer(from_fn(access::log))
         .with_state(state)
 }

@@ -24,8 +24,10 @@ pub(super) enum OnDisconnect {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum WaitError {
     Intake(IntakeError),
-    /// The job has failed or was cancelled. A sentence.
+    /// The job has failed. A sentence.
     Failed(String),
+    /// The job was cancelled or deleted. A sentence.
+    Cancelled(String),
 }
 
 impl From<IntakeError> for WaitError {
@@ -81,9 +83,12 @@ async fn wait(state: &ApiState, id: JobId) -> Result<String, WaitError> {
                 let result = state.store().result(id).await.map_err(IntakeError::from)?;
                 return result.ok_or_else(|| internal(format!("job {id} is completed, but has no result")));
             }
+            Some(job) if job.status == JobStatus::Cancelled => {
+                return Err(WaitError::Cancelled(job.error_sentence()));
+            }
             Some(job) if job.status.has_ended() => return Err(WaitError::Failed(job.error_sentence())),
             Some(_) => {}
-            None => return Err(WaitError::Failed("The job was deleted before it had ended.".into())),
+            None => return Err(WaitError::Cancelled("The job was deleted before it had ended.".into())),
         }
         tokio::select! {
             () = ended.wait() => {}
@@ -97,17 +102,16 @@ async fn abandon(state: &ApiState, job: &Job, on_disconnect: OnDisconnect) -> Wa
     let sentence = "The job was cancelled: the client hung up before it had ended.";
     if on_disconnect == OnDisconnect::Cancel {
         match state.intake.cancel(job.id, sentence).await {
-            Ok(true) => {
-                tracing::info!(job = %job.id, "job cancelled: its client disconnected");
-                if let Err(error) = state.intake.blobs.remove(job.id).await {
-                    return IntakeError::from(error).into();
-                }
-            }
+            Ok(true) => tracing::info!(job = %job.id, "job cancelled: its client disconnected"),
             Ok(false) => {}
-            Err(error) => return error.into(),
+            Err(error) => {
+                tracing::error!(job = %job.id, "the job of a client that disconnected could not be cancelled");
+                error.log();
+                return error.into();
+            }
         }
     }
-    WaitError::Failed(sentence.into())
+    WaitError::Cancelled(sentence.into())
 }
 
 fn stopping(job: JobId) -> IntakeError {

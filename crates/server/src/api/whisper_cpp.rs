@@ -104,7 +104,7 @@ impl Fields for InferenceForm {
         let with_name = |reason: String| IntakeError::Invalid(format!("{name}: {reason}."));
         match name {
             "language" if text == "auto" => {}
-            "prompt" => self.options.set("initial_prompt", text).map_err(invalid)?,
+            "prompt" => self.options.set_prompt(name, text).map_err(invalid)?,
             "translate" => {
                 let translate = !text.is_empty() && parse_switch(text).map_err(with_name)?;
                 self.options.task = translate.then_some(Task::Translate);
@@ -143,7 +143,9 @@ impl<E: Into<WaitError>> From<E> for InferenceError {
 impl IntoResponse for InferenceError {
     fn into_response(self) -> Response {
         let (status, sentence) = match self.0 {
-            WaitError::Failed(sentence) => (StatusCode::INTERNAL_SERVER_ERROR, sentence),
+            WaitError::Failed(sentence) | WaitError::Cancelled(sentence) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, sentence)
+            }
             WaitError::Intake(error) => {
                 error.log();
                 (error.status(), error.to_string())

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,6 @@ pub(crate) use self::engine::start_without_fingerprint;
 use self::storage::Storage;
 use crate::api::{self, ApiState, Fetcher, Intake, KeysInUse, Outlook, Prober, StructureModels};
 use crate::blobs::SweepError;
-use crate::http_client::Networks;
 use crate::recognizer::{PoolLimits, RecognizerPool};
 use crate::settings::{EngineSettings, ModelSettings, PoolSettings, ServeSettings, WhisperModel};
 use crate::signals::{Faults, Notifiers, Running};
@@ -140,6 +140,7 @@ impl App {
                 recognizers: recognizers.clone(),
                 vad: vad.clone(),
                 max_media_duration: settings.limits.max_media_duration,
+                slots: Arc::new(Semaphore::new(settings.max_concurrent_jobs as usize)),
             },
             started,
         };
@@ -215,13 +216,9 @@ async fn serve_http(listener: TcpListener, state: ApiState, stop: CancellationTo
     axum::serve(listener, api::router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-/// A service that only this machine can reach may fetch from it.
 fn fetcher(settings: &ServeSettings) -> Result<Option<Fetcher>, AppError> {
-    if !settings.urls.allow_urls {
-        return Ok(None);
-    }
-    let own = if settings.listen.host.is_loopback() { Networks::loopback() } else { Networks::default() };
-    Ok(Some(Fetcher::new(own.and(&settings.urls.allowed_networks))?))
+    let networks = settings.urls.allow_urls.then(|| settings.urls.allowed_networks.clone());
+    Ok(networks.map(Fetcher::new).transpose()?)
 }
 
 fn pool_limits(settings: PoolSettings) -> PoolLimits {

@@ -23,19 +23,6 @@ const MAX_REDIRECTS: usize = 5;
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// The addresses of this machine itself.
-    pub fn loopback() -> Self {
-        let networks = ["127.0.0.0/8", "::1/128"];
-        Self(networks.iter().filter_map(|network| network.parse().ok()).collect())
-    }
-
-    /// These networks and those of `other`.
-    #[must_use]
-    pub fn and(mut self, other: &Self) -> Self {
-        self.0.extend(&other.0);
-        self
-    }
-
     /// Whether an address is public, or in one of the networks.
     fn allow(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -85,6 +72,8 @@ pub fn guarded(networks: Networks) -> reqwest::Result<GuardedClient> {
     });
     let client = super::builder()
         .redirect(redirects)
+        // The query of an address may be a secret.
+        .referer(false)
         .dns_resolver(Arc::new(GuardedResolver(networks.clone())))
         // A proxy would make the connection, unchecked.
         .no_proxy()

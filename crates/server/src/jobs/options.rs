@@ -82,6 +82,14 @@ impl JobOptions {
         Ok(())
     }
 
+    /// Sets the initial prompt from a field of another name. The error is a sentence.
+    pub fn set_prompt(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let given = Some(text.trim()).filter(|text| !text.is_empty());
+        self.initial_prompt =
+            given.map(parse_text).transpose().map_err(|reason| format!("{name}: {reason}."))?;
+        Ok(())
+    }
+
     /// Fills options that are `None` from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {

@@ -14,10 +14,13 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use verbatim_speech::Language;
 
-use super::Recognizer;
+use super::{Recognizer, RecognizerModel};
 
 /// How long jobs of loaded models may go before one whose model is not loaded.
 const MAX_BYPASS: Duration = Duration::from_secs(60);
+
+/// How long an unloaded model may take to end what it computes, before another one is loaded beside it.
+const MAX_UNLOADING: Duration = Duration::from_secs(10);
 
 /// Why a job gets no recognizer. The text is a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,8 +69,9 @@ struct Inner {
     state: Mutex<State>,
     /// Notified when a recognizer has lost a user, and at a stop.
     released: Notify,
-    /// Held by the one job that waits for a slot or loads. The others queue behind it, first come, first served.
-    turn: tokio::sync::Mutex<()>,
+    /// Held by the one job that waits for a slot, and by the load that follows. The others queue behind it, first come,
+    /// first served.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -95,7 +99,7 @@ impl RecognizerPool {
             limits,
             state: Mutex::default(),
             released: Notify::new(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
         };
         Self(Arc::new(inner))
     }
@@ -160,18 +164,43 @@ impl RecognizerPool {
             return Ok(lease);
         }
         self.require(name)?;
-        let _turn = self.0.turn.lock().await;
-        let _waiting = Waiting::begin(self);
-        loop {
-            let released = self.0.released.notified();
-            if let Some(lease) = self.take_loaded(name, true)? {
-                return Ok(lease);
+        let turn = self.0.turn.clone().lock_owned().await;
+        {
+            let _waiting = Waiting::begin(self);
+            loop {
+                let released = self.0.released.notified();
+                if let Some(lease) = self.take_loaded(name, true)? {
+                    return Ok(lease);
+                }
+                if self.has_room() {
+                    break;
+                }
+                released.await;
             }
-            if self.make_room() {
-                return self.load(name).await;
-            }
-            released.await;
         }
+        // In a task of its own, with the turn: if this job is cancelled meanwhile, the next one does not load beside it.
+        let (pool, owned) = (self.clone(), name.to_owned());
+        let loading = tokio::spawn(async move {
+            let _turn = turn;
+            pool.load(&owned).await
+        });
+        loading
+            .await
+            .unwrap_or_else(|error| Err(PoolError::Load { name: name.to_owned(), reason: error.to_string() }))
+    }
+
+    /// The recognizer of a model in memory that will do, of the default one if it will. `None` if there is none.
+    pub fn take_any(&self, will_do: impl Fn(&RecognizerModel) -> bool) -> Option<RecognizerLease> {
+        let mut state = self.state();
+        if state.stopped {
+            return None;
+        }
+        let mut suitable: Vec<_> =
+            state.loaded.iter_mut().filter(|loaded| will_do(loaded.recognizer.model())).collect();
+        suitable.sort_by_key(|loaded| loaded.name != self.default_name());
+        let loaded = suitable.into_iter().next()?;
+        loaded.users += 1;
+        Some(self.lease(loaded))
     }
 
     /// Unloads models that have had no user for the idle timeout.
@@ -244,21 +273,47 @@ impl RecognizerPool {
         }
     }
 
-    /// Whether another model can be loaded; unloads the least recently used one that has no user, if it must go.
-    fn make_room(&self) -> bool {
-        let mut state = self.state();
-        if state.loaded.len() < self.0.limits.max_loaded {
-            return true;
+    /// Whether another model can be loaded, perhaps in the place of one that has no user.
+    fn has_room(&self) -> bool {
+        let state = self.state();
+        state.loaded.len() < self.0.limits.max_loaded || state.loaded.iter().any(|loaded| loaded.users == 0)
+    }
+
+    /// Unloads the least recently used model that has no user, if another one needs its room, and waits until its threads
+    /// have let go of it. False if all are in use.
+    async fn make_room(&self) -> bool {
+        let Some(Loaded { name, recognizer, .. }) = ({
+            let mut state = self.state();
+            if state.loaded.len() < self.0.limits.max_loaded {
+                return true;
+            }
+            let unused = state.loaded.iter().enumerate().filter(|(_, loaded)| loaded.users == 0);
+            let oldest = unused.min_by_key(|(_, loaded)| loaded.last_used).map(|(oldest, _)| oldest);
+            oldest.map(|oldest| state.loaded.swap_remove(oldest))
+        }) else {
+            return false;
+        };
+        let running = recognizer.liveness();
+        drop(recognizer);
+        let begun = Instant::now();
+        // What a cancelled job had in the engine ends with its step.
+        while running.is_alive() && begun.elapsed() < MAX_UNLOADING {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let unused = state.loaded.iter().enumerate().filter(|(_, loaded)| loaded.users == 0);
-        let Some((oldest, _)) = unused.min_by_key(|(_, loaded)| loaded.last_used) else { return false };
-        let Loaded { name, .. } = state.loaded.swap_remove(oldest);
         tracing::info!(model = name, "model unloaded: another one needs its room");
         true
     }
 
     /// Loads a model into a free slot. To be called in this job's turn.
     async fn load(&self, name: &str) -> Result<RecognizerLease, PoolError> {
+        // Jobs of loaded models do not wait for the turn, so one of them may have been faster.
+        loop {
+            let released = self.0.released.notified();
+            if self.make_room().await {
+                break;
+            }
+            released.await;
+        }
         let (pool, owned) = (self.clone(), name.to_owned());
         let recognizer = flatten(name, spawn_blocking(move || pool.0.source.load(&owned)).await)?;
         let mut state = self.state();

@@ -397,11 +397,18 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     async fn cancel(&self, id: JobId, message: &str, now: Timestamp) -> StoreResult<bool>;
 
     /// Makes a job that has failed or was cancelled pending again, to be done anew. Its partial result and its webhook calls
-    /// are removed. False if it has not ended so, or does not exist.
+    /// are removed. False if it has not ended so, if its upload is given up, or if it does not exist.
     async fn retry(&self, id: JobId, now: Timestamp) -> StoreResult<bool>;
 
     /// Removes a job with all that belongs to it, also if a worker holds its lease. False if it does not exist.
     async fn delete(&self, id: JobId) -> StoreResult<bool>;
+
+    /// Removes a job as [`Self::delete`] does, if it ended before a moment.
+    async fn delete_ended(&self, id: JobId, before: Timestamp) -> StoreResult<bool>;
+
+    /// Gives up the upload of a job that ended at or before a moment: the caller removes it, and the job is not retried. False
+    /// if it has not ended by then.
+    async fn give_up_upload(&self, id: JobId, ended_by: Timestamp) -> StoreResult<bool>;
 
     /// Gives the space of removed jobs back to the file system, as far as that is quick.
     async fn release_space(&self) -> StoreResult<()>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::mpsc;
-use verbatim_media::{MediaError, Tracks, distinct_channels};
+use verbatim_media::{CancelOnDrop, Cancellation, MediaError, Tracks, distinct_channels};
 
 use super::source::{AHEAD, Source, SourceEvent, broken_off};
 use super::upload_sound::{SharedUpload, UploadSound};
@@ -36,9 +36,11 @@ pub(super) async fn channels(
     tracks: &Tracks,
     longest: Duration,
 ) -> Result<Vec<Part>, MediaError> {
+    let cancellation = Cancellation::default();
+    let _guard = CancelOnDrop(cancellation.clone());
     let find = {
         let (upload, tracks) = (upload.clone(), tracks.clone());
-        move || distinct_channels(&upload.path(), &tracks, longest)
+        move || distinct_channels(&upload.path(), &tracks, longest, &cancellation)
     };
     let distinct = tokio::task::spawn_blocking(find).await.unwrap_or_else(|_| Err(broken_off()))?;
     if distinct.len() < 2 {
@@ -78,7 +80,13 @@ fn behind(
 ) -> mpsc::Receiver<SourceEvent> {
     let (events, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
-        while let Some(event) = of_channel.recv().await {
+        loop {
+            // Nobody receives any more: the thread that reads is to end at once, too.
+            let event = tokio::select! {
+                () = events.closed() => break,
+                event = of_channel.recv() => event,
+            };
+            let Some(event) = event else { break };
             let moved = match event {
                 SourceEvent::Window { index, end, window, read } => SourceEvent::Window {
                     index: before.windows + index,

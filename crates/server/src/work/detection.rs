@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use tokio::sync::Semaphore;
 use verbatim_media::Tracks;
 use verbatim_speech::{Language, LanguageProbabilities, Window};
 use verbatim_vad::Vad;
@@ -17,12 +18,14 @@ use crate::blobs::OpenBlob;
 use crate::jobs::JobId;
 use crate::recognizer::{Recognizer, RecognizerInput, RecognizerPool};
 
-/// Detects languages by the default model. Clones share the models.
+/// Detects languages by the default model, or by another one that is in memory already. Clones share the models.
 #[derive(Debug, Clone)]
 pub struct LanguageDetector {
     pub recognizers: RecognizerPool,
     pub vad: Arc<Vad>,
     pub max_media_duration: Duration,
+    /// How many recordings are looked at beside each other.
+    pub slots: Arc<Semaphore>,
 }
 
 impl LanguageDetector {
@@ -32,7 +35,11 @@ impl LanguageDetector {
         upload: OpenBlob,
         tracks: Option<Tracks>,
     ) -> Result<Option<(Language, f32)>, PipelineError> {
-        let acquired = self.recognizers.acquire(self.recognizers.default_name()).await?;
+        let _slot = self.slots.acquire().await.map_err(|_| PipelineError::Stopped)?;
+        let acquired = match self.recognizers.take_any(|model| model.only_language().is_none()) {
+            Some(in_memory) => in_memory,
+            None => self.recognizers.acquire(self.recognizers.default_name()).await?,
+        };
         let sound = (Arc::new(upload), tracks, self.max_media_duration);
         detect(acquired.recognizer().as_ref(), JobId::new(), self.vad.clone(), sound).await
     }

@@ -114,6 +114,8 @@ impl Pipeline {
             run.is_last_part = position + 1 == parts.len();
             let detected = match part.channel {
                 None => checkpoint.language,
+                Some(_) if options.language.is_some() => None,
+                Some(_) if recognizer.model().only_language().is_some() => None,
                 Some(_) => self.language_of(part, recognizer.as_ref(), job, &upload).await?,
             };
             let source = Source {

@@ -241,10 +241,9 @@ impl Workers {
 
     /// Removes the upload of a job that has ended, unless it is to be kept for a while.
     async fn clean_up(&self, id: JobId) -> io::Result<()> {
-        let has_had_its_time = |ended: Timestamp| ended <= ago(self.retention.uploads);
-        match self.store.get(id).await {
-            Ok(Some(job)) if job.completed_at.is_some_and(has_had_its_time) => self.blobs.remove(id).await,
-            Ok(_) => Ok(()),
+        match self.store.give_up_upload(id, ago(self.retention.uploads)).await {
+            Ok(true) => self.blobs.remove(id).await,
+            Ok(false) => Ok(()),
             Err(error) => Err(io::Error::other(error)),
         }
     }
@@ -260,6 +259,9 @@ impl Workers {
             }
             if let Err(error) = self.purge_ended().await {
                 tracing::error!("jobs that have had their time could not be removed: {error}");
+            }
+            if let Err(error) = self.store.release_space().await {
+                tracing::warn!("the database keeps the space of removed jobs for now: {error}");
             }
             if let Err(error) = self.blobs.purge_orphans(SystemTime::now()).await {
                 tracing::error!("what was set aside could not be removed: {error}");
@@ -295,11 +297,12 @@ impl Workers {
                 return Ok(());
             }
             for id in &ended {
-                self.blobs.remove(*id).await?;
-                self.store.delete(*id).await.map_err(io::Error::other)?;
+                // Not one that was retried meanwhile.
+                if self.store.delete_ended(*id, ago(kept)).await.map_err(io::Error::other)? {
+                    self.blobs.remove(*id).await?;
+                }
             }
             tracing::info!(jobs = ended.len(), "jobs removed: their results were kept long enough");
-            self.store.release_space().await.map_err(io::Error::other)?;
         }
     }
 

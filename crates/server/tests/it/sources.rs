@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::Redirect;
 use axum::routing::get;
+use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -104,6 +105,31 @@ async fn channels_are_transcribed_on_their_own_and_what_they_share_once() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_model_that_is_asked_for_transcribes_wherever_in_the_form_it_is_named() {
+    let dir = TempDir::new().unwrap();
+    let server = Server::start(dir.path()).await;
+    let german = clips::german(dir.path());
+    let default = form::file(&german).text("language", "de");
+    assert!(
+        problem(server.client.post("/process", default).await, 422).await.contains("tiny.en does not know")
+    );
+    let form = Form::new().text("language", "de").text("model", "base");
+    let form = form.part("file", Part::bytes(std::fs::read(&german).unwrap()).file_name("zug.wav"));
+    let (status, accepted) = json(server.client.post("/process", form).await).await;
+    assert_eq!(status, StatusCode::OK, "{accepted}");
+    let job = verbatim::jobs::JobId::parse(accepted["job_id"].as_str().unwrap()).unwrap();
+    assert_eq!(server.end_of(job).await.1["result"]["models_used"]["whisper"], "base");
+    let (_, health) = json(server.client.get("/health").await).await;
+    assert_eq!(health["models_loaded"]["recognizers"], json!(["base"]), "one at a time");
+    let refused = server.client.post("/process?model=huge", form::file(&german)).await;
+    let sentence = problem(refused, 422).await;
+    assert!(
+        sentence.contains("no model “huge” here; there are:") && sentence.contains("tiny.en"),
+        "{sentence}"
+    );
+}
+
 /// A web server with a recording at `/talk%20one.wav`, and other things beside it.
 async fn web(recording: Vec<u8>) -> String {
     let recording = Bytes::from(recording);
@@ -122,7 +148,8 @@ async fn web(recording: Vec<u8>) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_is_fetched_from_its_address() {
     let dir = TempDir::new().unwrap();
-    let server = Server::start_with(dir.path(), &[("ALLOW_URLS", Path::new("true"))]).await;
+    let settings = [("ALLOW_URLS", Path::new("true")), ("ALLOWED_NETWORKS", Path::new("127.0.0.0/8"))];
+    let server = Server::start_with(dir.path(), &settings).await;
     let web = web(std::fs::read(clips::dashwood()).unwrap()).await;
     let post = |body: String| {
         let request = server.client.http.post(server.client.url("/process"));
@@ -145,7 +172,9 @@ async fn a_file_is_fetched_from_its_address() {
         let sentence = problem(post(format!("url={web}{address}")).await.unwrap(), 400).await;
         assert!(sentence.contains(says), "{address}: {sentence}");
     }
-    for address in ["http://10.0.0.1/a.wav", "http://[fd00::1]/", "http://169.254.169.254/latest"] {
+    for address in
+        ["http://10.0.0.1/a.wav", "http://[fd00::1]/", "http://169.254.169.254/latest", "http://[::1]/"]
+    {
         let sentence = problem(post(format!("url={address}")).await.unwrap(), 400).await;
         assert!(sentence.contains("is in a network that this service may not connect to"), "{sentence}");
     }

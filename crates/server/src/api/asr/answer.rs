@@ -40,7 +40,9 @@ impl AsrError {
     /// `{"detail": sentence}`. Empty where subtitles were asked for: Bazarr stores whatever comes as the subtitles.
     pub(super) fn into_response_to(self, output: Output) -> Response {
         let (status, sentence) = match self.0 {
-            WaitError::Failed(sentence) => (StatusCode::INTERNAL_SERVER_ERROR, sentence),
+            WaitError::Failed(sentence) | WaitError::Cancelled(sentence) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, sentence)
+            }
             WaitError::Intake(error) => {
                 error.log();
                 (error.status(), error.to_string())

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::answer::{AsrError, render};
 use self::form::AsrForm;
 use super::ApiState;
-use super::intake::Demands;
+use super::intake::{Demands, IntakeError};
 use super::waiting::{OnDisconnect, wait_for_transcription};
 use crate::work::PipelineError;
 
@@ -58,6 +58,10 @@ async fn detect(state: ApiState, request: Request) -> Result<Value, AsrError> {
     let detected = state.detector.detect(upload.open().map_err(AsrError::io)?, new.tracks).await;
     let detected = detected.map_err(|error| match error {
         PipelineError::Job(sentence) => AsrError::failed(sentence),
+        PipelineError::Stopped => {
+            IntakeError::Unavailable("The server is stopping; send the file again once it is back.".into())
+                .into()
+        }
         error => AsrError::internal(error),
     })?;
     Ok(match detected {

@@ -131,6 +131,8 @@ impl Intake {
         {
             return self.job_of(keyed, key).await.map(Some);
         }
+        // A request with a key of its own has a job of its own, which the key is stored with.
+        let join = join.filter(|_| key.is_none());
         let Some((age, hash)) = join.zip(received.content_hash.as_ref()) else { return Ok(None) };
         match self.store.same_content(hash, &received.fields.options(), before_now(age)).await? {
             Some(id) => Ok(self.store.get(id).await?),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use verbatim_media::{Cancellation, MediaError, MediaInfo, Tools, probe_with};
+use verbatim_media::{CancelOnDrop, Cancellation, MediaError, MediaInfo, Tools, probe_with};
 
 use crate::blobs::OpenBlob;
 
@@ -48,14 +48,5 @@ impl Prober {
             probe_with(&tools, &upload.path(), max_duration, track.as_deref(), &cancellation)
         });
         probe.await.map_err(|error| interrupted(&error.to_string()))?
-    }
-}
-
-/// Cancels a probe when its future is dropped.
-struct CancelOnDrop(Cancellation);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
     }
 }

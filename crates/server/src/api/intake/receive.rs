@@ -139,10 +139,13 @@ impl Intake {
         headers: &HeaderMap,
         fields: F,
     ) -> Result<(BodyKind, F, Option<KeyInUse>), IntakeError> {
-        self.check_options(&fields.options()).await?;
+        self.check_so_far(&fields).await?;
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let kind = match multer::parse_boundary(content_type.unwrap_or_default()) {
             Ok(boundary) => BodyKind::Form(boundary),
+            Err(_) if F::RAW_BODY && content_type.is_some_and(may_be_a_file) && fields.url().is_some() => {
+                return Err(file_and_url());
+            }
             Err(_) if F::RAW_BODY && content_type.is_some_and(may_be_a_file) => BodyKind::Raw,
             Err(_) if fields.url().is_some() => BodyKind::Fetch,
             Err(_) if F::RAW_BODY && content_type.is_some_and(is_url_encoded) => BodyKind::Fetch,
@@ -157,6 +160,16 @@ impl Intake {
         Ok((kind, fields, self.keys.take(headers)?))
     }
 
+    /// Refuses options early. Fields come in any order, so that nothing is judged by the default model while another one
+    /// may still be named.
+    async fn check_so_far<F: Fields>(&self, fields: &F) -> Result<(), IntakeError> {
+        let options = fields.options();
+        if options.model.is_none() && fields.is_known("model") {
+            return Ok(());
+        }
+        self.check_options(&options).await
+    }
+
     async fn read<F: Fields>(
         &self,
         body: &mut BodyDataStream,
@@ -169,6 +182,7 @@ impl Intake {
         let file = match kind {
             BodyKind::Form(boundary) => self.read_form(body, boundary, job, &mut fields, &mut digest).await?,
             BodyKind::Raw => {
+                self.check_options(&fields.options()).await?;
                 let filename = sanitise(fields.filename());
                 self.write_file(&mut RawBody(body), job, filename, fields.prefix()).await?
             }
@@ -211,15 +225,14 @@ impl Intake {
                     let text = part.text(name).await?;
                     digest.field(name, &text);
                     fields.set(self, name, &text)?;
-                    self.check_options(&fields.options()).await?;
+                    self.check_so_far(fields).await?;
                 }
                 _ => while part.chunk().await?.is_some() {},
             }
         }
+        self.check_options(&fields.options()).await?;
         match file {
-            Some(_) if fields.url().is_some() => {
-                Err(IntakeError::Invalid("There are a file and a url; send one of them.".into()))
-            }
+            Some(_) if fields.url().is_some() => Err(file_and_url()),
             Some(file) => Ok(file),
             None => self.fetch_file(job, fields).await,
         }
@@ -328,6 +341,10 @@ fn may_be_a_file(content_type: &str) -> bool {
 /// a client that is still sending would not get the error.
 pub(in crate::api) fn linger(mut body: BodyDataStream) {
     tokio::spawn(timeout(LINGER, async move { while let Some(Ok(_)) = body.next().await {} }));
+}
+
+fn file_and_url() -> IntakeError {
+    IntakeError::Invalid("There are a file and a url; send one of them.".into())
 }
 
 fn missing_file<F: Fields>() -> IntakeError {

@@ -2,6 +2,7 @@
 //! whose `detail` is a sentence for people.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -66,9 +67,13 @@ impl From<WaitError> for ApiError {
     fn from(error: WaitError) -> Self {
         match error {
             WaitError::Intake(error) => error.into(),
-            WaitError::Failed(sentence) => Self::JobFailed(sentence),
+            WaitError::Failed(sentence) | WaitError::Cancelled(sentence) => Self::JobFailed(sentence),
         }
     }
+}
+
+pub(super) fn unreadable_query(error: QueryRejection) -> ApiError {
+    IntakeError::Invalid(format!("The query cannot be read: {}.", error.body_text())).into()
 }
 
 /// An error as RFC 9457 has it; `title` is the name of the status, `detail` a sentence for people.

@@ -2,6 +2,7 @@
 //! so far.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::Event as SentEvent;
@@ -10,7 +11,7 @@ use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::PathJob;
-use super::error::ApiError;
+use super::error::{ApiError, unreadable_query};
 use crate::api::ApiState;
 use crate::api::event_stream::event_stream;
 use crate::api::following::{Followed, Follower};
@@ -39,9 +40,10 @@ enum Following {
 pub(super) async fn events(
     State(state): State<ApiState>,
     PathJob(job): PathJob,
-    Query(query): Query<EventsQuery>,
+    query: Result<Query<EventsQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let Query(query) = query.map_err(unreadable_query)?;
     let header = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let last: u64 = header.unwrap_or(&query.last_event_id).trim().parse().unwrap_or(0);
     if job.status.has_ended() && state.store().events(job.id, last, 1).await?.is_empty() {

@@ -17,7 +17,7 @@ pub(super) struct Endpoint {
     description: &'static str,
 }
 
-pub(super) const ENDPOINTS: [Endpoint; 19] = [
+pub(super) const ENDPOINTS: [Endpoint; 27] = [
     endpoint("GET", "/", "This list"),
     endpoint("GET", "/health", "Whether the service is well, and how busy it is"),
     endpoint("POST", "/process", "Submit an audio or video file; answers with a job id at once"),
@@ -37,6 +37,14 @@ pub(super) const ENDPOINTS: [Endpoint; 19] = [
     endpoint("POST", "/jobs/{job_id}/retry", "Do a failed or cancelled job anew"),
     endpoint("GET", "/jobs/{job_id}/events", "What happens to a job, as server-sent events"),
     endpoint("GET", "/jobs/{job_id}/segments", "The transcript of a job so far"),
+    endpoint("POST", "/v1/audio/transcriptions", "Transcribe as OpenAI's API does"),
+    endpoint("POST", "/v1/audio/translations", "Translate as OpenAI's API does"),
+    endpoint("GET", "/v1/models", "The models, as OpenAI's API lists them"),
+    endpoint("GET", "/v1/models/{id}", "One model"),
+    endpoint("POST", "/asr", "Transcribe as whisper-asr-webservice does"),
+    endpoint("POST", "/detect-language", "Detect the language as whisper-asr-webservice does"),
+    endpoint("GET", "/status", "The version, as whisper-asr-webservice tells it"),
+    endpoint("POST", "/inference", "Transcribe as whisper.cpp's server does"),
 ];
 
 const fn endpoint(method: &'static str, path: &'static str, description: &'static str) -> Endpoint {

@@ -1,13 +1,14 @@
 //! `/jobs`: lists jobs, and cancels, repeats and deletes single ones.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::PathJob;
-use super::error::ApiError;
+use super::error::{ApiError, unreadable_query};
 use super::status::Status;
 use crate::api::ApiState;
 use crate::api::intake::IntakeError;
@@ -52,10 +53,9 @@ pub(super) struct List {
 /// `GET /jobs`: jobs, the newest first.
 pub(super) async fn list(
     State(state): State<ApiState>,
-    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<List>, ApiError> {
-    let Query(query) =
-        query.map_err(|error| invalid(format!("The query cannot be read: {}.", error.body_text())))?;
+    let Query(query) = query.map_err(unreadable_query)?;
     let filter = query.filter()?;
     let limit = filter.limit;
     // One more tells whether there are more.
@@ -142,17 +142,17 @@ pub(super) async fn retry(
     State(state): State<ApiState>,
     PathJob(job): PathJob,
 ) -> Result<Json<Status>, ApiError> {
-    if state.intake.blobs.open(job.id).await.is_err() && job.status.has_ended() {
-        return Err(ApiError::Conflict(
-            "The file of this job is not kept any more; send it again. UPLOAD_RETENTION keeps files for longer."
-                .into(),
-        ));
-    }
-    if !state.store().retry(job.id, Timestamp::now()).await? {
-        return Err(ApiError::Conflict(format!(
-            "Only a job that has failed or was cancelled can be repeated; this one is {}.",
-            current(&state, &job).await
-        )));
+    let is_there = state.intake.blobs.open(job.id).await.is_ok();
+    if !is_there || !state.store().retry(job.id, Timestamp::now()).await? {
+        return Err(ApiError::Conflict(match current(&state, &job).await {
+            "failed" | "cancelled" => {
+                "The file of this job is not kept any more; send it again. UPLOAD_RETENTION keeps files for longer."
+                    .into()
+            }
+            other => {
+                format!("Only a job that has failed or was cancelled can be repeated; this one is {other}.")
+            }
+        }));
     }
     tracing::info!(job = %job.id, "job repeated by request");
     state.intake.notifiers.queued.notify();

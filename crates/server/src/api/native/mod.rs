@@ -40,14 +40,13 @@ pub(super) fn router() -> Router<ApiState> {
         .route("/jobs/{id}/events", get(events::events))
         .route("/jobs/{id}/segments", get(events::segments))
         .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
 }
 
 async fn no_such_path(uri: Uri) -> ApiError {
     ApiError::NotFound(format!("There is nothing at {}; GET / lists what there is.", uri.path()))
 }
 
-async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> ApiError {
     ApiError::MethodNotAllowed(format!("{} does not take {method}; GET / lists what it takes.", uri.path()))
 }
 

@@ -1,6 +1,7 @@
 //! `GET /result/{job_id}`: the result of a job. The stored JSON is sent unchanged; other formats are rendered from it.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::PathJob;
-use super::error::ApiError;
+use super::error::{ApiError, unreadable_query};
 use crate::api::ApiState;
 use crate::api::intake::IntakeError;
 use crate::api::waiting::parse;
@@ -58,9 +59,10 @@ struct PartialResult {
 pub(super) async fn result(
     State(state): State<ApiState>,
     PathJob(job): PathJob,
-    Query(query): Query<Vec<(String, String)>>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let Query(query) = query.map_err(unreadable_query)?;
     let (format, layout) = wanted(&query, &headers)?;
     Ok(match job.status {
         JobStatus::Pending => unfinished(job, "Job is waiting to be processed"),
@@ -69,7 +71,9 @@ pub(super) async fn result(
         JobStatus::Completed => {
             let result = state.result(job.id).await?;
             let completed_at = job.completed_at.map(rfc3339);
-            Json(Completed { job_id: job.id, status: job.status, completed_at, result }).into_response()
+            let vary = [(header::VARY, HeaderValue::from_static("accept"))];
+            let body = Completed { job_id: job.id, status: job.status, completed_at, result };
+            (vary, Json(body)).into_response()
         }
         JobStatus::Failed | JobStatus::Cancelled => {
             let partial = state.stored_result(job.id).await?;

@@ -59,6 +59,10 @@ impl OpenAiError {
             Self::Wait(WaitError::Failed(sentence)) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, sentence.clone(), SERVER, None, None)
             }
+            // It may have been another client's, which this request has joined: sent again, it makes a new one.
+            Self::Wait(WaitError::Cancelled(sentence)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, sentence.clone(), SERVER, None, None)
+            }
             Self::Wait(WaitError::Intake(error)) => {
                 let status = match error.status() {
                     StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
@@ -71,6 +75,13 @@ impl OpenAiError {
         (status, Body { message, r#type: kind, param, code })
     }
 
+    /// Logs an error of the server.
+    pub(super) fn log(&self) {
+        if let Self::Wait(WaitError::Intake(error)) = self {
+            error.log();
+        }
+    }
+
     /// The body of the answer, and the last event of a stream that fails.
     pub(super) fn json(&self) -> Value {
         json!({ "error": self.parts().1 })
@@ -79,9 +90,7 @@ impl OpenAiError {
 
 impl IntoResponse for OpenAiError {
     fn into_response(self) -> Response {
-        if let Self::Wait(WaitError::Intake(error)) = &self {
-            error.log();
-        }
+        self.log();
         let status = self.parts().0;
         let mut response = (status, Json(self.json())).into_response();
         // A job that has failed would fail again: the SDKs are not to send the file once more.

@@ -111,7 +111,7 @@ impl Fields for TranscriptionForm {
     fn set(&mut self, _: &Intake, name: &str, text: &str) -> Result<(), IntakeError> {
         let text = text.trim();
         match name_of(name) {
-            "prompt" => self.set_option("initial_prompt", text)?,
+            "prompt" => self.options.set_prompt("prompt", text).map_err(IntakeError::Invalid)?,
             // Their 0 means that higher temperatures are tried where the text is poor, which is what ours means unset.
             "temperature" if text.parse() == Ok(0.0) => {}
             "response_format" => self.response_format = text.to_owned(),

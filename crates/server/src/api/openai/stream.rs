@@ -67,6 +67,7 @@ impl Streaming {
         }
         let events = self.advance().await.unwrap_or_else(|error| {
             self.is_done = true;
+            error.log();
             vec![event(&error.json())]
         });
         Some((events, self))
@@ -108,6 +109,9 @@ impl Streaming {
             }
             self.next_window += 1;
             self.segments.extend(window.transcript.segments);
+        }
+        if self.segments.len() == before {
+            return None;
         }
         let text = transcript(&self.segments);
         self.delta(&text, before)

@@ -26,6 +26,8 @@ pub(super) fn parse(intake: &Intake, header: &str) -> Result<Metadata, IntakeErr
         match name {
             "filename" => filename = Some(utf8(name, value)?),
             "name" if filename.is_none() => filename = Some(utf8(name, value)?),
+            // The file is what is uploaded.
+            "url" => {}
             name if parameters.is_known(name) => parameters.set(intake, name, &utf8(name, value)?)?,
             _ => {}
         }

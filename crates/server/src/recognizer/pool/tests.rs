@@ -174,6 +174,19 @@ async fn unknown_and_broken_models_are_refused_by_name_and_take_no_slot() {
 }
 
 #[tokio::test]
+async fn a_model_in_memory_will_do_for_who_is_not_particular() {
+    let (pool, source) = pool(2, None);
+    let named = |name: &'static str| move |model: &RecognizerModel| model.name == name;
+    assert!(pool.take_any(|_| true).is_none(), "nothing is loaded for it");
+    let (_b, _a) = (pool.acquire("b").await.unwrap(), pool.acquire("a").await.unwrap());
+    let any = pool.take_any(|_| true).unwrap();
+    assert_eq!(any.recognizer().model().name, "a", "the default one");
+    assert_eq!(pool.take_any(named("b")).unwrap().recognizer().model().name, "b");
+    assert!(pool.take_any(named("c")).is_none());
+    assert_eq!(*source.loads.lock().unwrap(), ["b", "a"]);
+}
+
+#[tokio::test]
 async fn a_stop_ends_all_waits() {
     let (pool, _) = pool(1, None);
     let _used = pool.acquire("a").await.unwrap();

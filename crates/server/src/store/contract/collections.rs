@@ -156,6 +156,28 @@ pub(in crate::store) async fn only_failed_and_cancelled_jobs_are_retried_and_sta
     assert!(!store.retry(JobId::new(), at(10)).await.unwrap());
 }
 
+pub(in crate::store) async fn what_has_had_its_time_goes_only_while_its_job_has_ended(
+    [store, other]: Handles,
+) {
+    let id = inserted(&store, 0).await;
+    assert!(!store.give_up_upload(id, at(100)).await.unwrap(), "it is needed");
+    assert!(!store.delete_ended(id, at(100)).await.unwrap());
+    store.cancel(id, "Cancelled.", at(5)).await.unwrap();
+    assert!(!store.give_up_upload(id, at(4)).await.unwrap(), "it is kept for longer");
+    assert!(!store.delete_ended(id, at(5)).await.unwrap());
+    // Whoever is first, the retry or the removal, has it.
+    assert!(other.retry(id, at(6)).await.unwrap());
+    assert!(
+        !store.give_up_upload(id, at(100)).await.unwrap() && !store.delete_ended(id, at(100)).await.unwrap()
+    );
+    store.cancel(id, "Cancelled.", at(7)).await.unwrap();
+    assert!(store.give_up_upload(id, at(7)).await.unwrap());
+    assert!(!other.retry(id, at(8)).await.unwrap(), "its upload is gone");
+    assert!(store.give_up_upload(id, at(8)).await.unwrap(), "again, after a crash in between");
+    assert!(store.delete_ended(id, at(8)).await.unwrap());
+    assert!(other.get(id).await.unwrap().is_none());
+}
+
 fn key(key: &str, request_hash: &str) -> IdempotencyKey {
     IdempotencyKey { key: key.to_owned(), request_hash: request_hash.to_owned() }
 }

@@ -97,7 +97,7 @@ pub(super) async fn retry(connection: &mut SqliteConnection, id: &str, now: Time
          SET status = 'pending', step = ?, started_at = NULL, completed_at = NULL, error_message = NULL,
              error_detail = NULL, progress = 0, strikes = 0, suspect_since = NULL, fingerprint = NULL,
              detected_language = NULL
-         WHERE id = ? AND status IN ('failed', 'cancelled')",
+         WHERE id = ? AND status IN ('failed', 'cancelled') AND NOT upload_given_up",
     )
     .bind(QUEUED)
     .bind(id)
@@ -112,4 +112,18 @@ pub(super) async fn retry(connection: &mut SqliteConnection, id: &str, now: Time
     }
     events::anew(connection, id, JobStatus::Pending, now).await?;
     Ok(true)
+}
+
+/// Notes that the upload of a job that ended at or before a moment is removed. False if it has not ended by then.
+pub(super) async fn give_up_upload(
+    connection: &mut SqliteConnection,
+    id: &str,
+    ended_by: Timestamp,
+) -> StoreResult<bool> {
+    let given_up = sqlx::query("UPDATE jobs SET upload_given_up = 1 WHERE id = ? AND completed_at <= ?")
+        .bind(id)
+        .bind(ended_by.as_millisecond())
+        .execute(connection)
+        .await?;
+    Ok(given_up.rows_affected() > 0)
 }

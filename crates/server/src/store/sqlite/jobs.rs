@@ -94,9 +94,17 @@ pub(super) fn options_json(options: &JobOptions) -> StoreResult<String> {
         .map_err(|error| StoreError::Database(format!("a job's options cannot be written as JSON: {error}")))
 }
 
-pub(super) async fn delete(connection: &mut SqliteConnection, id: JobId) -> StoreResult<bool> {
-    let deleted =
-        sqlx::query("DELETE FROM jobs WHERE id = ?").bind(id.to_string()).execute(connection).await?;
+/// Removes a job; with a moment, only if it ended before it.
+pub(super) async fn delete(
+    connection: &mut SqliteConnection,
+    id: JobId,
+    ended_before: Option<Timestamp>,
+) -> StoreResult<bool> {
+    let deleted = sqlx::query("DELETE FROM jobs WHERE id = ?1 AND (?2 IS NULL OR completed_at < ?2)")
+        .bind(id.to_string())
+        .bind(ended_before.map(Timestamp::as_millisecond))
+        .execute(connection)
+        .await?;
     Ok(deleted.rows_affected() > 0)
 }
 

@@ -341,7 +341,15 @@ impl JobStore for SqliteStore {
     }
 
     async fn delete(&self, id: JobId) -> StoreResult<bool> {
-        write!(self, connection => jobs::delete(connection, id))
+        write!(self, connection => jobs::delete(connection, id, None))
+    }
+
+    async fn delete_ended(&self, id: JobId, before: Timestamp) -> StoreResult<bool> {
+        write!(self, connection => jobs::delete(connection, id, Some(before)))
+    }
+
+    async fn give_up_upload(&self, id: JobId, ended_by: Timestamp) -> StoreResult<bool> {
+        write!(self, connection => ending::give_up_upload(connection, &id.to_string(), ended_by))
     }
 
     async fn release_space(&self) -> StoreResult<()> {

@@ -89,6 +89,10 @@ async fn try_to_open(path: &Path) -> Result<Pools, MigrateError> {
     let migrated = MIGRATOR.run_direct(None, &mut connection, false).await;
     if migrated.is_ok() {
         prepare_vacuum(&mut connection).await;
+        if let Err(error) = fold_names(&mut connection).await {
+            // Of a damaged row, which fails its job alone.
+            tracing::warn!("names of old jobs cannot be searched: {error}");
+        }
     }
     let closed = connection.close().await;
     migrated?;
@@ -116,12 +120,31 @@ async fn prepare_vacuum(connection: &mut SqliteConnection) {
     }
 }
 
-/// Gives free pages back to the file system, some megabytes at a time, so that writers need not wait long.
+/// Folds the names of jobs of older versions, in which SQLite has folded the letters of English alone.
+async fn fold_names(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let rows: Vec<(i64, String, String)> = sqlx::query_as(
+        "SELECT rowid, filename, search_name FROM jobs
+         WHERE search_name = lower(filename) AND filename GLOB '*[^ -~]*'",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for (row, filename, search_name) in rows {
+        let folded = filename.to_lowercase();
+        if folded != search_name {
+            let update = sqlx::query("UPDATE jobs SET search_name = ? WHERE rowid = ?");
+            update.bind(folded).bind(row).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives free pages back to the file system, some megabytes at a time, so that writers need not wait long. Fewer than that
+/// are kept: new rows will need them.
 pub(super) async fn release_pages(writer: &SqlitePool) -> StoreResult<()> {
     const PAGES: i64 = 2000;
     loop {
         let before: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(writer).await?;
-        if before == 0 {
+        if before < PAGES {
             return Ok(());
         }
         sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({PAGES})")))

@@ -52,6 +52,7 @@ contract_tests!(two_handles:
     completed_jobs_tell_how_fast_they_went,
     a_deleted_job_leaves_nothing_and_its_worker_loses_its_lease,
     only_failed_and_cancelled_jobs_are_retried_and_start_anew,
+    what_has_had_its_time_goes_only_while_its_job_has_ended,
     a_key_makes_one_job_however_many_requests_race,
     a_key_is_forgotten_in_time_and_with_its_cancelled_job,
     the_same_upload_with_the_same_options_is_found,
@@ -156,6 +157,22 @@ async fn claims_and_due_calls_are_found_by_index() {
              AND status = 'processing' AND process = 'x'",
             "jobs_unfinished",
         ),
+        (
+            "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE (created_at, id) < (1, 'x') AND created_at >= 0
+             ORDER BY created_at DESC, id DESC LIMIT 1",
+            "jobs_listed",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE completed_at < 1 AND completed_at IS NOT NULL",
+            "jobs_ended",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE content_hash = 'x' AND options = '{}'",
+            "jobs_content",
+        ),
+        ("EXPLAIN QUERY PLAN DELETE FROM deliveries WHERE job_id = 'x'", "deliveries_of_job"),
+        ("EXPLAIN QUERY PLAN DELETE FROM idempotency_keys WHERE job_id = 'x'", "idempotency_keys_of_job"),
+        ("EXPLAIN QUERY PLAN SELECT 1 FROM idempotency_keys WHERE created_at < 1", "idempotency_keys_by_age"),
         ("EXPLAIN QUERY PLAN SELECT max(number) FROM events WHERE job_id = 'x'", "PRIMARY KEY"),
         (
             "EXPLAIN QUERY PLAN SELECT id FROM deliveries WHERE next_attempt_at <= 1

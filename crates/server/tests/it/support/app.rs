@@ -13,6 +13,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use verbatim::api::{ApiState, Intake, KeysInUse, Outlook, Prober, StructureModels, router};
 use verbatim::blobs::DiskBlobs;
@@ -99,6 +100,7 @@ impl ApiAlone {
                 recognizers,
                 vad: Arc::new(Vad::load(&vad_file()).expect("a voice activity model")),
                 max_media_duration: limits.max_media_duration,
+                slots: Arc::new(Semaphore::new(1)),
             },
             started: Instant::now(),
         };
