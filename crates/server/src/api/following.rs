@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::ApiState;
 use crate::jobs::JobId;
 use crate::signals::Subscription;
@@ -13,6 +15,36 @@ const POLL: Duration = Duration::from_secs(1);
 /// The most events that are read at once.
 const AT_ONCE: u32 = 500;
 
+/// Tells when jobs may have changed.
+#[derive(Debug)]
+pub(super) struct Changes {
+    changed: Subscription,
+    ended: Subscription,
+    stopping: CancellationToken,
+}
+
+impl Changes {
+    /// Those from now on.
+    pub(super) fn of(state: &ApiState) -> Self {
+        let notifiers = &state.intake.notifiers;
+        Self {
+            changed: notifiers.changed.subscribe(),
+            ended: notifiers.ended.subscribe(),
+            stopping: state.intake.stopping.clone(),
+        }
+    }
+
+    /// Waits until a job may have changed. False if the server is stopping.
+    pub(super) async fn next(&mut self) -> bool {
+        tokio::select! {
+            () = self.stopping.cancelled() => false,
+            () = self.changed.wait() => true,
+            () = self.ended.wait() => true,
+            () = tokio::time::sleep(POLL) => true,
+        }
+    }
+}
+
 /// Reads the events of a job in their order.
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -20,8 +52,7 @@ pub(super) struct Follower {
     job: JobId,
     /// The number of the last event that was given.
     after: u64,
-    changed: Subscription,
-    ended: Subscription,
+    changes: Changes,
 }
 
 /// What a [`Follower`] has found.
@@ -40,14 +71,7 @@ pub(super) enum Followed {
 impl Follower {
     /// Starts behind the event number `after`; 0 is the start.
     pub(super) fn new(state: &ApiState, job: JobId, after: u64) -> Self {
-        let notifiers = &state.intake.notifiers;
-        Self {
-            job,
-            after,
-            changed: notifiers.changed.subscribe(),
-            ended: notifiers.ended.subscribe(),
-            state: state.clone(),
-        }
+        Self { job, after, changes: Changes::of(state), state: state.clone() }
     }
 
     /// What happens next. Waits for it, if it has not happened yet.
@@ -65,11 +89,8 @@ impl Follower {
                 Some(job) if job.status.has_ended() => return Ok(Followed::Ended),
                 Some(_) => {}
             }
-            tokio::select! {
-                () = self.state.intake.stopping.cancelled() => return Ok(Followed::Stopping),
-                () = self.changed.wait() => {}
-                () = self.ended.wait() => {}
-                () = tokio::time::sleep(POLL) => {}
+            if !self.changes.next().await {
+                return Ok(Followed::Stopping);
             }
         }
     }

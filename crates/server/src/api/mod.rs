@@ -5,6 +5,7 @@
 
 mod access;
 mod asr;
+mod disposition;
 mod event_stream;
 mod following;
 mod intake;

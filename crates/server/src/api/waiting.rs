@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::ApiState;
@@ -20,19 +21,33 @@ pub(super) enum OnDisconnect {
     GoOn,
 }
 
-/// Why a request is not answered with a result.
-#[derive(Debug, Clone, PartialEq)]
+/// Why a request is not answered with a result. The text is a sentence.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum WaitError {
-    Intake(IntakeError),
-    /// The job has failed. A sentence.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// The job has failed.
+    #[error("{0}")]
     Failed(String),
-    /// The job was cancelled or deleted. A sentence.
+    /// The job was cancelled or deleted.
+    #[error("{0}")]
     Cancelled(String),
 }
 
-impl From<IntakeError> for WaitError {
-    fn from(error: IntakeError) -> Self {
-        Self::Intake(error)
+impl WaitError {
+    /// The status code of the answer. Dialects may have another one for a kind of error.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Intake(error) => error.status(),
+            Self::Failed(_) | Self::Cancelled(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Logs an error of the server.
+    pub(super) fn log(&self) {
+        if let Self::Intake(error) = self {
+            error.log();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The API of whisper.cpp's server: `POST /inference`. A client that disconnects ends its job.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -25,7 +25,7 @@ pub(super) fn router() -> Router<ApiState> {
 
 async fn inference(State(state): State<ApiState>, request: Request) -> Result<Response, InferenceError> {
     let received = state.intake.receive(request, |_| Ok(InferenceForm::default())).await?;
-    let format = Format::parse(&received.fields.format)?;
+    let format = received.fields.format;
     let created = state.intake.create(received, Demands::default()).await?;
     let duration = created.job.duration;
     let result = wait_for_transcription(&state, created, OnDisconnect::Cancel).await?;
@@ -36,13 +36,14 @@ async fn inference(State(state): State<ApiState>, request: Request) -> Result<Re
 #[derive(Debug, Clone, Default)]
 struct InferenceForm {
     options: JobOptions,
-    format: String,
+    format: Format,
     temperature: Option<f32>,
     increment: Option<f32>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Format {
+    #[default]
     Json,
     Text,
     Srt,
@@ -109,7 +110,7 @@ impl Fields for InferenceForm {
                 let translate = !text.is_empty() && parse_switch(text).map_err(with_name)?;
                 self.options.task = translate.then_some(Task::Translate);
             }
-            "response_format" => self.format = text.to_owned(),
+            "response_format" => self.format = Format::parse(text)?,
             "temperature" => self.temperature = number(name, text)?,
             "temperature_inc" => self.increment = number(name, text)?,
             // Their server has one model; a name that is not here means the default.
@@ -142,16 +143,8 @@ impl<E: Into<WaitError>> From<E> for InferenceError {
 
 impl IntoResponse for InferenceError {
     fn into_response(self) -> Response {
-        let (status, sentence) = match self.0 {
-            WaitError::Failed(sentence) | WaitError::Cancelled(sentence) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, sentence)
-            }
-            WaitError::Intake(error) => {
-                error.log();
-                (error.status(), error.to_string())
-            }
-        };
-        (status, Json(json!({ "error": sentence }))).into_response()
+        self.0.log();
+        (self.0.status(), Json(json!({ "error": self.0.to_string() }))).into_response()
     }
 }
 

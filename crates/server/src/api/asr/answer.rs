@@ -3,12 +3,12 @@
 use std::io;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use super::form::Output;
+use crate::api::disposition::content_disposition;
 use crate::api::intake::IntakeError;
 use crate::api::waiting::WaitError;
 use crate::jobs::formats::{self, Cues, Format, RenderOptions};
@@ -39,18 +39,11 @@ impl AsrError {
 
     /// `{"detail": sentence}`. Empty where subtitles were asked for: Bazarr stores whatever comes as the subtitles.
     pub(super) fn into_response_to(self, output: Output) -> Response {
-        let (status, sentence) = match self.0 {
-            WaitError::Failed(sentence) | WaitError::Cancelled(sentence) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, sentence)
-            }
-            WaitError::Intake(error) => {
-                error.log();
-                (error.status(), error.to_string())
-            }
-        };
+        self.0.log();
+        let status = self.0.status();
         match output {
             Output::Srt | Output::Vtt => status.into_response(),
-            _ => (status, Json(json!({ "detail": sentence }))).into_response(),
+            _ => (status, Json(json!({ "detail": self.0.to_string() }))).into_response(),
         }
     }
 }
@@ -77,9 +70,7 @@ pub(super) fn render(
         .to_string(),
     };
     let name = format!("{filename}.{}", output.extension());
-    let disposition =
-        format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(&name, NON_ALPHANUMERIC));
-    let disposition = HeaderValue::try_from(disposition).map_err(AsrError::internal)?;
+    let disposition = content_disposition("attachment", &name);
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     let headers = [(header::CONTENT_TYPE, plain), (header::CONTENT_DISPOSITION, disposition)];
     Ok((headers, body).into_response())

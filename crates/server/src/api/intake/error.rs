@@ -121,7 +121,7 @@ impl From<multer::Error> for IntakeError {
 }
 
 /// The first cause of an error, whose text is the most precise.
-fn innermost<'e>(mut error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+pub(super) fn innermost<'e>(mut error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     while let Some(source) = error.source() {
         error = source;
     }

@@ -1,6 +1,5 @@
 //! Fetches files from addresses that clients give instead of a file.
 
-use std::error::Error;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -9,7 +8,7 @@ use futures_util::stream::{BoxStream, StreamExt};
 use tokio::time::timeout;
 use url::Url;
 
-use super::IntakeError;
+use super::error::{IntakeError, innermost};
 use super::filename::{Disposition, sanitise};
 use super::form::STALL_TIMEOUT;
 use super::receive::Chunks;
@@ -45,7 +44,7 @@ impl Fetcher {
         let request = self.0.get(url).map_err(|error| refused(error.to_string()))?;
         let answer = timeout(ANSWER_TIMEOUT, request.send()).await;
         let answer = answer.map_err(|_| refused("its server does not answer".into()))?;
-        let answer = answer.map_err(|error| refused(innermost(&error)))?;
+        let answer = answer.map_err(|error| refused(innermost(&error).to_string()))?;
         if !answer.status().is_success() {
             return Err(refused(format!("its server answers {}", answer.status())));
         }
@@ -69,19 +68,10 @@ impl Chunks for Fetched {
         let chunk = timeout(STALL_TIMEOUT, self.body.next()).await;
         let chunk =
             chunk.map_err(|_| broke_off(format!("nothing arrived for {} s", STALL_TIMEOUT.as_secs())))?;
-        chunk.transpose().map_err(|error| broke_off(innermost(&error)))
+        chunk.transpose().map_err(|error| broke_off(innermost(&error).to_string()))
     }
 }
 
 fn broke_off(reason: String) -> IntakeError {
     IntakeError::Refused(format!("The file at the url broke off: {reason}."))
-}
-
-/// The first cause of an error, whose text is the most precise.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -5,13 +5,13 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::PathJob;
 use super::error::{ApiError, unreadable_query};
 use crate::api::ApiState;
+use crate::api::disposition::content_disposition;
 use crate::api::intake::IntakeError;
 use crate::api::waiting::parse;
 use crate::jobs::formats::subtitles::Layout;
@@ -111,10 +111,9 @@ async fn file(state: &ApiState, job: &Job, format: Format, layout: Layout) -> Re
     let body = tokio::task::spawn_blocking(render).await.map_err(ApiError::internal)?;
     let body = body.map_err(ApiError::internal)?;
     let name = format!("{}.{}", job.filename, format.extension());
-    let disposition = format!("inline; filename*=UTF-8''{}", utf8_percent_encode(&name, NON_ALPHANUMERIC));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
-        (header::CONTENT_DISPOSITION, HeaderValue::try_from(disposition).map_err(ApiError::internal)?),
+        (header::CONTENT_DISPOSITION, content_disposition("inline", &name)),
         (header::VARY, HeaderValue::from_static("accept")),
     ];
     Ok((headers, body).into_response())

@@ -77,7 +77,7 @@ impl OpenAiError {
 
     /// Logs an error of the server.
     pub(super) fn log(&self) {
-        if let Self::Wait(WaitError::Intake(error)) = self {
+        if let Self::Wait(error) = self {
             error.log();
         }
     }

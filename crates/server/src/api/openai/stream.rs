@@ -3,8 +3,6 @@
 //! Windows may end in any order. The text of one is sent once all windows before it have ended, so that the deltas
 //! together are the text.
 
-use std::time::Duration;
-
 use axum::response::Response;
 use axum::response::sse::Event;
 use futures_util::stream::{self, StreamExt};
@@ -17,22 +15,18 @@ use super::form::Wanted;
 use super::render::{logprobs, usage};
 use crate::api::ApiState;
 use crate::api::event_stream::event_stream;
+use crate::api::following::Changes;
 use crate::api::intake::{Created, IntakeError};
 use crate::api::waiting::{WaitError, parse};
 use crate::jobs::{Job, JobStatus};
-use crate::signals::Subscription;
 use crate::store::StoredWindow;
-
-/// The time between two queries of the job. A worker of another process sends no notification here.
-const POLL: Duration = Duration::from_secs(1);
 
 /// A streamed answer.
 struct Streaming {
     state: ApiState,
     created: Created,
     wanted: Wanted,
-    changed: Subscription,
-    ended: Subscription,
+    changes: Changes,
     /// The number of the first window that was not sent.
     next_window: usize,
     /// The segments that were sent.
@@ -43,10 +37,8 @@ struct Streaming {
 }
 
 pub(super) fn stream(state: &ApiState, created: Created, wanted: Wanted) -> Response {
-    let notifiers = &state.intake.notifiers;
     let streaming = Streaming {
-        changed: notifiers.changed.subscribe(),
-        ended: notifiers.ended.subscribe(),
+        changes: Changes::of(state),
         state: state.clone(),
         created,
         wanted,
@@ -87,14 +79,9 @@ impl Streaming {
                 Some(_) => {}
                 None => return Err(failed("The job was deleted before it had ended.")),
             }
-            tokio::select! {
-                () = self.changed.wait() => {}
-                () = self.ended.wait() => {}
-                () = tokio::time::sleep(POLL) => {}
-                () = self.state.intake.stopping.cancelled() => {
-                    let sentence = "The server is stopping; send the file again once it is back.";
-                    return Err(IntakeError::Unavailable(sentence.into()).into());
-                }
+            if !self.changes.next().await {
+                let sentence = "The server is stopping; send the file again once it is back.";
+                return Err(IntakeError::Unavailable(sentence.into()).into());
             }
         }
     }
