@@ -78,7 +78,7 @@ struct Inner {
 struct State {
     loaded: Vec<Loaded>,
     languages: HashMap<String, Arc<[Language]>>,
-    /// Since when a job waits for a slot.
+    /// Since when a job waits for a slot, and loads.
     waiting_since: Option<Instant>,
     stopped: bool,
 }
@@ -165,23 +165,21 @@ impl RecognizerPool {
         }
         self.require(name)?;
         let turn = self.0.turn.clone().lock_owned().await;
-        {
-            let _waiting = Waiting::begin(self);
-            loop {
-                let released = self.0.released.notified();
-                if let Some(lease) = self.take_loaded(name, true)? {
-                    return Ok(lease);
-                }
-                if self.has_room() {
-                    break;
-                }
-                released.await;
+        let waiting = Waiting::begin(self);
+        loop {
+            let released = self.0.released.notified();
+            if let Some(lease) = self.take_loaded(name, true)? {
+                return Ok(lease);
             }
+            if self.has_room() {
+                break;
+            }
+            released.await;
         }
         // In a task of its own, with the turn: if this job is cancelled meanwhile, the next one does not load beside it.
         let (pool, owned) = (self.clone(), name.to_owned());
         let loading = tokio::spawn(async move {
-            let _turn = turn;
+            let _turn = (turn, waiting);
             pool.load(&owned).await
         });
         loading
@@ -309,6 +307,9 @@ impl RecognizerPool {
         // Jobs of loaded models do not wait for the turn, so one of them may have been faster.
         loop {
             let released = self.0.released.notified();
+            if self.state().stopped {
+                return Err(PoolError::Stopping);
+            }
             if self.make_room().await {
                 break;
             }
@@ -357,17 +358,17 @@ impl Drop for RecognizerLease {
     }
 }
 
-/// Tells the pool that a job waits for a slot, until it is dropped.
-struct Waiting<'a>(&'a RecognizerPool);
+/// Tells the pool that a job waits for a slot or loads, until it is dropped.
+struct Waiting(RecognizerPool);
 
-impl<'a> Waiting<'a> {
-    fn begin(pool: &'a RecognizerPool) -> Self {
+impl Waiting {
+    fn begin(pool: &RecognizerPool) -> Self {
         pool.state().waiting_since = Some(Instant::now());
-        Self(pool)
+        Self(pool.clone())
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.state().waiting_since = None;
     }

@@ -15,6 +15,8 @@ struct Source {
     in_memory: Arc<AtomicUsize>,
     most_in_memory: Arc<AtomicUsize>,
     loads: Arc<Mutex<Vec<String>>>,
+    /// Loading waits while a test holds it.
+    gate: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,7 @@ impl RecognizerSource for Source {
         let now = self.in_memory.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_memory.fetch_max(now, Ordering::SeqCst);
         self.loads.lock().unwrap().push(name.to_owned());
+        drop(self.gate.lock().unwrap());
         let model = RecognizerModel { name: name.to_owned(), fingerprint: String::new(), languages };
         Ok(Arc::new(Counted { model, running: Running::default(), in_memory: self.in_memory.clone() }))
     }
@@ -141,6 +144,29 @@ async fn whoever_waits_for_a_slot_gets_it_and_jobs_of_the_loaded_model_go_on_mea
     drop((first, second));
     assert_eq!(waiting.await.unwrap(), "b");
     assert_eq!(pool.acquire("a").await.unwrap().recognizer().model().name, "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_cancelled_while_its_model_loads_makes_no_room_for_another_beside_it() {
+    let (pool, source) = pool(1, None);
+    let gate = source.gate.clone();
+    let acquiring = |name: &'static str| {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.acquire(name).await.map(drop) })
+    };
+    let closed = gate.lock().unwrap();
+    let cancelled = acquiring("a");
+    while source.loads.lock().unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    cancelled.abort();
+    let next = acquiring("b");
+    std::thread::sleep(SOON);
+    assert_eq!(*source.loads.lock().unwrap(), ["a"]);
+    drop(closed);
+    next.await.unwrap().unwrap();
+    assert_eq!(*source.loads.lock().unwrap(), ["a", "b"]);
+    assert_eq!(source.most_in_memory.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
