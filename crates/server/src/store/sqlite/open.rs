@@ -150,6 +150,8 @@ pub(super) async fn release_pages(writer: &SqlitePool) -> StoreResult<()> {
         sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({PAGES})")))
             .fetch_all(writer)
             .await?;
+        // The file shrinks when the log is written back to it; readers may hold that up until the next time.
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(writer).await?;
         let after: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(writer).await?;
         if after >= before {
             return Ok(());

@@ -409,3 +409,36 @@ async fn processes_that_start_at_the_same_time_create_one_database() {
         assert!(identities.windows(2).all(|pair| pair[0] == pair[1]), "{identities:?}");
     }
 }
+
+#[tokio::test]
+async fn the_file_shrinks_once_jobs_are_removed_also_of_an_older_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = dir.path().join("old.db");
+    let options = SqliteConnectOptions::new().filename(&old).create_if_missing(true).foreign_keys(false);
+    let database = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::raw_sql(SCHEMA_4).execute(&database).await.unwrap();
+    database.close().await;
+    for path in [dir.path().join("new.db"), old] {
+        let store = SqliteStore::open(&path).await.unwrap();
+        let (now, mut ids) = (Timestamp::now(), Vec::new());
+        for _ in 0..20 {
+            let id = store.insert(new_job(), now).await.unwrap().id;
+            sqlx::query("INSERT INTO results (job_id, body) VALUES (?, ?)")
+                .bind(id.to_string())
+                .bind("x".repeat(1 << 20))
+                .execute(&store.writer)
+                .await
+                .unwrap();
+            ids.push(id);
+        }
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&store.writer).await.unwrap();
+        let full = std::fs::metadata(&path).unwrap().len();
+        assert!(full > 20 << 20, "{full}");
+        for id in ids {
+            assert!(store.delete(id).await.unwrap());
+        }
+        store.release_space().await.unwrap();
+        let left = std::fs::metadata(&path).unwrap().len();
+        assert!(left < 10 << 20, "{}: {left} of {full}", path.display());
+    }
+}
