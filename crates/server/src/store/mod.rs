@@ -184,6 +184,22 @@ pub enum EventKind {
     Segment,
 }
 
+impl EventKind {
+    /// The name in the API and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Progress => "progress",
+            Self::Segment => "segment",
+        }
+    }
+
+    /// Parses what [`Self::as_str`] gives.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Status, Self::Progress, Self::Segment].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
 /// Which jobs to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobFilter {

@@ -47,15 +47,13 @@ pub(super) fn output_of(uri: &Uri) -> Output {
 #[derive(Debug, Clone)]
 pub(super) struct AsrForm {
     options: JobOptions,
-    output: Output,
     /// The header of a WAV file where the part is bare samples, else nothing.
     prefix: Vec<u8>,
 }
 
 impl AsrForm {
     pub(super) fn from_query(intake: &Intake, head: &Parts) -> Result<Self, IntakeError> {
-        let mut form =
-            Self { options: JobOptions::default(), output: output_of(&head.uri), prefix: Vec::new() };
+        let mut form = Self { options: JobOptions::default(), prefix: Vec::new() };
         for (name, text) in pairs(&head.uri) {
             match name.as_str() {
                 "task" | "language" | "initial_prompt" | "hotwords" | "word_timestamps" => {
@@ -70,10 +68,6 @@ impl AsrForm {
             }
         }
         Ok(form)
-    }
-
-    pub(super) fn output(&self) -> Output {
-        self.output
     }
 }
 

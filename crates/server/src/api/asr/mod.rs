@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use self::answer::{AsrError, render};
-use self::form::AsrForm;
+use self::form::{AsrForm, Output};
 use super::ApiState;
 use super::intake::{Demands, IntakeError};
 use super::waiting::{OnDisconnect, wait_for_transcription};
@@ -28,16 +28,16 @@ pub(super) fn router() -> Router<ApiState> {
 async fn asr(State(state): State<ApiState>, request: Request) -> Response {
     // An error has the form of the output that was asked for, as far as that can be told.
     let output = form::output_of(request.uri());
-    match transcribe(state, request).await {
+    match transcribe(state, request, output).await {
         Ok(response) => response,
         Err(error) => error.into_response_to(output),
     }
 }
 
-async fn transcribe(state: ApiState, request: Request) -> Result<Response, AsrError> {
+async fn transcribe(state: ApiState, request: Request, output: Output) -> Result<Response, AsrError> {
     let intake = state.intake.clone();
     let received = state.intake.receive(request, |head| AsrForm::from_query(&intake, head)).await?;
-    let (output, filename) = (received.fields.output(), received.filename.clone());
+    let filename = received.filename.clone();
     let created = state.intake.create(received, Demands::default()).await?;
     let result = wait_for_transcription(&state, created, OnDisconnect::Cancel).await?;
     render(&result, output, &filename)
@@ -46,7 +46,7 @@ async fn transcribe(state: ApiState, request: Request) -> Result<Response, AsrEr
 async fn detect_language(State(state): State<ApiState>, request: Request) -> Response {
     match detect(state, request).await {
         Ok(body) => Json(body).into_response(),
-        Err(error) => error.into_response_to(form::Output::Json),
+        Err(error) => error.into_response_to(Output::Json),
     }
 }
 

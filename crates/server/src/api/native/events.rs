@@ -18,7 +18,7 @@ use crate::api::following::{Followed, Follower};
 use crate::api::waiting::parse;
 use crate::jobs::result::NumberedSegment;
 use crate::jobs::{JobId, JobStatus};
-use crate::store::{Event, EventKind};
+use crate::store::Event;
 use crate::work::segments_of;
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,12 +71,8 @@ async fn next_events(following: Following) -> Option<(Vec<SentEvent>, Following)
 }
 
 fn sent(event: &Event) -> SentEvent {
-    let kind = match event.kind {
-        EventKind::Status => "status",
-        EventKind::Progress => "progress",
-        EventKind::Segment => "segment",
-    };
-    SentEvent::default().id(event.number.to_string()).event(kind).data(event.data.to_string())
+    let sent = SentEvent::default().id(event.number.to_string()).event(event.kind.as_str());
+    sent.data(event.data.to_string())
 }
 
 #[derive(Debug, Serialize)]

@@ -53,7 +53,7 @@ pub(super) async fn append_json(
     )
     .bind(job)
     .bind(now.as_millisecond())
-    .bind(name(kind))
+    .bind(kind.as_str())
     .bind(data)
     .execute(connection)
     .await?;
@@ -78,21 +78,9 @@ pub(super) async fn after(
         Ok(Event {
             number: number.cast_unsigned(),
             at: timestamp(at)?,
-            kind: parse(&kind).ok_or_else(|| corrupt("kind of event", &kind))?,
+            kind: EventKind::parse(&kind).ok_or_else(|| corrupt("kind of event", &kind))?,
             data: serde_json::from_str(&data).map_err(|_| corrupt("event", &data))?,
         })
     };
     rows.into_iter().map(event).collect()
-}
-
-fn name(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::Status => "status",
-        EventKind::Progress => "progress",
-        EventKind::Segment => "segment",
-    }
-}
-
-fn parse(text: &str) -> Option<EventKind> {
-    [EventKind::Status, EventKind::Progress, EventKind::Segment].into_iter().find(|kind| name(*kind) == text)
 }
