@@ -83,6 +83,12 @@ pub(super) async fn wait_for_transcription(
     parse(&wait_for_result(state, created, on_disconnect).await?).map_err(WaitError::from)
 }
 
+/// The result of a completed job, as JSON.
+pub(super) async fn result_of_completed(state: &ApiState, id: JobId) -> Result<String, IntakeError> {
+    let missing = || IntakeError::Internal(format!("job {id} is completed, but has no result"));
+    state.store().result(id).await?.ok_or_else(missing)
+}
+
 /// Reads a stored result.
 pub(super) fn parse(result: &str) -> Result<TranscriptionResult, IntakeError> {
     let broken = |error| IntakeError::Internal(format!("a stored result cannot be read: {error}"));
@@ -90,13 +96,11 @@ pub(super) fn parse(result: &str) -> Result<TranscriptionResult, IntakeError> {
 }
 
 async fn wait(state: &ApiState, id: JobId) -> Result<String, WaitError> {
-    let internal = |reason: String| WaitError::Intake(IntakeError::Internal(reason));
     let mut ended = state.intake.notifiers.ended.subscribe();
     loop {
         match state.store().get(id).await.map_err(IntakeError::from)? {
             Some(job) if job.status == JobStatus::Completed => {
-                let result = state.store().result(id).await.map_err(IntakeError::from)?;
-                return result.ok_or_else(|| internal(format!("job {id} is completed, but has no result")));
+                return Ok(result_of_completed(state, id).await?);
             }
             Some(job) if job.status == JobStatus::Cancelled => {
                 return Err(WaitError::Cancelled(job.error_sentence()));

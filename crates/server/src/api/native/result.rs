@@ -13,7 +13,7 @@ use super::error::{ApiError, unreadable_query};
 use crate::api::ApiState;
 use crate::api::disposition::content_disposition;
 use crate::api::intake::IntakeError;
-use crate::api::waiting::parse;
+use crate::api::waiting::{parse, result_of_completed};
 use crate::jobs::formats::subtitles::Layout;
 use crate::jobs::formats::{self, Cues, Format, RenderOptions};
 use crate::jobs::{Job, JobId, JobStatus, rfc3339};
@@ -69,14 +69,15 @@ pub(super) async fn result(
         JobStatus::Processing => unfinished(job, "Job is currently being processed"),
         JobStatus::Completed if format != Format::Json => file(&state, &job, format, layout).await?,
         JobStatus::Completed => {
-            let result = state.result(job.id).await?;
+            let result = raw(job.id, result_of_completed(&state, job.id).await?)?;
             let completed_at = job.completed_at.map(rfc3339);
             let vary = [(header::VARY, HeaderValue::from_static("accept"))];
             let body = Completed { job_id: job.id, status: job.status, completed_at, result };
             (vary, Json(body)).into_response()
         }
         JobStatus::Failed | JobStatus::Cancelled => {
-            let partial = state.stored_result(job.id).await?;
+            let partial = state.store().result(job.id).await?;
+            let partial = partial.map(|text| raw(job.id, text)).transpose()?;
             failed(job, partial)
         }
     })
@@ -102,7 +103,7 @@ fn wanted(query: &[(String, String)], headers: &HeaderMap) -> Result<(Format, La
 
 /// The result as a file.
 async fn file(state: &ApiState, job: &Job, format: Format, layout: Layout) -> Result<Response, ApiError> {
-    let result = parse(state.result(job.id).await?.get())?;
+    let result = parse(&result_of_completed(state, job.id).await?)?;
     let structurer = state.structurer.clone();
     let render = move || {
         let options = RenderOptions { cues: Cues::Broadcast(layout), structurer: Some(&structurer) };
@@ -143,17 +144,8 @@ fn failed(job: Job, partial: Option<Box<RawValue>>) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
 }
 
-impl ApiState {
-    /// The `result` object of a completed job.
-    pub(super) async fn result(&self, job: JobId) -> Result<Box<RawValue>, ApiError> {
-        let missing = || ApiError::internal(format!("job {job} is completed, but has no result"));
-        self.stored_result(job).await?.ok_or_else(missing)
-    }
-
-    async fn stored_result(&self, job: JobId) -> Result<Option<Box<RawValue>>, ApiError> {
-        let text = self.store().result(job).await?;
-        text.map(RawValue::from_string)
-            .transpose()
-            .map_err(|error| ApiError::internal(format!("the result of job {job} is not JSON: {error}")))
-    }
+/// The stored `result` object of a job, to be sent as it is.
+fn raw(job: JobId, text: String) -> Result<Box<RawValue>, ApiError> {
+    RawValue::from_string(text)
+        .map_err(|error| ApiError::internal(format!("the result of job {job} is not JSON: {error}")))
 }

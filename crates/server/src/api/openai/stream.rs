@@ -17,7 +17,7 @@ use crate::api::ApiState;
 use crate::api::event_stream::event_stream;
 use crate::api::following::Changes;
 use crate::api::intake::{Created, IntakeError};
-use crate::api::waiting::{WaitError, parse};
+use crate::api::waiting::{WaitError, parse, result_of_completed};
 use crate::jobs::{Job, JobStatus};
 use crate::store::StoredWindow;
 
@@ -120,9 +120,7 @@ impl Streaming {
         if job.status != JobStatus::Completed {
             return Err(failed(&job.error_sentence()));
         }
-        let result = self.state.store().result(job.id).await.map_err(IntakeError::from)?;
-        let missing = || IntakeError::Internal(format!("job {} is completed, but has no result", job.id));
-        let result = parse(&result.ok_or_else(missing)?)?;
+        let result = parse(&result_of_completed(&self.state, job.id).await?)?;
         let before = self.segments.len();
         let rest = result.whisper_segments.iter().skip(before).map(|numbered| numbered.segment.clone());
         self.segments.extend(rest);
